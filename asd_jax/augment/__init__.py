@@ -1,0 +1,1 @@
+"""Augmentation of one example, `f(key, x, *, ...)`, vmapped by the caller."""

@@ -1,0 +1,1 @@
+"""From wav files to batches: clip tables, decoding, cache, pipelines, synthetic machines."""

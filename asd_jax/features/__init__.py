@@ -1,0 +1,1 @@
+"""From waveforms to features: pure JAX, golden against librosa."""

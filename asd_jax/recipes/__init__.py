@@ -1,0 +1,1 @@
+"""The stories: one page each, stages in order, each resumable."""

@@ -1,0 +1,1 @@
+"""What a finished run leaves to look at: scores.csv, results.json, report.html."""

@@ -1,0 +1,1 @@
+"""Learning: state, sharding, optimizers, the one loop, checkpoints, the logbook."""

@@ -1,0 +1,25 @@
+"""Checks array shapes at run time and shows JAX eight virtual CPU devices, before jax is imported."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    ).strip()
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("asd_jax", "beartype.beartype")
+
+REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "real"
+
+
+@pytest.fixture
+def real_recordings() -> pathlib.Path:
+    """The folder of real recordings beside the project; the test is skipped where it is absent."""
+    if not REAL.is_dir():
+        pytest.skip("no real recordings beside the project")
+    return REAL
