@@ -12,7 +12,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("asd_jax", "beartype.beartype")
+install_import_hook("asd_jax", "tests.shapes.check")
 
 REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "real"
 

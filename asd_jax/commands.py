@@ -1,0 +1,84 @@
+"""What the command modules share: how a program starts, and how an error reaches its user."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from asd_jax.errors import UserError
+
+STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
+
+
+def cache_folder(name: str) -> str:
+    """`$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "asd_jax", name)
+
+
+def fail(sentence: str) -> NoReturn:
+    """Prints one sentence to standard error and ends the program with status 2."""
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(2)
+
+
+def prepare_jax() -> None:
+    """Settings that belong before the first computation: compilation cache and allocator."""
+    _keep_memory()
+    import jax
+
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", cache_folder("xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _keep_memory() -> None:
+    """Keeps glibc from handing large buffers back to the kernel after each step.
+
+    A training step allocates and frees the same gigabytes again and again; by default each of them
+    is mapped, filled with zeros page by page, and unmapped. On other C libraries nothing happens.
+    """
+    import ctypes
+
+    m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8  # malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+    mallopt(m_top_pad, 64 << 20)
+    mallopt(m_arena_max, 1)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """absl's flags, with one sentence instead of a traceback for what a user can get wrong."""
+    try:
+        return flags.FLAGS(argv)
+    except UserError as error:
+        fail(str(error))
+    except flags.Error as error:
+        fail(f"{error} Pass --help for the flags.")
+    except OSError as error:
+        fail(f"the config file {error.filename!r} cannot be read: {error.strerror}.")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fail(f"a --config field is wrong: {' '.join(str(a) for a in error.args)}")
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
+    """Runs a command's `main` under absl and turns UserError into one sentence and status 2."""
+
+    def guarded(argv: Sequence[str]) -> int:
+        logging.use_absl_handler()
+        logging.set_verbosity(logging.WARNING)
+        try:
+            return main(argv) or 0
+        except UserError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            print("\nStopped. The same command goes on from here.", file=sys.stderr)
+            return STOPPED
+
+    app.run(guarded, flags_parser=_parse)

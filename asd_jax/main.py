@@ -1,0 +1,63 @@
+"""Trains and evaluates: `python -m asd_jax.main --config=configs/ensemble.py[:ARG]`.
+
+This file is short on purpose: the story of a run is in `asd_jax.recipes`.
+"""
+
+import importlib
+import os
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from asd_jax import commands
+from asd_jax.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "A file of configs/, perhaps with an argument: FILE.py:ARG.", lock_config=True
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; default runs/<config name>. The same folder resumes."
+)
+
+# The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
+RECIPES = {"ensemble": "asd_jax.recipes.ensemble"}
+
+
+def default_workdir(config_path: str, argument: str) -> str:
+    """`runs/ensemble` for configs/ensemble.py, `runs/ensemble-mimii` with :mimii."""
+    name = os.path.splitext(os.path.basename(config_path))[0]
+    words = [word for word in argument.split(",") if word and word != "quickstart"]
+    return os.path.join("runs", "-".join([name, *words]))
+
+
+def read_config():
+    """The config that the flags name; raises UserError where there is none."""
+    try:
+        config = CONFIG.value
+    except OSError as error:
+        reason = str(error).split("\n")[-1].strip()
+        raise UserError(f"the config file cannot be read: {reason}.") from error
+    if config is None:
+        raise UserError("give a config, for example --config=configs/ensemble.py.")
+    return config
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the recipe that the config names."""
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
+    config = read_config()
+    if config.get("recipe") not in RECIPES:
+        raise UserError(
+            f"config.recipe is {config.get('recipe')!r}; known are {', '.join(RECIPES)}."
+        )
+    path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
+    workdir = WORKDIR.value or default_workdir(path, argument)
+    commands.prepare_jax()
+    recipe = importlib.import_module(RECIPES[config.recipe])
+    return recipe.run(config.to_dict(), workdir)
+
+
+if __name__ == "__main__":
+    commands.run(main)

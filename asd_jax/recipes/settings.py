@@ -1,0 +1,274 @@
+"""The settings of a run as frozen dataclasses that check themselves.
+
+A config file builds a `ConfigDict` from these (`as_config`), flags override its fields, and a
+recipe turns it back once, at the border (`from_config`). No jax here: `--help` and a wrong field
+must not wait for it.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from asd_jax.errors import UserError
+
+
+def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> Any:
+    """Builds the dataclass `cls` from nested mappings; raises UserError naming a wrong field."""
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        if name not in known:
+            fields = ", ".join(sorted(known))
+            raise UserError(f"{where}.{name} is no field; the fields are {fields}.")
+    arguments = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            arguments[name] = from_config(hints[name], value, f"{where}.{name}")
+        else:
+            arguments[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**arguments)
+
+
+def as_config(settings: Any) -> Any:
+    """Turns a settings dataclass into an unlocked `ml_collections.ConfigDict`."""
+    import ml_collections
+
+    return ml_collections.ConfigDict(dataclasses.asdict(settings))
+
+
+def choose(field: str, value: Any, known: tuple) -> None:
+    """Raises UserError unless `value` is one of `known`."""
+    if value not in known:
+        raise UserError(f"config.{field} is {value!r}; known are {', '.join(map(repr, known))}.")
+
+
+def positive(field: str, value: float) -> None:
+    """Raises UserError unless `value` is above zero."""
+    if not value > 0:
+        raise UserError(f"config.{field} is {value!r}; it must be above 0.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthetic:
+    """The synthetic machines that stand in for a data set (`data.layout` 'synthetic')."""
+
+    types: tuple[str, ...] = ("fan", "pump", "slider", "valve")
+    ids: int = 2  # machines of each type
+    normal: int = 90  # normal clips a machine; the split takes `abnormal` of them for the test
+    abnormal: int = 30
+    seconds: float = 10.0
+    snr: tuple[int, ...] = (0,)  # dB, machine against factory background
+    seed: int = 0
+    alike: bool = False  # all IDs of a type are the same machine: identification teaches nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which recordings, and how each becomes one clip of fixed length."""
+
+    layout: str = "synthetic"
+    root: str = ""
+    machines: tuple[str, ...] = ()  # machine types; () means all
+    snr: tuple[str, ...] = ()  # MIMII: '6', '0', '-6'; () means all that are there
+    split: str = "hitachi"  # MIMII's test clips: 'hitachi' or 'random'
+    use_additional: bool = False  # DCASE: train on the additional training data too
+    sample_rate: int = 16000  # Hz
+    clip_seconds: float = 10.0
+    channel: int = 0
+    long: str = "cut"  # recordings over clip_seconds: 'cut' or 'windows'
+    hop_seconds: float = 0.0  # between windows; 0 means clip_seconds
+    hold_out: float = 0.2  # share of training normals kept for calibration, by group
+    cache: str = ""  # decoded int16 audio; '' means the user's cache folder
+    read_threads: int = 4
+
+    def __post_init__(self) -> None:
+        choose("data.long", self.long, ("cut", "windows"))
+        positive("data.clip_seconds", self.clip_seconds)
+        positive("data.sample_rate", self.sample_rate)
+        if not 0 < self.hold_out < 1:
+            raise UserError(f"config.data.hold_out is {self.hold_out}; it must be in (0, 1).")
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The front end (Liao section 3.2) and how its output is normalised."""
+
+    n_mels: int = 224
+    n_fft: int = 2048
+    hop_length: int = 512
+    channels: tuple[str, ...] = ("power", "magnitude")
+    normalise: str = "per_bin"  # 'per_bin', 'per_clip', 'whiten' or 'none'
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Waveform transforms (Liao section 2.4.1) and the spliced mixup (eq. 1, 2)."""
+
+    probability: float = 0.5  # of each waveform transform, for each clip
+    time_shift_frames: int = 56
+    pitch_low: float = -4.0  # semitones; the paper's single step is -20
+    pitch_high: float = 4.0
+    fade_seconds: float = 0.5  # longest fade in or out
+    snr_low: float = -10.0  # dB, white noise
+    snr_high: float = 10.0
+    mix_ratio: float = 0.4  # share of the partner in eq. 2
+    mix_beta: float = 0.0  # above 0: draw the ratio from Beta(a, a) instead
+    area_corrected: bool = False  # label weight by the area that the partner really covers
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """One network's optimizer."""
+
+    kind: str = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # sgd
+    schedule: str = "constant"  # 'constant' or 'cosine', over the whole stage
+    warmup: float = 0.0  # share of the stage with a linearly rising rate
+
+    def __post_init__(self) -> None:
+        choose("optimizer.kind", self.kind, ("sgd", "adamw"))
+        choose("optimizer.schedule", self.schedule, ("constant", "cosine"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """The spectrogram network: GhostNetV2 without its classifier."""
+
+    name: str = "ghostnetv2"
+    width: float = 1.0
+    embed_dim: int = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class ArcFace:
+    """The identification loss (Liao eq. 5)."""
+
+    scale: float = 30.0
+    margin: float = 0.7
+    sub_centres: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long a stage trains, and on how many clips at a time."""
+
+    epochs: float = 50.0
+    batch_size: int = 128
+    ema: float = 0.0  # decay of averaged parameters; 0 means the last ones
+
+    def __post_init__(self) -> None:
+        positive("epochs", self.epochs)
+        positive("batch_size", self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrain(Schedule):
+    """Contrastive pre-training with identification (Liao section 2.4.1)."""
+
+    backbone: Optimizer = Optimizer("sgd", 0.05, 0.005, 0.9, "cosine")
+    auxiliary: Optimizer = Optimizer("adamw", 0.01, 0.01, schedule="cosine")
+    predictor_hidden: int = 128
+    pair: str = "same_class"  # 'same_class' or 'same_clip'
+    identification: float = 1.0  # weight of the ArcFace loss beside the cosine loss
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choose("pretrain.pair", self.pair, ("same_class", "same_clip"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune(Schedule):
+    """Fine-tuning on three clusters (Liao section 2.4.2, eq. 6)."""
+
+    batch_size: int = 64
+    optimizer: Optimizer = Optimizer("adamw", 1e-3, 5e-4)
+    loss: str = "recommended"  # eq. 6 'recommended' or 'literal'
+    negatives: str = "recommended"  # near-normal ones beside flip and plus, or 'literal'
+    margin: float = 0.05
+    scale: float = 1.0
+    alpha: float = 0.01
+    beta: float = 0.005
+    identification: float = 1.0  # weight of a continued ArcFace loss; 0 as printed
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choose("finetune.loss", self.loss, ("recommended", "literal"))
+        choose("finetune.negatives", self.negatives, ("recommended", "literal"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Temporal(Schedule):
+    """The waveform network (Liao Table 1)."""
+
+    epochs: float = 200.0
+    optimizer: Optimizer = Optimizer("adamw", 5e-3, 5e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fusion(Schedule):
+    """The squeeze-excite classifier over both frozen networks (Liao Table 2)."""
+
+    epochs: float = 20.0
+    optimizer: Optimizer = Optimizer("sgd", 0.05, 0.005, 0.9)
+    layout: str = "24x24"  # '24x24', '16x32' or 'flat_1d'
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """The weighted-average statistics branch (Liao eq. 7, 8)."""
+
+    pool: str = "mean"  # 'gwap' as printed
+    scale: str = "db"  # 'linear' as printed
+    weights: str = "clip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """From embeddings to scores, one weighted score, and a decision."""
+
+    branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics", "spread")
+    scorer: str = "gaussian"  # 'gaussian', 'gmm', 'mahalanobis', 'knn', 'kmeans' or 'lof'
+    components: int = 1  # gmm
+    rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
+    weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
+    folds: int = 5  # of the held-out normals, to calibrate on all training normals
+    threshold: str = "gamma"  # 'gamma', 'quantile', 'mean_std' or 'eer' (an oracle)
+    false_alarm_rate: float = 0.1
+    bootstrap: int = 1000  # draws of the confidence intervals
+
+    def __post_init__(self) -> None:
+        choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
+        if self.rule in ("literal", "fixed") and len(self.weights) != len(self.branches):
+            raise UserError(
+                f"config.scoring.weights has {len(self.weights)} numbers for "
+                f"{len(self.branches)} branches; give one for each."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Everything that `recipes.ensemble` needs. The defaults are the paper's full schedule."""
+
+    recipe: str = "ensemble"
+    protocol: str = "recommended"  # or 'literal'; recorded with every result
+    seed: int = 0
+    data: Data = Data()
+    synthetic: Synthetic = Synthetic()
+    features: Features = Features()
+    augment: Augment = Augment()
+    encoder: Encoder = Encoder()
+    arcface: ArcFace = ArcFace()
+    pretrain: Pretrain = Pretrain()
+    finetune: Finetune = Finetune()
+    temporal: Temporal = Temporal()
+    fusion: Fusion = Fusion()
+    statistics: Statistics = Statistics()
+    scoring: Scoring = Scoring()
+    eval_batch_size: int = 32
+    save_seconds: float = 60.0  # between checkpoints inside a stage
+
+    def __post_init__(self) -> None:
+        choose("protocol", self.protocol, ("recommended", "literal"))

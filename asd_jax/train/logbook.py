@@ -1,0 +1,52 @@
+"""metrics.jsonl: one JSON line a log event, and the progress bar."""
+
+import json
+import math
+import os
+from typing import Any
+
+
+class Logbook:
+    """Appends log events of a run to `metrics.jsonl`; only the first process writes."""
+
+    def __init__(self, path: str, *, write: bool = True) -> None:
+        self._path = path
+        self._write = write
+
+    def read(self) -> list[dict[str, Any]]:
+        """All events so far, oldest first; a line cut short by a crash is left out."""
+        if not os.path.exists(self._path):
+            return []
+        events = []
+        with open(self._path, encoding="utf-8") as file:
+            for line in file:
+                try:
+                    events.append(json.loads(line))
+                except json.JSONDecodeError:
+                    continue
+        return events
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Drops the events of `stage` after `step`: a resumed stage writes them again."""
+        if not self._write:
+            return
+        kept = [e for e in self.read() if e.get("stage") != stage or e.get("step", 0) <= step]
+        temporary = self._path + ".tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(event) + "\n" for event in kept)
+        os.replace(temporary, self._path)
+
+    def log(self, stage: str, step: int, **values: Any) -> None:
+        """Adds one event. NaN and infinity become null: the file stays strict JSON."""
+        if not self._write:
+            return
+        event = {"stage": stage, "step": step, **{k: _plain(v) for k, v in values.items()}}
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | bool | int | list | dict) or value is None:
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,80 @@
+"""SGD and AdamW over named networks, their rates read from the state rather than baked in.
+
+Rates that are arrays let one compiled step serve many runs: a sweep over learning rates needs no
+second compilation and can be vmapped.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from asd_jax.train.state import Optimizer
+
+Tree = Any
+
+
+def _moments(settings: Any) -> optax.GradientTransformation:
+    if settings.kind == "sgd":
+        return optax.trace(decay=settings.momentum)
+    return optax.scale_by_adam()
+
+
+def learning_rate(
+    settings: Any, peak: Float[Array, ""], step: Array, total_steps: int
+) -> Float[Array, ""]:
+    """The rate at `step`: linear warm-up to `peak`, then constant or a half cosine to zero."""
+    warmup = round(settings.warmup * total_steps)
+    rate = peak
+    if settings.schedule == "cosine":
+        done = (step - warmup) / max(total_steps - warmup, 1)
+        rate = peak * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0)))
+    if warmup:
+        rate = jnp.where(step < warmup, peak * (step + 1) / warmup, rate)
+    return rate
+
+
+def _updates(settings: Any, gradients: Tree, moments: Tree, params: Tree, decay: Array) -> tuple:
+    """The direction of one network's update. SGD decays before, AdamW after the moments."""
+    if settings.kind == "sgd":
+        gradients = jax.tree.map(lambda g, p: g + decay * p, gradients, params)
+    direction, moments = _moments(settings).update(gradients, moments, params)
+    if settings.kind == "adamw":
+        direction = jax.tree.map(lambda d, p: d + decay * p, direction, params)
+    return direction, moments
+
+
+def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer:
+    """One optimizer for each named network.
+
+    Args:
+        by_network: `asd_jax.recipes.settings.Optimizer` by the network's name.
+        total_steps: length of the stage, for the schedules.
+    """
+    tunables = {}
+    for name, settings in by_network.items():
+        tunables[f"learning_rate/{name}"] = settings.learning_rate
+        tunables[f"weight_decay/{name}"] = settings.weight_decay
+
+    def init(params: dict[str, Tree]) -> Tree:
+        return {name: _moments(by_network[name]).init(tree) for name, tree in params.items()}
+
+    def update(
+        gradients: dict[str, Tree], opt_state: Tree, params: dict[str, Tree], step: Array, rates
+    ) -> tuple[dict[str, Tree], Tree]:
+        new_params, new_state = {}, {}
+        for name, settings in by_network.items():
+            decay = rates[f"weight_decay/{name}"]
+            rate = learning_rate(settings, rates[f"learning_rate/{name}"], step, total_steps)
+            direction, new_state[name] = _updates(
+                settings, gradients[name], opt_state[name], params[name], decay
+            )
+            new_params[name] = jax.tree.map(
+                lambda p, d, rate=rate: p - rate * d, params[name], direction
+            )
+        return new_params, new_state
+
+    return Optimizer(init, update, tunables)

@@ -1,0 +1,85 @@
+"""Contrastive ensemble for anomalous sound detection (Liao, Yang, Lu 2025, Appl. Sci. 15, 1624).
+
+    python -m asd_jax.main --config=configs/ensemble.py
+
+ARG is a comma list: a data set, and optionally `literal` (every number and formula as printed).
+
+    quickstart    synthetic machines, written on first use; minutes on two CPU cores (the default)
+    alike         the same with one machine type whose IDs are all the same machine
+    mimii, dcase2020, mimii_due, dcase2021 ... dcase2025
+                  the paper's full schedule; --config.data.root=DIR says where the data set lies
+    folder        your own recordings; --config.data.root=DIR, anomalies not needed
+
+Time: quickstart, see README. Full schedule on real data: not measured yet.
+"""
+
+import dataclasses
+
+from asd_jax.errors import UserError
+from asd_jax.recipes import settings
+
+DATA_SETS = ("mimii", "dcase2020", "mimii_due", "folder") + tuple(
+    f"dcase{year}" for year in range(2021, 2026)
+)
+
+
+def get_config(arg: str = ""):
+    """The settings of the run that `arg` names."""
+    words = [word for word in (arg or "quickstart").split(",") if word]
+    config = settings.as_config(settings.Ensemble())
+    protocol = [word for word in words if word == "literal"]
+    source = [word for word in words if word != "literal"] or ["quickstart"]
+    if len(source) > 1:
+        raise UserError(f"configs/ensemble.py takes one data set, not {', '.join(source)}.")
+    if source[0] in ("quickstart", "alike"):
+        quickstart(config, alike=source[0] == "alike")
+    elif source[0] in DATA_SETS:
+        config.data.layout = source[0]
+    else:
+        raise UserError(
+            f"configs/ensemble.py:{source[0]} is not known; known are quickstart, alike, literal, "
+            f"{', '.join(DATA_SETS)}."
+        )
+    if source[0] == "mimii":
+        config.data.snr = ("0",)  # the headline; a MIMII number without its SNR means nothing
+    if source[0] == "folder":
+        folder(config)
+    if protocol:
+        literal(config)
+    return config
+
+
+def quickstart(config, *, alike: bool) -> None:
+    """A short schedule and a narrow network, for minutes on two CPU cores."""
+    config.data.clip_seconds = 4.0
+    config.synthetic.seconds = 4.0
+    if alike:
+        config.synthetic.types = ("fan",)
+        config.synthetic.ids = 3
+        config.synthetic.alike = True
+    config.encoder.width = 0.5
+    config.pretrain.update(epochs=6.0, batch_size=16)
+    config.finetune.update(epochs=3.0, batch_size=16)
+    config.temporal.update(epochs=8.0, batch_size=16)
+    config.fusion.update(epochs=10.0, batch_size=32)
+    config.save_seconds = 20.0
+
+
+def folder(config) -> None:
+    """Own recordings: fewer clips than a data set, so smaller batches and windows of the long."""
+    config.data.long = "windows"
+    config.pretrain.update(epochs=30.0, batch_size=16)
+    config.finetune.update(epochs=10.0, batch_size=16)
+    config.temporal.update(epochs=50.0, batch_size=16)
+    config.fusion.update(epochs=20.0, batch_size=32)
+
+
+def literal(config) -> None:
+    """The paper as printed, quirks included (the notes at the fields say which)."""
+    config.protocol = "literal"
+    config.augment.update(pitch_low=-20.0, pitch_high=-20.0)
+    config.finetune.update(loss="literal", negatives="literal", identification=0.0)
+    config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear", "clip")))
+    config.scoring.update(
+        branches=("fusion", "statistics"), scorer="gmm", rule="literal", weights=(0.9, 0.1)
+    )

@@ -1,0 +1,52 @@
+"""Optimizers against optax, schedules against their formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from asd_jax.recipes.settings import Optimizer
+from asd_jax.train.optimizer import learning_rate, make_optimizer
+
+
+def references(kind):
+    if kind == "sgd":
+        return optax.chain(optax.add_decayed_weights(0.01), optax.sgd(0.1, momentum=0.9))
+    return optax.adamw(0.1, weight_decay=0.01)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_five_updates_equal_optax(kind):
+    ours = make_optimizer({"net": Optimizer(kind, 0.1, 0.01)}, 5)
+    theirs = references(kind)
+    params = {"net": {"w": jnp.linspace(-1.0, 1.0, 7)}}
+    expected, state = params["net"], theirs.init(params["net"])
+    opt_state = ours.init(params)
+    rates = {name: jnp.float32(value) for name, value in ours.tunables.items()}
+    for step in range(5):
+        gradients = jax.tree.map(lambda p: jnp.sin(3 * p) + step, params)
+        updates, state = theirs.update(
+            jax.tree.map(lambda p: jnp.sin(3 * p) + step, expected), state, expected
+        )
+        expected = optax.apply_updates(expected, updates)
+        params, opt_state = ours.update(gradients, opt_state, params, jnp.int32(step), rates)
+    np.testing.assert_allclose(params["net"]["w"], expected["w"], rtol=2e-6)
+
+
+def test_networks_keep_their_own_rates():
+    ours = make_optimizer({"a": Optimizer("sgd", 0.1), "b": Optimizer("sgd", 0.0)}, 5)
+    params = {"a": {"w": jnp.ones(2)}, "b": {"w": jnp.ones(2)}}
+    rates = {name: jnp.float32(value) for name, value in ours.tunables.items()}
+    new, _ = ours.update(params, ours.init(params), params, jnp.int32(0), rates)
+    np.testing.assert_allclose(new["a"]["w"], 0.9, rtol=1e-6)
+    np.testing.assert_allclose(new["b"]["w"], 1.0)
+
+
+def test_cosine_with_warmup_equals_optax():
+    settings = Optimizer("sgd", 0.5, schedule="cosine", warmup=0.2)
+    cosine = optax.cosine_decay_schedule(0.5, 80)
+    for step in (0, 10, 19, 20, 50, 99):
+        expected = 0.5 * (step + 1) / 20 if step < 20 else cosine(step - 20)
+        rate = learning_rate(settings, jnp.float32(0.5), jnp.int32(step), 100)
+        np.testing.assert_allclose(rate, expected, rtol=1e-5, atol=1e-8)
