@@ -35,9 +35,11 @@ def read_config():
     """The config that the flags name; raises UserError where there is none."""
     try:
         config = CONFIG.value
+        if config is not None:
+            config.get("recipe")  # a file that failed to load fails on first use
     except OSError as error:
-        reason = str(error).split("\n")[-1].strip()
-        raise UserError(f"the config file cannot be read: {reason}.") from error
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"--config cannot be read: {reason}.") from error
     if config is None:
         raise UserError("give a config, for example --config=configs/ensemble.py.")
     return config

@@ -18,9 +18,8 @@ import dataclasses
 from asd_jax.errors import UserError
 from asd_jax.recipes import settings
 
-DATA_SETS = ("mimii", "dcase2020", "mimii_due", "folder") + tuple(
-    f"dcase{year}" for year in range(2021, 2026)
-)
+YEARS = tuple(f"dcase{year}" for year in range(2021, 2026))
+DATA_SETS = ("mimii", "dcase2020", "mimii_due", *YEARS, "folder")
 
 
 def get_config(arg: str = ""):

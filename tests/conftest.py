@@ -1,4 +1,4 @@
-"""Checks array shapes at run time and shows JAX eight virtual CPU devices, before jax is imported."""
+"""Checks array shapes at run time and gives JAX eight virtual CPU devices before its import."""
 
 import os
 import pathlib
@@ -11,6 +11,8 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 
 import pytest
 from jaxtyping import install_import_hook
+
+import tests.shapes  # noqa: F401  the hook looks it up by name
 
 install_import_hook("asd_jax", "tests.shapes.check")
 
