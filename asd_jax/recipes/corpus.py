@@ -1,0 +1,145 @@
+"""The clips of a run: which are trained on, held out and tested, and what class each belongs to."""
+
+import dataclasses
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from asd_jax.commands import cache_folder
+from asd_jax.data import cache, clips, synthetic
+from asd_jax.data.clips import Clip
+from asd_jax.data.splits import hold_out
+from asd_jax.errors import UserError
+from asd_jax.recipes.settings import Data, Ensemble, Synthetic
+
+Group = tuple[str, str]  # (machine type, machine ID): one class, one set of scorers
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Decoded clips and their roles; the index arrays point into `clips` and `waves`.
+
+    Attributes:
+        groups: the classes, sorted; only machines that have normal training clips.
+        label: class index of each clip, -1 for a clip of a machine that has no training clips.
+        fit: normal training clips that networks and normalisers see.
+        held_out: normal training clips that only the calibration sees.
+        test: clips to score.
+        notes: what the user should know, one sentence each.
+    """
+
+    clips: tuple[Clip, ...]
+    waves: cache.WaveCache
+    groups: tuple[Group, ...]
+    label: np.ndarray
+    fit: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def training(self) -> np.ndarray:
+        """All normal training clips: `fit` and `held_out`, in order."""
+        return np.sort(np.concatenate([self.fit, self.held_out]))
+
+
+def load(config: Ensemble, *, progress: bool = True) -> Corpus:
+    """Finds, decodes and splits the recordings that the config names.
+
+    Raises:
+        UserError: no root, no clips, or no normal clips to train on.
+    """
+    data = config.data
+    root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
+    if data.layout == "synthetic":
+        synthetic.write_machines(root, synthetic_machines(config.synthetic), progress=progress)
+    elif not root:
+        raise UserError(
+            "config.data.root is empty; say where the recordings lie: --config.data.root=DIR."
+        )
+    table = clips.read_clips(
+        "mimii" if data.layout == "synthetic" else data.layout,
+        root,
+        machines=data.machines,
+        snr=data.snr,
+        split=data.split,
+        use_additional=data.use_additional,
+        seed=config.seed,
+    )
+    opened = cache.open_cache(
+        table, _cache_directory(data, root), wave_settings(data), progress=progress
+    )
+    return assemble(opened, data.hold_out, config.seed)
+
+
+def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
+    """Gives every decoded clip its role."""
+    table = opened.clips
+    train = [i for i, c in enumerate(table) if c.split == "train" and c.label == clips.NORMAL]
+    if not train:
+        raise UserError("there is no readable normal recording to train on.")
+    groups = tuple(sorted({table[i].group for i in train}))
+    class_of = {group: number for number, group in enumerate(groups)}
+    label = np.array([class_of.get(c.group, -1) for c in table], np.int32)
+    fit, held = hold_out([table[i] for i in train], share, seed)
+    test = [i for i, c in enumerate(table) if c.split == "test" and label[i] >= 0]
+    return Corpus(
+        clips=table,
+        waves=opened.waves,
+        groups=groups,
+        label=label,
+        fit=np.array(train)[np.asarray(fit, int)],
+        held_out=np.array(train)[np.asarray(held, int)],
+        test=np.array(test, int),
+        notes=_notes(opened, groups),
+    )
+
+
+def _notes(opened: cache.CachedClips, groups: Sequence[Group]) -> tuple[str, ...]:
+    notes = [f"{path} could not be read and is left out: {why}." for path, why in opened.unreadable]
+    for group in sorted({c.group for c in opened.clips} - set(groups)):
+        notes.append(f"{' '.join(group)} has no normal training clips and is not scored.")
+    trained = Counter(c.group for c in opened.clips if c.split == "train")
+    tested = {c.group for c in opened.clips if c.split == "test"}
+    for group in groups:
+        if group not in tested:
+            notes.append(f"{' '.join(group)} has no test clips: it gets a detector, no score.")
+        if trained[group] < 20:
+            notes.append(
+                f"{' '.join(group)} has only {trained[group]} normal clips; its threshold is "
+                "rough. Some 50 clips from different days make a detector that can be trusted."
+            )
+    for note in notes:
+        logging.warning("%s", note)
+    return tuple(notes)
+
+
+def wave_settings(data: Data) -> cache.WaveSettings:
+    """How recordings become clips."""
+    return cache.WaveSettings(
+        sample_rate=data.sample_rate,
+        clip_seconds=data.clip_seconds,
+        channel=data.channel,
+        long=data.long,
+        hop_seconds=data.hop_seconds or data.clip_seconds,
+    )
+
+
+def synthetic_machines(settings: Synthetic) -> synthetic.SyntheticMachines:
+    """The generator's settings."""
+    return synthetic.SyntheticMachines(**dataclasses.asdict(settings))
+
+
+def synthetic_root(settings: Synthetic, data: Data) -> str:
+    """Where these synthetic machines lie: `data.root`, or a folder named after their settings."""
+    digest = hashlib.sha256(repr((synthetic.VERSION, settings)).encode()).hexdigest()[:12]
+    return data.root or os.path.join(cache_folder("synthetic"), digest)
+
+
+def _cache_directory(data: Data, root: str) -> str:
+    digest = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:12]
+    return os.path.join(data.cache or cache_folder("waves"), digest)
