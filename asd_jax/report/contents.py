@@ -1,0 +1,88 @@
+"""What a report is made from: plain data, nothing of the run itself."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Int16, Shaped
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One clip to look at and to listen to.
+
+    `departure` is the signed distance from normal in standard deviations of the same bin over
+    normal clips. `normal_db`, the mean level of each bin over normal clips, lets the report say
+    how many decibels the departure is.
+    """
+
+    path: str
+    machine_type: str
+    machine_id: str
+    label: int  # 0 normal, 1 anomaly, -1 unknown
+    score: float
+    spectrogram: Shaped[np.ndarray, "mels frames"]  # dB
+    departure: Shaped[np.ndarray, "mels frames"]
+    mel_frequencies: Shaped[np.ndarray, " mels"]  # Hz, the centre of each bin, rising
+    frame_times: Shaped[np.ndarray, " frames"]  # s, rising
+    threshold: float | None = None
+    percentile: float | None = None  # share in % of normal clips with a lower score
+    normal_db: Shaped[np.ndarray, " mels"] | None = None
+    audio: Int16[np.ndarray, " samples"] | None = None
+    sample_rate: int = 16000  # Hz
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding:
+    """Where the clips lie in the space in which the detector compares them, one row a clip."""
+
+    points: Float[np.ndarray, "clips dim"]  # dim 2 is drawn as it is, more by PCA
+    machine_types: tuple[str, ...]
+    machine_ids: tuple[str, ...]
+    labels: Int[np.ndarray, " clips"]  # 0 normal, 1 anomaly, -1 unknown
+    splits: tuple[str, ...]  # 'train' or 'test'
+    name: str = ""  # of the branch that they come from
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """What became of one branch on one machine; `machine_type` '' means on all of them."""
+
+    name: str  # as in the column score_<name>
+    weight: float | None = None
+    gated: bool = False  # left out because it knows nothing
+    reason: str = ""  # one sentence: why gated, or why this weight
+    machine_type: str = ""
+    machine_id: str = ""
+    auc: float | None = None  # None: computed from the rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All that `write_report` shows; each field but the first two may be left out.
+
+    Args:
+        results: as in results.json; a group may hold `auc_interval` [low, high].
+        rows: as `write_scores` takes them.
+        embedding, examples, branches: see their classes; examples most anomalous first.
+        history: the events of metrics.jsonl, oldest first.
+        warnings: sentences that a reader must know before trusting the numbers.
+        oracle: the threshold or a checkpoint was chosen with test labels.
+        config: the resolved configuration, nested.
+        title, version, created: free text; `created` is shown only when given, so that the
+            same report always gives the same bytes.
+    """
+
+    results: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    embedding: Embedding | None = None
+    examples: tuple[Example, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+    oracle: bool = False
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    title: str = "Machine sound report"
+    version: str = ""
+    created: str = ""

@@ -1,0 +1,147 @@
+"""scores.csv and results.json: what a run hands to a spreadsheet or to another program.
+
+The same rows and results always give the same bytes, and a reader never sees half a file.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asd_jax.errors import UserError
+
+_FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
+_LAST = ("threshold", "decision")
+_TEXT = ("path", "machine_type", "machine_id", "domain")
+_UNKNOWN = -1  # data.clips.UNKNOWN, an empty cell in the file
+
+
+def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes scores.csv, one row a test clip, in the order given.
+
+    Args:
+        path: the file to write; it is replaced in one step.
+        rows: mappings with the keys `path`, `machine_type`, `machine_id` and `score`, and if
+            they are known `domain`, `label` (0 normal, 1 anomaly, -1 unknown), `threshold`,
+            `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
+            `score_<branch>` each branch. The branch columns keep the order in which they are
+            first met.
+
+    Raises:
+        ValueError: a row has a key that is no column.
+    """
+    branches = branch_columns(rows)
+    columns = (*_FIRST, *branches, *_LAST)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        strange = [key for key in row if key not in columns]
+        if strange:
+            raise ValueError(f"{strange[0]!r} is no column of scores.csv")
+        writer.writerow([_cell(name, row.get(name)) for name in columns])
+    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def read_scores(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Reads scores.csv back: label and decision as int (-1 unknown), scores as float (NaN).
+
+    Raises:
+        UserError: the file is missing, or a column or number in it is not what it should be.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or ()
+            missing = [name for name in (*_FIRST, *_LAST) if name not in names]
+            if missing:
+                raise UserError(
+                    f"{os.fspath(path)} has no column {missing[0]!r}; give a scores.csv that "
+                    "asd_jax wrote."
+                )
+            return [{name: _value(name, row[name]) for name in names} for row in reader]
+    except OSError as error:
+        raise UserError(f"{os.fspath(path)} can't be read ({error.strerror}).") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{os.fspath(path)} holds something that is no number ({error}); write it again by "
+            "repeating the run."
+        ) from error
+
+
+def branch_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The `score_<branch>` columns of the rows, in the order in which they are first met."""
+    found: dict[str, None] = {}
+    for row in rows:
+        found.update(dict.fromkeys(key for key in row if key.startswith("score_")))
+    return tuple(found)
+
+
+def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
+    """Writes results.json: strict JSON in the key order given, NaN and infinity as null.
+
+    NumPy and JAX scalars become numbers, arrays and tuples lists.
+    """
+    text = json.dumps(plain(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, text.encode("utf-8", "surrogateescape"))
+
+
+def read_results(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads results.json back; null stays None. Raises UserError when it isn't readable."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            results = json.load(file)
+    except OSError as error:
+        raise UserError(f"{os.fspath(path)} can't be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise UserError(f"{os.fspath(path)} is not JSON ({error}).") from error
+    if not isinstance(results, dict):
+        raise UserError(f"{os.fspath(path)} holds no results; give one that asd_jax wrote.")
+    return results
+
+
+def plain(value: Any) -> Any:
+    """The value as strict JSON can hold it: numbers finite or None, arrays as lists."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "dtype"):  # a NumPy or JAX array or scalar
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    raise TypeError(f"{type(value).__name__} has no place in results.json")
+
+
+def write_whole(path: str | os.PathLike, data: bytes) -> None:
+    """Puts `data` at `path` in one step, so that a crash leaves the old file or the new one."""
+    temporary = f"{os.fspath(path)}.tmp"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.replace(temporary, path)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in _TEXT:
+        return str(value)
+    number = float(value)
+    if name in ("label", "decision"):
+        return "" if math.isnan(number) or int(number) == _UNKNOWN else str(int(number))
+    return "" if math.isnan(number) else f"{number:.9g}"
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in ("label", "decision"):
+        return int(cell) if cell else _UNKNOWN
+    if name == "score" or name == "threshold" or name.startswith("score_"):
+        return float(cell) if cell else math.nan
+    return cell
