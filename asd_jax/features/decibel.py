@@ -1,0 +1,22 @@
+"""Decibels and back. Every level in this project is a power level: 10 log10."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+FLOOR = 1e-10  # -100 dB: librosa's `amin`, far below the noise of a 16-bit recording
+
+
+def power_to_db(power: Float[Array, "..."], *, floor: float = FLOOR) -> Float[Array, "..."]:
+    """10 log10 of a power, with powers under `floor` counted as `floor`. No `top_db`."""
+    return 10.0 * jnp.log10(jnp.maximum(power, floor))
+
+
+def db_to_power(db: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The power of a level in dB; undoes `power_to_db` above its floor."""
+    return jnp.exp(db * (jnp.log(10.0) / 10.0))
+
+
+def magnitude_to_db(magnitude: Float[Array, "..."], *, floor: float = FLOOR) -> Float[Array, "..."]:
+    """20 log10 of a magnitude, with the same floor in dB as `power_to_db`."""
+    return power_to_db(jnp.square(magnitude), floor=floor)

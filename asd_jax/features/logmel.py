@@ -1,0 +1,207 @@
+"""Log-mel spectrograms inside jit: a power and a magnitude channel, equal to librosa's."""
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int16
+
+from asd_jax.errors import UserError
+from asd_jax.features import mel
+from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
+from asd_jax.features.spectrum import power_by_fft, power_by_matmul
+
+__all__ = [
+    "LogMel",
+    "db_to_power",
+    "frame_times",
+    "log_mel",
+    "magnitude_to_db",
+    "mel_frequencies",
+    "mel_power",
+    "num_frames",
+    "power_to_db",
+    "to_float",
+]
+
+CHANNELS = ("power", "magnitude")
+IMPLEMENTATIONS = ("auto", "rfft", "matmul")
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Settings of the front end; they check themselves.
+
+    The defaults are those of Liao et al. (2025, section 3.2): a clip of 10 s becomes
+    `[224 mels, 313 frames, 2 channels]`.
+
+    Attributes:
+        sample_rate: of the waveform, in Hz.
+        n_fft: frame and FFT length in samples, even.
+        hop_length: samples from one frame to the next.
+        n_mels: number of mel filters.
+        fmin: lowest frequency in Hz.
+        fmax: highest frequency in Hz; None means half the sample rate.
+        mel_scale: `slaney` (librosa's) or `htk` (torchaudio's default).
+        norm: `slaney` (filters of equal area) or `none` (filters of equal height).
+        channels: any of `power` = 10 log10 mel(|X|^2) and `magnitude` = 20 log10 mel(|X|). They are
+            not proportional: the mel filter sums before the logarithm.
+        floor: smallest power that counts, before the logarithm.
+        impl: `rfft`, `matmul` (for export), or `auto`: `matmul` on a TPU, `rfft` elsewhere.
+
+    Raises:
+        UserError: naming the field that cannot be.
+    """
+
+    sample_rate: int = 16000
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 224
+    fmin: float = 0.0
+    fmax: float | None = None
+    mel_scale: str = "slaney"
+    norm: str = "slaney"
+    channels: tuple[str, ...] = CHANNELS
+    floor: float = FLOOR
+    impl: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+        _check_names(self)
+        empty = np.flatnonzero(~filterbank(self).any(axis=1))
+        if empty.size:
+            raise UserError(
+                f"features.n_mels={self.n_mels} leaves {empty.size} mel filters without a single"
+                f" FFT bin (the first is number {empty[0]}): lower n_mels or raise n_fft."
+            )
+
+    @property
+    def top(self) -> float:
+        """The highest frequency in Hz."""
+        return self.sample_rate / 2 if self.fmax is None else self.fmax
+
+
+def to_float(wave: Int16[Array, "*batch samples"]) -> Float[Array, "*batch samples"]:
+    """16-bit samples as float32 in [-1, 1)."""
+    return wave.astype(jnp.float32) / 32768.0
+
+
+def num_frames(samples: int, spec: LogMel) -> int:
+    """How many frames a clip of so many samples gives (frames are centred)."""
+    return 1 + samples // spec.hop_length
+
+
+def mel_frequencies(spec: LogMel) -> Float[np.ndarray, "mels"]:
+    """Where each mel filter peaks, in Hz."""
+    edges = mel.mel_edges(n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.top, scale=spec.mel_scale)
+    return edges[1:-1]
+
+
+def frame_times(spec: LogMel, frames: int) -> Float[np.ndarray, "frames"]:
+    """The middle of each frame, in seconds from the start of the clip."""
+    return np.arange(frames) * spec.hop_length / spec.sample_rate
+
+
+def mel_power(
+    wave: Float[Array, "batch samples"], *, spec: LogMel
+) -> Float[Array, "batch mels frames"]:
+    """The linear mel power spectrogram mel(|X|^2), as librosa's `melspectrogram` (power 2)."""
+    return _apply_filters(_power(wave, spec), spec)
+
+
+def log_mel(
+    wave: Float[Array, "batch samples"], *, spec: LogMel
+) -> Float[Array, "batch mels frames channels"]:
+    """Log-mel features in dB, one channel for each entry of `spec.channels`.
+
+    Liao et al. (2025), sections 2.2 and 2.4: a log-mel power and a log-mel magnitude spectrogram,
+    side by side as channels. Frames are centred and padded with zeros; nothing is cut by `top_db`.
+
+    Args:
+        wave: float waveform, see `to_float`.
+        spec: the front end's settings.
+
+    Returns:
+        Levels in dB in float32, at least `10 log10 spec.floor`.
+    """
+    power = _power(wave, spec)
+    levels = []
+    for channel in spec.channels:
+        if channel == "power":
+            levels.append(power_to_db(_apply_filters(power, spec), floor=spec.floor))
+        else:
+            # The square root has no slope at zero; the tiny floor keeps gradients finite.
+            magnitude = jnp.sqrt(jnp.maximum(power, 1e-20))
+            levels.append(magnitude_to_db(_apply_filters(magnitude, spec), floor=spec.floor))
+    return jnp.stack(levels, axis=-1)
+
+
+@functools.lru_cache(maxsize=8)
+def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
+    """The mel filters of these settings; see `mel.mel_filterbank`."""
+    return mel.mel_filterbank(
+        sample_rate=spec.sample_rate,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.top,
+        scale=spec.mel_scale,
+        norm=spec.norm,
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _bands(spec: LogMel) -> tuple[mel.Band, ...]:
+    return mel.banded(filterbank(spec))
+
+
+def _power(wave: Float[Array, "batch samples"], spec: LogMel) -> Float[Array, "batch frames bins"]:
+    impl = spec.impl
+    if impl == "auto":
+        impl = "matmul" if jax.default_backend() == "tpu" else "rfft"
+    transform = power_by_matmul if impl == "matmul" else power_by_fft
+    return transform(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
+
+
+def _apply_filters(
+    spectrum: Float[Array, "batch frames bins"], spec: LogMel
+) -> Float[Array, "batch mels frames"]:
+    groups = [
+        jnp.matmul(spectrum[..., band.start : band.stop], band.weights, precision=_HIGHEST)
+        for band in _bands(spec)
+    ]
+    return jnp.concatenate(groups, axis=-1).swapaxes(1, 2)
+
+
+def _check_sizes(spec: LogMel) -> None:
+    for field in ("sample_rate", "n_fft", "hop_length", "n_mels"):
+        if getattr(spec, field) < 1:
+            raise UserError(f"features.{field}={getattr(spec, field)} must be at least 1.")
+    if spec.n_fft % 2:
+        raise UserError(f"features.n_fft={spec.n_fft} must be even.")
+    if not 0 <= spec.fmin < spec.top <= spec.sample_rate / 2:
+        raise UserError(
+            f"features.fmin={spec.fmin} and features.fmax={spec.fmax} must satisfy"
+            f" 0 <= fmin < fmax <= {spec.sample_rate / 2}, half the sample rate."
+        )
+    if spec.floor <= 0:
+        raise UserError(f"features.floor={spec.floor} must be positive: its logarithm is taken.")
+
+
+def _check_names(spec: LogMel) -> None:
+    known = {
+        "mel_scale": ("slaney", "htk"),
+        "norm": ("slaney", "none"),
+        "impl": IMPLEMENTATIONS,
+    }
+    for field, names in known.items():
+        if getattr(spec, field) not in names:
+            raise UserError(
+                f"features.{field}={getattr(spec, field)!r} is unknown: choose one of {names}."
+            )
+    if not spec.channels or not set(spec.channels) <= set(CHANNELS):
+        raise UserError(f"features.channels={spec.channels} must be one or more of {CHANNELS}.")

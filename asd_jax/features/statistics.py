@@ -1,0 +1,137 @@
+"""The statistics branch: one number a mel bin, from pooling a clip over time."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from asd_jax.errors import UserError
+from asd_jax.features.decibel import FLOOR, power_to_db
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@dataclass(frozen=True)
+class TimePooling:
+    """How the statistics branch turns `[mels, frames]` into `[mels]`.
+
+    The default takes the logarithm first and averages after: on real recordings with background
+    noise, the paper's weighting of the linear spectrogram tells next to nothing apart.
+
+    Attributes:
+        pool: `mean`, `max`, `std`, `gwap` (eq. 7 and 8), `gwrp` (weights decay by rank),
+            `quantile`, or `quiet_frames` (mean over the quietest frames).
+        scale: `db`, the logarithm before pooling, or `linear`.
+        weights: for `gwap`: `clip`, weights from the clip itself as printed, or `train`, weights
+            from the mean training clip.
+        decay: for `gwrp`: each rank weighs this times the rank before; 1 = mean, 0 = max.
+        quantile: for `quantile` and `quiet_frames`: the quantile, or the share of frames.
+
+    Raises:
+        UserError: naming the field that cannot be.
+    """
+
+    pool: str = "mean"
+    scale: str = "db"
+    weights: str = "clip"
+    decay: float = 0.9
+    quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        known = {"pool": ("gwap", *POOLS), "scale": ("db", "linear"), "weights": ("clip", "train")}
+        for field, names in known.items():
+            if getattr(self, field) not in names:
+                raise UserError(
+                    f"statistics.{field}={getattr(self, field)!r} is unknown: use one of {names}."
+                )
+        for field in ("decay", "quantile"):
+            if not 0.0 <= getattr(self, field) <= 1.0:
+                raise UserError(f"statistics.{field}={getattr(self, field)} must lie in [0, 1].")
+
+    @classmethod
+    def literal(cls) -> "TimePooling":
+        """Section 2.7 as printed: global weighted average of the linear mel spectrogram."""
+        return cls(pool="gwap", scale="linear")
+
+
+def pool_time(
+    mel: Float[Array, "batch mels frames"],
+    *,
+    settings: TimePooling,
+    train_mean: Float[Array, "mels"] | None = None,
+) -> Float[Array, "batch mels"]:
+    """Statistics features of linear mel power spectrograms (see `mel_power`).
+
+    Liao et al. (2025), section 2.7.
+
+    Args:
+        mel: linear power, not dB.
+        settings: how to pool.
+        train_mean: only for `weights='train'`: the mean over normal training clips of
+            `pool_time(mel, settings=replace(settings, pool='mean'))`.
+
+    Raises:
+        UserError: if `weights='train'` and the training mean is missing.
+    """
+    if settings.pool == "gwap":
+        return _weighted_average(_positive_level(mel, settings), settings, train_mean)
+    return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)
+
+
+def scale_mel(
+    mel: Float[Array, "batch mels frames"], *, settings: TimePooling
+) -> Float[Array, "batch mels frames"]:
+    """The levels that are pooled: dB with the front end's floor, or the power itself."""
+    return power_to_db(mel) if settings.scale == "db" else mel
+
+
+def _positive_level(mel: Array, settings: TimePooling) -> Array:
+    # Weights proportional to a level make sense only if no level is negative: count the dB from the
+    # floor upwards instead of from full scale downwards.
+    return 10.0 * jnp.log10(1.0 + mel / FLOOR) if settings.scale == "db" else mel
+
+
+def _weighted_average(
+    level: Float[Array, "batch mels frames"],
+    settings: TimePooling,
+    train_mean: Float[Array, "mels"] | None,
+) -> Float[Array, "batch mels"]:
+    """Equations 7 and 8: y the time mean, weights y / sum(y), feature = weights * y.
+
+    Equation 7's N is printed as the batch size; a mean over time needs the number of frames.
+    """
+    y = level.mean(axis=-1)
+    reference = y
+    if settings.weights == "train":
+        if train_mean is None:
+            raise UserError("statistics.weights='train' needs the mean training clip.")
+        reference = train_mean[None]
+    return y * reference / jnp.maximum(reference.sum(axis=-1, keepdims=True), FLOOR)
+
+
+def _rank_weighted(x: Array, settings: TimePooling) -> Array:
+    """Global weighted ranking pooling: the loudest frame first, each next one `decay` as heavy."""
+    weights = jnp.power(jnp.float32(settings.decay), jnp.arange(x.shape[-1]))
+    loudest_first = -jnp.sort(-x, axis=-1)
+    return jnp.matmul(loudest_first, weights / weights.sum(), precision=_HIGHEST)
+
+
+def _quiet_frames(x: Array, settings: TimePooling) -> Array:
+    """The mean over the quietest share of frames, by their mean level over all bins."""
+    frames = x.shape[-1]
+    wanted = max(1, round(settings.quantile * frames))
+    rank = jnp.argsort(jnp.argsort(x.mean(axis=1), axis=-1), axis=-1)
+    weights = (rank < wanted).astype(x.dtype) / wanted
+    return jnp.einsum("bmf,bf->bm", x, weights, precision=_HIGHEST)
+
+
+POOLS = {
+    "mean": lambda x, settings: x.mean(axis=-1),
+    "max": lambda x, settings: x.max(axis=-1),
+    "std": lambda x, settings: x.std(axis=-1),
+    "gwrp": _rank_weighted,
+    "quantile": lambda x, settings: jnp.quantile(x, settings.quantile, axis=-1),
+    "quiet_frames": _quiet_frames,
+}

@@ -1,0 +1,95 @@
+"""Pooling over time against NumPy written from the paper's equations."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asd_jax.errors import UserError
+from asd_jax.features.statistics import TimePooling, pool_time
+
+
+def mels(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(0.5, 1e-3, size=(3, 7, 20)).astype(np.float32)
+
+
+def oracle(mel: np.ndarray, settings: TimePooling) -> np.ndarray:
+    """One clip at a time, in loops and float64."""
+    x = mel.astype(np.float64)
+    x = 10 * np.log10(np.maximum(x, 1e-10)) if settings.scale == "db" else x
+    frames = x.shape[-1]
+    if settings.pool == "gwrp":
+        weights = np.array([settings.decay**rank for rank in range(frames)])
+        return (np.sort(x, axis=-1)[..., ::-1] * weights).sum(-1) / weights.sum()
+    if settings.pool == "quiet_frames":
+        wanted = max(1, round(settings.quantile * frames))
+        quiet = [clip[:, np.argsort(clip.mean(0), kind="stable")[:wanted]] for clip in x]
+        return np.stack([clip.mean(-1) for clip in quiet])
+    if settings.pool == "quantile":
+        return np.quantile(x, settings.quantile, axis=-1)
+    return getattr(x, settings.pool)(axis=-1)
+
+
+@pytest.mark.parametrize("scale", ["db", "linear"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pool": "mean"},
+        {"pool": "max"},
+        {"pool": "std"},
+        {"pool": "gwrp", "decay": 1.0},
+        {"pool": "gwrp", "decay": 0.46},
+        {"pool": "gwrp", "decay": 0.0},
+        {"pool": "quantile", "quantile": 0.3},
+        {"pool": "quiet_frames", "quantile": 0.25},
+        {"pool": "quiet_frames", "quantile": 0.0},
+    ],
+)
+def test_pools_equal_numpy(scale, options):
+    settings = TimePooling(scale=scale, **options)
+    pooled = pool_time(jnp.asarray(mels()), settings=settings)
+    np.testing.assert_allclose(pooled, oracle(mels(), settings), rtol=2e-4)
+
+
+def test_literal_gwap_is_equations_7_and_8():
+    mel = mels()
+    y = mel.astype(np.float64).mean(-1)
+    expected = y * y / y.sum(-1, keepdims=True)
+    pooled = pool_time(jnp.asarray(mel), settings=TimePooling.literal())
+    np.testing.assert_allclose(pooled, expected, rtol=1e-5)
+
+
+def test_gwap_in_db_counts_from_the_floor():
+    settings = TimePooling(pool="gwap", scale="db")
+    mel = mels()
+    y = (10 * np.log10(1 + mel.astype(np.float64) / 1e-10)).mean(-1)
+    pooled = pool_time(jnp.asarray(mel), settings=settings)
+    np.testing.assert_allclose(pooled, y * y / y.sum(-1, keepdims=True), rtol=1e-5)
+    silent = pool_time(jnp.zeros((1, 7, 20)), settings=settings)
+    np.testing.assert_array_equal(silent, 0.0)
+
+
+def test_training_weights_do_not_depend_on_the_clip():
+    settings = TimePooling(pool="gwap", scale="linear", weights="train")
+    mel = mels()
+    train_mean = np.linspace(1.0, 2.0, 7).astype(np.float32)
+    pooled = pool_time(jnp.asarray(mel), settings=settings, train_mean=jnp.asarray(train_mean))
+    np.testing.assert_allclose(pooled, mel.mean(-1) * train_mean / train_mean.sum(), rtol=1e-5)
+    with pytest.raises(UserError, match="train"):
+        pool_time(jnp.asarray(mel), settings=settings)
+
+
+def test_rank_pooling_lies_between_mean_and_max():
+    mel = jnp.asarray(mels())
+    mean, gwrp, peak = (
+        pool_time(mel, settings=TimePooling(pool=pool, scale="linear"))
+        for pool in ("mean", "gwrp", "max")
+    )
+    assert (mean < gwrp).all() and (gwrp < peak).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"pool": "median"}, {"scale": "log"}, {"weights": "bin"}, {"decay": 1.5}]
+)
+def test_impossible_settings_are_named(options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        TimePooling(**options)
