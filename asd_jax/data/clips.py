@@ -1,0 +1,133 @@
+"""Clip tables from file names: which recordings there are, of which machine, for which use.
+
+Nothing is decoded here and neither jax nor an audio library is imported: reading a table of a
+hundred thousand clips costs a walk through the folders.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+from absl import logging
+
+from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
+from asd_jax.data.layouts.folder import read_folder
+from asd_jax.data.layouts.mimii import read_mimii
+from asd_jax.data.layouts.wanted import Wanted
+from asd_jax.data.splits import SPLITS, split_clips
+from asd_jax.data.table import (
+    ANOMALY,
+    NORMAL,
+    UNKNOWN,
+    Clip,
+    class_labels,
+    classes_of,
+)
+from asd_jax.errors import UserError
+
+__all__ = [
+    "ANOMALY",
+    "LAYOUTS",
+    "NORMAL",
+    "UNKNOWN",
+    "Clip",
+    "class_labels",
+    "classes_of",
+    "read_clips",
+]
+
+LAYOUTS: dict[str, Callable[[pathlib.Path, Wanted], list[Clip]]] = {
+    "mimii": read_mimii,
+    **DCASE_LAYOUTS,
+    "folder": read_folder,
+}
+
+
+def read_clips(
+    layout: str,
+    root: str | os.PathLike[str],
+    *,
+    machines: Sequence[str] = (),
+    snr: Sequence[str] = (),
+    split: str = "hitachi",
+    use_additional: bool = False,
+    seed: int = 0,
+    test_fraction: float = 0.3,
+) -> tuple[Clip, ...]:
+    """Reads the clip table of a data set.
+
+    A machine that has no normal training clip is named in the log and left out: no detector can be
+    made for it. One without test clips is named and stays, for training.
+
+    Args:
+      layout: a key of `LAYOUTS`.
+      root: the folder that holds the data set.
+      machines: machine types, or `type/id`, to keep; () keeps all.
+      snr: MIMII only, of '6', '0', '-6' (dB); () keeps all.
+      split: a key of `SPLITS`, for layouts that don't fix the test clips (MIMII, some folders).
+      use_additional: DCASE and MIMII DUE: take the machines of the evaluation set as well, their
+        additional training clips and, where present, their test clips.
+      seed: of the splits that draw.
+      test_fraction: share of the normals that split 'random' tests on.
+
+    Returns:
+      Clips sorted by machine, split, label and path; the order never depends on the file system.
+
+    Raises:
+      UserError: unknown layout, split or machine; no folder; nothing in the expected places.
+    """
+    _check_name("layout", layout, LAYOUTS)
+    _check_name("split", split, SPLITS)
+    folder = pathlib.Path(root).expanduser()
+    if not os.fspath(root) or not folder.is_dir():
+        what = "is a file, not a folder" if folder.is_file() else "does not exist"
+        raise UserError(f"The data folder {str(root)!r} {what}; set config.data.root to a folder.")
+    clips = LAYOUTS[layout](folder, Wanted(snr=tuple(snr), use_additional=use_additional))
+    clips = _of_machines(clips, machines, folder)
+    clips = split_clips(clips, split, seed=seed, test_fraction=test_fraction)
+    clips = _trainable(clips, folder)
+    return tuple(sorted(clips, key=_order))
+
+
+def _order(clip: Clip) -> tuple:
+    return (*clip.group, clip.split != "train", clip.snr, clip.label, clip.domain, clip.path)
+
+
+def _check_name(field: str, name: str, known: dict) -> None:
+    if name not in known:
+        raise UserError(f"config.data.{field} is {name!r}; known are {', '.join(known)}.")
+
+
+def _of_machines(clips: list[Clip], machines: Sequence[str], root: pathlib.Path) -> list[Clip]:
+    if not machines:
+        return clips
+    present = {clip.machine_type for clip in clips} | {"/".join(clip.group) for clip in clips}
+    for name in machines:
+        if name not in present:
+            types = ", ".join(sorted({clip.machine_type for clip in clips}))
+            raise UserError(f"config.data.machines names {name!r}, but {root} holds {types}.")
+    wanted = set(machines)
+    return [c for c in clips if c.machine_type in wanted or "/".join(c.group) in wanted]
+
+
+def _trainable(clips: list[Clip], root: pathlib.Path) -> list[Clip]:
+    """Drops machines without a normal training clip; names every machine that lacks something."""
+    groups: dict[tuple[str, str], set[tuple[str, int]]] = {}
+    for clip in clips:
+        groups.setdefault(clip.group, set()).add((clip.split, clip.label))
+    kept = set()
+    for group, uses in sorted(groups.items()):
+        name = " ".join(group)
+        if ("train", NORMAL) not in uses:
+            logging.warning("%s has no normal training clip: it is left out.", name)
+            continue
+        kept.add(group)
+        tested = {label for split, label in uses if split == "test"}
+        if not tested:
+            logging.warning("%s has no test clip: it is trained on, not evaluated.", name)
+        elif UNKNOWN not in tested and len(tested) == 1:
+            missing = "normal" if NORMAL not in tested else "abnormal"
+            logging.warning("%s has no %s test clip: it gets scores but no AUC.", name, missing)
+    if not kept:
+        raise UserError(f"No normal training recording in {root}: there is nothing to learn from.")
+    return [clip for clip in clips if clip.group in kept]
