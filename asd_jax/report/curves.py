@@ -1,0 +1,160 @@
+"""The numbers behind the figures, in NumPy. Higher score = more anomalous; labels are 0 and 1."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+
+def roc(
+    scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """False alarm rate and share of caught faults over all thresholds, from (0, 0) to (1, 1).
+
+    Equal scores are passed together, so that the area under the curve counts a tie as a half.
+    """
+    order = np.argsort(-scores, kind="stable")
+    sorted_scores, faulty = scores[order], labels[order] == 1
+    last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
+    caught = np.concatenate([[0], np.cumsum(faulty)[last]])
+    alarms = np.concatenate([[0], np.cumsum(~faulty)[last]])
+    return alarms / alarms[-1], caught / caught[-1]
+
+
+def area(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> float:
+    """The area under a line through the points, x rising."""
+    return float(np.trapezoid(y, x))
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorRates:
+    """FAR and FRR over a threshold (Liao section 3.3, figure 7).
+
+    In the paper's words FAR is an anomaly accepted (a missed fault) and FRR a normal clip
+    rejected (a false alarm).
+    """
+
+    position: Float[np.ndarray, " points"]  # of the threshold, 0 to 1 along a `ScoreAxis`
+    far: Float[np.ndarray, " points"]
+    frr: Float[np.ndarray, " points"]
+    crossing: tuple[float, float]  # position and rate where they meet: the equal error rate
+
+
+def error_rates(
+    scores: Float[np.ndarray, " clips"],
+    labels: Int[np.ndarray, " clips"],
+    axis: "ScoreAxis",
+    *,
+    points: int = 121,
+) -> ErrorRates:
+    """FAR and FRR at evenly spaced positions of the threshold; an alarm is score > threshold."""
+    position = np.linspace(0.0, 1.0, points)
+    where = axis.place(scores)
+    faulty, healthy = np.sort(where[labels == 1]), np.sort(where[labels == 0])
+    # The two ends are exact, whatever the rounding of `place`.
+    far = np.searchsorted(faulty, position, side="right") / len(faulty)
+    frr = 1.0 - np.searchsorted(healthy, position, side="right") / len(healthy)
+    after = int(np.argmax(far >= frr))
+    if after == 0:
+        crossing = (0.0, float((far[0] + frr[0]) / 2))
+    else:
+        gap = frr - far
+        share = gap[after - 1] / (gap[after - 1] - gap[after])
+        x = position[after - 1] + share * (position[after] - position[after - 1])
+        crossing = (
+            float(x),
+            float((far[after] + frr[after] + far[after - 1] + frr[after - 1]) / 4),
+        )
+    return ErrorRates(position, far, frr, crossing)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreAxis:
+    """Places scores on 0 to 1. Long tails are compressed, or all else would be one bar."""
+
+    low: float
+    high: float
+    centre: float = 0.0
+    spread: float = 0.0  # above 0: the axis is asinh((score - centre) / spread)
+
+    @classmethod
+    def fit(
+        cls,
+        scores: Float[np.ndarray, " clips"],
+        labels: Int[np.ndarray, " clips"],
+        *,
+        threshold: float | None = None,
+    ) -> "ScoreAxis":
+        """An axis that shows all scores and the threshold, and the healthy clips at some width."""
+        shown = scores if threshold is None else np.append(scores, threshold)
+        low, high = float(shown.min()), float(shown.max())
+        usual = scores[labels == 0] if (labels == 0).sum() > 2 else scores
+        first, centre, third = np.quantile(usual, [0.25, 0.5, 0.75])
+        if high <= low:
+            return cls(low - 0.5, low + 0.5)
+        if third > first and high - low > 15 * (third - first):
+            return cls(low, high, float(centre), float(third - first))
+        return cls(low, high)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether equal distances on the axis are unequal distances in score."""
+        return self.spread > 0
+
+    def place(self, scores: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Positions on the axis, 0 at `low` and 1 at `high`."""
+        ends = self._bend(np.array([self.low, self.high]))
+        return (self._bend(np.asarray(scores, np.float64)) - ends[0]) / (ends[1] - ends[0])
+
+    def ticks(self, count: int = 4) -> list[float]:
+        """About `count` round scores on the axis."""
+        if not self.compressed:
+            return nice_ticks(self.low, self.high, count)
+        ends = self._bend(np.array([self.low, self.high]))
+        bent = np.linspace(ends[0], ends[1], count + 2)[1:-1]
+        values = [float(f"{v:.1g}") for v in np.sinh(bent) * self.spread + self.centre]
+        kept = dict.fromkeys(v for v in values if self.low <= v <= self.high)
+        return list(kept)
+
+    def _bend(self, scores: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return np.arcsinh((scores - self.centre) / self.spread) if self.compressed else scores
+
+
+def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) within [low, high]."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / max(count, 1)
+    power = 10.0 ** np.floor(np.log10(raw))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.99)
+    first = int(np.ceil(low / step - 1e-9))
+    last = int(np.floor(high / step + 1e-9))
+    return [float(f"{k * step:.6g}") for k in range(first, last + 1)]
+
+
+def principal_plane(
+    points: Float[np.ndarray, "clips dim"], fit: Shaped[np.ndarray, " clips"]
+) -> tuple[Float[np.ndarray, "clips 2"], float]:
+    """Places points on the two main directions (PCA) of the rows that `fit` marks.
+
+    Returns the coordinates and the share of the marked rows' variance that the plane holds.
+    Directions are signed so that the largest entry is positive: the picture doesn't flip from
+    run to run.
+    """
+    points = np.asarray(points, np.float64)
+    centred = points - points[fit].mean(axis=0)
+    chosen = centred[fit]
+    wide = chosen.shape[1] > chosen.shape[0]  # then the products of clips are the smaller matrix
+    sizes, vectors = np.linalg.eigh(chosen @ chosen.T if wide else chosen.T @ chosen)
+    directions = vectors[:, :-3:-1].T  # the two largest, first one first
+    if wide:
+        directions = directions @ chosen
+        length = np.linalg.norm(directions, axis=1, keepdims=True)
+        directions = directions / np.where(length > 0, length, 1.0)
+    biggest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), biggest])[:, None]
+    flat = centred @ directions.T
+    if flat.shape[1] < 2:
+        flat = np.column_stack([flat, np.zeros(len(flat))])
+    total = float(sizes.sum())
+    return flat, min(1.0, float(sizes[-2:].sum() / total)) if total > 0 else 1.0

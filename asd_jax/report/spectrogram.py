@@ -1,0 +1,187 @@
+"""One clip as a picture: what it sounds like, and where it departs from normal."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+from markupsafe import Markup
+
+from asd_jax.report import media
+from asd_jax.report.contents import Example
+from asd_jax.report.curves import nice_ticks
+from asd_jax.report.svg import Panel
+
+_WIDTH, _HEIGHT = 460.0, 240.0
+_FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # Hz
+_FULL = 6.0  # standard deviations at which the departure picture has its full colour
+_LEAST = 2.0  # a smoothed departure below this many standard deviations is nothing special
+LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A rectangle of a spectrogram, as half-open bin and frame ranges."""
+
+    mels: tuple[int, int]
+    frames: tuple[int, int]
+    mean: float  # signed standard deviations over the rectangle
+
+
+def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
+    """The rectangle around the strongest smoothed departure; None where nothing stands out.
+
+    It grows from the peak, side by side, as long as the next row or column has at least half
+    of the peak and the same sign.
+    """
+    values = np.nan_to_num(np.asarray(departure, np.float64), posinf=0.0, neginf=0.0)
+    smooth = _smooth(values)
+    if not smooth.size or np.abs(smooth).max() < _LEAST:
+        return None
+    mel, frame = np.unravel_index(int(np.abs(smooth).argmax()), smooth.shape)
+    peak = smooth[mel, frame]
+    towards = smooth * np.sign(peak)
+    least = abs(peak) / 2
+    low, high, first, last = int(mel), int(mel) + 1, int(frame), int(frame) + 1
+    growing = True
+    while growing:
+        growing = False
+        if low > 0 and towards[low - 1, first:last].mean() >= least:
+            low, growing = low - 1, True
+        if high < len(towards) and towards[high, first:last].mean() >= least:
+            high, growing = high + 1, True
+        if first > 0 and towards[low:high, first - 1].mean() >= least:
+            first, growing = first - 1, True
+        if last < towards.shape[1] and towards[low:high, last].mean() >= least:
+            last, growing = last + 1, True
+    return Region((low, high), (first, last), float(values[low:high, first:last].mean()))
+
+
+def _smooth(
+    values: Float[np.ndarray, "mels frames"], mels: int = 5, frames: int = 7
+) -> Float[np.ndarray, "mels frames"]:
+    """Means over a box of bins and frames, smaller at the edges."""
+    for axis, size in ((0, mels), (1, frames)):
+        length = values.shape[axis]
+        total = np.concatenate(
+            [np.zeros_like(values.take([0], axis)), np.cumsum(values, axis=axis)], axis=axis
+        )
+        high = np.minimum(np.arange(length) + size // 2 + 1, length)
+        low = np.maximum(np.arange(length) - size // 2, 0)
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        values = (total.take(high, axis) - total.take(low, axis)) / (high - low).reshape(shape)
+    return values
+
+
+def describe(example: Example, region: Region | None) -> str:
+    """One sentence: where in time and frequency the clip departs most from normal, and by what."""
+    if region is None:
+        return "No single spot stands out: the clip departs a little everywhere, or not at all."
+    low, high = _edges(np.asarray(example.mel_frequencies, float), region.mels)
+    first, last = _edges(np.asarray(example.frame_times, float), region.frames)
+    frames = example.departure.shape[1]
+    whole = region.frames[1] - region.frames[0] > 0.9 * frames
+    when = "through the whole clip" if whole else f"{first:.1f}–{last:.1f} s"
+    sentence = f"Strongest departure: {when}, {hertz(low, high)}, "
+    if example.normal_db is not None:
+        level = np.asarray(example.spectrogram, float) - np.asarray(example.normal_db)[:, None]
+        gain = float(level[slice(*region.mels), slice(*region.frames)].mean())
+        word = "louder" if gain >= 0 else "quieter"
+        return f"{sentence}{abs(gain):.0f} dB {word} than normal."
+    word = "louder" if region.mean >= 0 else "quieter"
+    return f"{sentence}{word} than normal by {abs(region.mean):.1f} times the usual variation."
+
+
+def hertz(low: float, high: float) -> str:
+    """A frequency range in words."""
+    if high >= 1000:
+        return f"{low / 1000:.1f}–{high / 1000:.1f} kHz"
+    return f"{low:.0f}–{high:.0f} Hz"
+
+
+def sound_panel(example: Example, region: Region | None) -> Markup:
+    """The spectrogram with time and frequency axes and a frame around the region."""
+    values = np.asarray(example.spectrogram, np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, [0.02, 0.999]) if finite.size else (0.0, 1.0)
+    shown = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-9)
+    indices = np.rint(np.clip(shown, 0.0, 1.0) * 255).astype(np.uint8)
+    uri = media.png_uri(indices[::-1], sound_palette())
+    return _picture(example, uri, region, f"Spectrogram of {example.path}.")
+
+
+def departure_panel(example: Example, region: Region | None) -> Markup:
+    """Where the clip is louder or quieter than normal; clear where it is as usual."""
+    values = np.nan_to_num(np.asarray(example.departure, np.float64), posinf=_FULL, neginf=-_FULL)
+    # A little smoothing takes the sparkle of single bins away: they are noise, not a fault.
+    shown = np.clip(_smooth(values, 3, 3) / _FULL, -1.0, 1.0)
+    indices = np.rint((shown + 1.0) * 127.5).astype(np.uint8)
+    uri = media.png_uri(indices[::-1], departure_palette())
+    return _picture(example, uri, region, f"Departure from normal. {describe(example, region)}")
+
+
+def sound_palette() -> UInt8[np.ndarray, "256 4"]:
+    """Matplotlib's magma: even steps in lightness, readable in grey."""
+    import matplotlib
+
+    return np.rint(matplotlib.colormaps["magma"](np.arange(256)) * 255).astype(np.uint8)
+
+
+def departure_palette() -> UInt8[np.ndarray, "256 4"]:
+    """Blue (quieter) over clear (as usual) to orange (louder), for any background."""
+    signed = np.linspace(-1.0, 1.0, 256)
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:, :3] = np.where((signed > 0)[:, None], LOUDER, QUIETER)
+    strength = np.clip((np.abs(signed) - 0.15) / 0.85, 0.0, 1.0)
+    palette[:, 3] = np.rint(255 * strength**0.8)
+    return palette
+
+
+def _picture(example: Example, uri: str, region: Region | None, label: str) -> Markup:
+    mels, frames = example.spectrogram.shape
+    times = np.asarray(example.frame_times, float)
+    start, end = _edges(times, (0, frames))
+    panel = Panel(_WIDTH, _HEIGHT, x=(start, end), y=(0, mels), left=40, bottom=32, top=6)
+    left, top = panel.px(start), panel.py(mels)
+    panel.add(
+        f'<rect class="ground" x="{left:.1f}" y="{top:.1f}" width="{panel.px(end) - left:.1f}" '
+        f'height="{panel.py(0) - top:.1f}"/>'
+        f'<image href="{uri}" x="{left:.1f}" y="{top:.1f}" width="{panel.px(end) - left:.1f}" '
+        f'height="{panel.py(0) - top:.1f}" preserveAspectRatio="none"/>'
+    )
+    if region is not None:
+        first, last = _edges(times, region.frames)
+        for css in ("box under", "box"):
+            panel.rect((max(first, start), min(last, end)), region.mels, css)
+    panel.axes(
+        x_ticks=[(v, f"{v:g}") for v in nice_ticks(start, end, 6)],
+        y_ticks=_frequency_ticks(np.asarray(example.mel_frequencies, float)),
+        x_label="time, s",
+        grid=False,
+    )
+    panel.text(2, 11, "kHz")
+    return panel.render(label)
+
+
+def _frequency_ticks(frequencies: Float[np.ndarray, " mels"]) -> list[tuple[float, str]]:
+    """(height in bins, label in kHz) of round frequencies, at least a tenth apart."""
+    ticks: list[tuple[float, str]] = []
+    for value in _FREQUENCIES:
+        if not frequencies[0] <= value <= frequencies[-1]:
+            continue
+        at = float(np.interp(value, frequencies, np.arange(len(frequencies)))) + 0.5
+        if 0.93 * len(frequencies) > at and (
+            not ticks or at - ticks[-1][0] > len(frequencies) / 10
+        ):
+            ticks.append((at, f"{value / 1000:g}"))
+    return ticks
+
+
+def _edges(centres: Float[np.ndarray, " bins"], span: tuple[int, int]) -> tuple[float, float]:
+    """Lower and upper edge of the half-open range `span` of bins with these centres."""
+    if len(centres) < 2:
+        return float(centres[0]), float(centres[0]) + 1.0
+    middles = (centres[1:] + centres[:-1]) / 2
+    first = max(0.0, centres[0] - (centres[1] - centres[0]) / 2)
+    last = centres[-1] + (centres[-1] - centres[-2]) / 2
+    edges = np.concatenate([[first], middles, [last]])
+    return float(edges[span[0]]), float(edges[span[1]])

@@ -1,0 +1,259 @@
+"""The tables of the page: machines, branches, and how the result was made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asd_jax.report import charts, curves
+from asd_jax.report.contents import Branch, Report
+from asd_jax.report.files import branch_columns
+from asd_jax.report.summary import Machine, grade, machine_name, percent
+
+_NONE = "–"
+_EXTRA = {
+    "auc_source": "AUC, source",
+    "auc_target": "AUC, target",
+    "recall_eer": "Recall at EER",
+    "f1": "F1",
+}
+
+
+def machine_table(report: Report, machines: Sequence[Machine]) -> dict[str, Any]:
+    """Heads and rows of the table of machines; columns that nothing is known for are left out."""
+    scored = any(m.auc is not None for m in machines)
+    decided = any((m.decisions >= 0).any() for m in machines)
+    has = {label: any(m.count(label) for m in machines) for label in (0, 1, -1)}
+    extra = [f for f in _EXTRA if any(m.number(f) is not None for m in machines)]
+    heads = ["Clips"]
+    if scored:
+        heads += ["AUC", "pAUC", *(_EXTRA[field] for field in extra)]
+    if decided:
+        heads += ["Faults caught"] * has[1] + ["False alarms"] * has[0] + ["Unusual"] * has[-1]
+    rows = [_machine_row(m, scored, decided, has, extra) for m in machines]
+    return {
+        "heads": [*heads, "Scores"],
+        "rows": rows,
+        "mean": _mean_row(report, machines, heads, extra) if len(machines) > 1 else None,
+    }
+
+
+def _machine_row(
+    machine: Machine,
+    scored: bool,
+    decided: bool,
+    has: Mapping[int, bool],
+    extra: Sequence[str],
+) -> dict[str, Any]:
+    counts = [(machine.count(0), "healthy"), (machine.count(1), "faulty")]
+    counts.append((machine.count(-1), "unlabelled"))
+    cells = [_cell(", ".join(f"{n} {k}" for n, k in counts if n) or "none", soft=True)]
+    if scored:
+        cells.append(_auc_cell(machine))
+        cells += [_cell(_three(machine.number(field))) for field in ("pauc", *extra)]
+    for label in (1, 0, -1) if decided else ():
+        if has[label]:
+            cells.append(_count_cell(machine, label))
+    spark = charts.sparkline(machine) if len(machine.scores) else ""
+    cells.append(_cell("" if spark else _NONE, svg=spark))
+    return {"name": machine.name, "note": grade(machine), "cells": cells}
+
+
+def _cell(text: str, small: str = "", *, svg: str = "", soft: bool = False) -> dict[str, Any]:
+    return {"text": text, "small": small, "svg": svg, "soft": soft}
+
+
+def _auc_cell(machine: Machine) -> dict[str, Any]:
+    if machine.auc is None:
+        return _cell(_NONE)
+    interval = machine.interval()
+    small = "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}"
+    return _cell(_three(machine.auc), small, svg=charts.whisker(machine))
+
+
+def _count_cell(machine: Machine, label: int) -> dict[str, Any]:
+    total = machine.count(label)
+    if not total or machine.count(label, -1):
+        return _cell(_NONE)
+    part = machine.count(label, 1)
+    return _cell(f"{part} of {total}", percent(part / total))
+
+
+def _mean_row(
+    report: Report, machines: Sequence[Machine], heads: Sequence[str], extra: Sequence[str]
+) -> list[str]:
+    """Means over machines: as results.json has them, or else the plain mean of what is shown."""
+    given = report.results.get("mean")
+    given = given if isinstance(given, Mapping) else {}
+    cells = []
+    fields = {"AUC": "auc", "pAUC": "pauc", **{_EXTRA[field]: field for field in extra}}
+    for head in heads:
+        if head in fields:
+            field = fields[head]
+            values = [m.auc if field == "auc" else m.number(field) for m in machines]
+            cells.append(_three(_number(given.get(field), _mean(values))))
+        else:
+            label = {"Faults caught": 1, "False alarms": 0, "Unusual": -1}.get(head)
+            cells.append("" if label is None else _mean_rate(machines, label))
+    return [*cells, ""]
+
+
+def _mean_rate(machines: Sequence[Machine], label: int) -> str:
+    rates = [
+        m.count(label, 1) / m.count(label)
+        for m in machines
+        if m.count(label) and not m.count(label, -1)
+    ]
+    return percent(sum(rates) / len(rates)) if rates else _NONE
+
+
+def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, Any]]:
+    """One row a branch: mean AUC, weight or range of weights, and what was said about it."""
+    told: dict[str, list[Branch]] = {}
+    for branch in report.branches:
+        told.setdefault(branch.name, []).append(branch)
+    columns = [column.removeprefix("score_") for column in branch_columns(report.rows)]
+    rows = []
+    for name in dict.fromkeys([*told, *columns]):
+        entries = told.get(name, [])
+        aucs = {machine.name: branch_auc(machine, name) for machine in machines}
+        aucs |= {
+            machine_name(b.machine_type, b.machine_id) if b.machine_type else "": b.auc
+            for b in entries
+            if b.auc is not None
+        }
+        overall = aucs.pop("", None)
+        rows.append(
+            {
+                "name": name,
+                "auc": _three(_mean(list(aucs.values())) if overall is None else overall),
+                "weight": _weights(entries),
+                "gated": _gated(entries),
+                "reason": _reasons(entries),
+                "each": [_three(aucs.get(machine.name)) for machine in machines],
+            }
+        )
+    return rows
+
+
+def branch_auc(machine: Machine, name: str) -> float | None:
+    """The AUC of one branch's own scores on one machine; None when it can't be told."""
+    scores = np.array(
+        [np.nan if (v := row.get(f"score_{name}")) is None else v for row in machine.rows],
+        np.float64,
+    )
+    known = (machine.labels >= 0) & np.isfinite(scores)
+    labels = machine.labels[known]
+    if not ((labels == 0).any() and (labels == 1).any()):
+        return None
+    return curves.area(*curves.roc(scores[known], labels))
+
+
+def _weights(entries: Sequence[Branch]) -> str:
+    weights = [b.weight for b in entries if b.weight is not None and np.isfinite(b.weight)]
+    if not weights:
+        return _NONE
+    low, high = f"{min(weights):.2f}", f"{max(weights):.2f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def _gated(entries: Sequence[Branch]) -> str:
+    gated = [b for b in entries if b.gated]
+    if not gated:
+        return "used"
+    return "left out" if len(gated) == len(entries) else f"left out on {len(gated)} machines"
+
+
+def _reasons(entries: Sequence[Branch]) -> list[str]:
+    """Each sentence once, with the machines it is said of."""
+    said: dict[str, list[str]] = {}
+    for b in entries:
+        if b.reason:
+            name = machine_name(b.machine_type, b.machine_id) if b.machine_type else ""
+            said.setdefault(b.reason, []).append(name)
+    reasons = []
+    for reason, names in said.items():
+        names = [name for name in names if name]
+        few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        reasons.append(f"{few}: {reason}" if few and len(names) < len(entries) else reason)
+    return reasons
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """How the result was made, as (what, value)."""
+    found = [("Version", f"asd_jax {report.version}".strip() if report.version else "")]
+    found.append(("Made", report.created))
+    protocol = report.results.get("protocol")
+    if isinstance(protocol, Mapping):
+        found += [(f"Protocol: {k}", v) for k, v in flatten(protocol)]
+    elif protocol is not None:
+        found.append(("Protocol", str(protocol)))
+    shown = ("protocol", "groups", "mean", "timing")
+    rest = {k: v for k, v in report.results.items() if k not in shown}
+    found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
+    return [(what, value) for what, value in found if value]
+
+
+def timing(report: Report) -> list[tuple[str, str]]:
+    """How long each part took; a number is seconds, unless its name ends in another unit."""
+    times = report.results.get("timing")
+    if not isinstance(times, Mapping):
+        return []
+    found = []
+    for name, value in flatten(times, text=False):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            plain = name.rsplit(".", 1)[-1]
+            if plain.endswith(("_per_second", "_count", "_steps", "_mb", "_bytes")):
+                found.append((name, f"{value:,.6g}"))
+            else:
+                found.append((name.removesuffix("_seconds").removesuffix("_s"), duration(value)))
+        elif value is not None:
+            found.append((name, str(value)))
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that a person would use."""
+    if not np.isfinite(seconds):
+        return _NONE
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "", *, text: bool = True) -> list:
+    """(dotted name, value) of a nested mapping; values as text unless `text` is False."""
+    found = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += flatten(value, f"{prefix}{name}.", text=text)
+        elif text:
+            found.append((f"{prefix}{name}", _text(value)))
+        else:
+            found.append((f"{prefix}{name}", value))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
+
+
+def _three(value: float | None) -> str:
+    return _NONE if value is None or not np.isfinite(value) else f"{value:.3f}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(value: Any, otherwise: float | None) -> float | None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if good else otherwise
