@@ -1,0 +1,195 @@
+"""Every recording decoded once, as rows of one memory-mapped int16 file.
+
+A 10-s clip at 16 kHz is 320 kB here, an eighth of an eight-channel MIMII wav; reading it back is
+a copy from the page cache. A directory may serve many data sets and settings; deleting it is always
+safe. `cache_store.py` keeps the files.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int16
+
+from asd_jax.data.cache_store import Store
+from asd_jax.data.table import Clip
+from asd_jax.errors import UserError
+
+# A recording this little longer than its last window (share of a window) gets no window more.
+_IGNORED_REMAINDER = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class WaveSettings:
+    """How a recording becomes rows of fixed length."""
+
+    sample_rate: int = 16000  # Hz
+    clip_seconds: float = 10.0
+    channel: int | str = 0  # or 'mean'
+    long: str = "cut"  # recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it
+    hop_seconds: float = 0.0  # from window to window; 0 means clip_seconds
+
+    def __post_init__(self) -> None:
+        if self.sample_rate < 1 or self.samples < 1:
+            raise UserError(
+                f"config.data.clip_seconds {self.clip_seconds} at config.data.sample_rate "
+                f"{self.sample_rate} leaves no samples; both must be above 0."
+            )
+        if self.long not in ("cut", "windows"):
+            raise UserError(f"config.data.long is {self.long!r}; known are 'cut', 'windows'.")
+        if self.hop_seconds < 0 or self.hop_samples < 1:
+            raise UserError(f"config.data.hop_seconds is {self.hop_seconds}; it must be 0 or more.")
+        if self.channel != "mean" and (not isinstance(self.channel, int) or self.channel < 0):
+            raise UserError(
+                f"config.data.channel is {self.channel!r}; it must be 0, 1, ... or 'mean'."
+            )
+
+    @property
+    def samples(self) -> int:
+        """Samples in a row: the one place that turns seconds into a row's length."""
+        return round(self.sample_rate * self.clip_seconds)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples between the starts of two windows."""
+        return round(self.sample_rate * (self.hop_seconds or self.clip_seconds))
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder for these settings, inside a cache directory."""
+        cut = self.long if self.long == "cut" else f"windows{self.hop_samples}"
+        return f"{self.sample_rate}hz_{self.samples}_channel_{self.channel}_{cut}"
+
+    def starts(self, frames: int) -> list[int]:
+        """First samples of the rows of a recording of `frames` samples.
+
+        The last window is aligned to the recording's end, so that nothing of it is lost.
+        """
+        rest = frames - self.samples
+        if self.long == "cut" or rest <= _IGNORED_REMAINDER * self.samples:
+            return [0]
+        starts = list(range(0, rest + 1, self.hop_samples))
+        if rest - starts[-1] > _IGNORED_REMAINDER * self.samples:
+            starts.append(rest)
+        return starts
+
+    def rows(self, wave: Int16[np.ndarray, " frames"]) -> Int16[np.ndarray, "rows samples"]:
+        """The rows of a recording: cut or in windows; a short one is repeated to the full length.
+
+        Repetition, unlike zeros, adds no silence and no edge that a detector could learn.
+        """
+        if len(wave) < self.samples:
+            return np.resize(wave, (1, self.samples))
+        starts = self.starts(len(wave))
+        return np.stack([wave[start : start + self.samples] for start in starts])
+
+
+class WaveCache:
+    """Rows of the cache file by position: int16 waveforms, one per clip. Picklable."""
+
+    def __init__(self, path: str | os.PathLike[str], rows: np.ndarray, samples: int):
+        """Args: the data file, the row of each clip (int `[clips]`), and samples in a row."""
+        self.path = os.fspath(path)
+        self.rows = np.asarray(rows, np.int64)
+        self.samples = samples
+        self._map: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Int16[np.ndarray, " samples"]:
+        return np.array(self._mapped()[self.rows[index]])
+
+    def gather(self, indices: Sequence[int] | np.ndarray) -> Int16[np.ndarray, "batch samples"]:
+        """The waveforms at `indices`, copied in one go; IndexError beyond the last clip."""
+        rows = self.rows[np.asarray(indices, np.int64)]
+        return np.take(self._mapped(), rows, axis=0)
+
+    def _mapped(self) -> np.ndarray:
+        if self._map is None:  # opened where it is used: a worker process maps the file itself
+            total = int(self.rows.max()) + 1 if len(self.rows) else 0
+            shape = (total, self.samples)
+            empty = np.zeros(shape, np.int16) if not total else None
+            self._map = (
+                empty
+                if empty is not None
+                else np.memmap(self.path, np.int16, mode="r", shape=shape)
+            )
+        return self._map
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_map": None}
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedClips:
+    """The clips that could be decoded, and where their waveforms are."""
+
+    clips: tuple[Clip, ...]  # clips[k] sounds like waves[k]
+    waves: WaveCache
+    unreadable: tuple[tuple[str, str], ...]  # (path, reason), of the rest
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+def open_cache(
+    clips: Sequence[Clip],
+    directory: str | os.PathLike[str],
+    settings: WaveSettings,
+    *,
+    progress: bool = False,
+) -> CachedClips:
+    """Decodes what is new or changed (by size and time) and maps the rest.
+
+    Several processes may open one directory at once: one decodes, the others wait for it. A build
+    that was killed goes on from where it last saved.
+
+    Args:
+      clips: whole recordings; with `settings.long` 'windows' each long one becomes several clips.
+        Windows made by an earlier call are found again.
+      directory: made if absent; a sub-folder for each `settings`.
+      settings: how recordings become rows.
+      progress: shows a progress bar while decoding.
+
+    Returns:
+      The readable clips, in the order given. Unreadable ones are listed, never raised.
+
+    Raises:
+      UserError: the directory can't be written, or its disk has too little room.
+    """
+    store = Store(pathlib.Path(directory).expanduser() / settings.folder, settings)
+    paths = list(dict.fromkeys(clip.path for clip in clips))
+    unreadable = store.update(paths, progress=progress)
+    kept: list[Clip] = []
+    rows: list[int] = []
+    for clip in clips:
+        if clip.path in unreadable:
+            continue
+        row, frames = store.entry(clip.path)
+        windows = _windows(clip, settings, frames)
+        if not windows:
+            unreadable[clip.path] = f"it has no window at {clip.start:g} s"
+        kept += [window for _, window in windows]
+        rows += [row + k for k, _ in windows]
+    waves = WaveCache(store.data, np.array(rows, np.int64), settings.samples)
+    return CachedClips(tuple(kept), waves, tuple(unreadable.items()))
+
+
+def _windows(clip: Clip, settings: WaveSettings, frames: int) -> list[tuple[int, Clip]]:
+    """The clips of a recording and their positions among its rows."""
+    starts = settings.starts(frames)
+    if len(starts) == 1 and not clip.windowed:
+        return [(0, clip)]
+    windows = [
+        dataclasses.replace(
+            clip,
+            start=start / settings.sample_rate,
+            windowed=True,
+            seconds=settings.clip_seconds,
+        )
+        for start in starts
+    ]
+    return [(k, w) for k, w in enumerate(windows) if not clip.windowed or w == clip]

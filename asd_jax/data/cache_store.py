@@ -1,0 +1,277 @@
+"""The files of a wave cache: rows that are only ever appended, and an index that is only replaced.
+
+The index names what is valid. It is written to a temporary file and renamed into place after the
+rows it names have reached the disk, so a killed build leaves at worst rows that nobody names, and
+the next build cuts them off.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import errno
+import json
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from asd_jax.data.decode import UnreadableError, decode, recording_seconds
+from asd_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from asd_jax.data.cache import WaveSettings
+
+_VERSION = 1
+_SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
+_SPARE = 64 * 2**20  # bytes to leave free on the disk
+_RESAMPLER_TAIL = 0.1  # seconds read beyond a cut, so that no resampler's edge is in the clip
+
+
+class Entry(NamedTuple):
+    """A decoded file: what it was then, and where its rows are."""
+
+    size: int  # bytes
+    mtime_ns: int
+    row: int  # its first row
+    frames: int  # decoded samples, before cutting or padding
+
+
+class _Rows(NamedTuple):
+    rows: np.ndarray
+    frames: int
+    rate: int
+    clipped: int
+    silent: bool
+
+
+class Store:
+    """One data file and one index, for one `WaveSettings`, in one folder."""
+
+    def __init__(self, folder: pathlib.Path, settings: "WaveSettings"):
+        self.folder = folder
+        self.settings = settings
+        self.data = folder / "waves.i16"
+        self._index = folder / "index.json"
+        self._files: dict[str, Entry] = {}
+        self._rows = 0
+        self._load()
+
+    def entry(self, path: str) -> tuple[int, int]:
+        """First row and number of decoded samples of a file that `update` has made available."""
+        entry = self._files[os.path.abspath(path)]
+        return entry.row, entry.frames
+
+    def update(self, paths: list[str], *, progress: bool = False) -> dict[str, str]:
+        """Decodes the new and changed files among `paths`; returns reasons for unreadable ones."""
+        if not self._stale(paths)[0]:
+            return self._stale(paths)[1]
+        with _writing(self.folder), _locked(self.folder / "lock"):
+            self._load()  # another process may have done the work in the meantime
+            todo, unreadable = self._stale(paths)
+            if todo:
+                self._need_room(todo)
+                unreadable |= self._fill(todo, progress)
+        return unreadable
+
+    def _stale(self, paths: list[str]) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+        """Size and time of each file to decode, and reasons for those that are not there."""
+        todo, missing = {}, {}
+        for path in paths:
+            try:
+                stat = os.stat(path)
+            except OSError as error:
+                missing[path] = (error.strerror or str(error)).lower()
+                continue
+            entry = self._files.get(os.path.abspath(path))
+            if entry is None or entry[:2] != (stat.st_size, stat.st_mtime_ns):
+                todo[path] = (stat.st_size, stat.st_mtime_ns)
+        return todo, missing
+
+    def _row_bytes(self) -> int:
+        return self.settings.samples * np.dtype(np.int16).itemsize
+
+    def _load(self) -> None:
+        self._files, self._rows = {}, 0
+        try:
+            index = json.loads(self._index.read_text("utf-8"))
+            if index["version"] != _VERSION:
+                return
+            if self.data.stat().st_size < index["rows"] * self._row_bytes():
+                return
+            self._files = {path: Entry(*entry) for path, entry in index["files"].items()}
+            self._rows = index["rows"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # absent, or not ours: everything is decoded anew
+
+    def _save(self) -> None:
+        index = {"version": _VERSION, "rows": self._rows, "files": self._files}
+        temporary = self._index.with_suffix(f".{os.getpid()}.tmp")
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(index, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._index)
+
+    def _need_room(self, todo: dict[str, tuple[int, int]]) -> None:
+        rows = len(todo)
+        if self.settings.long == "windows":
+            rows = sum(self._count_rows(path) for path in todo)
+        needed = rows * self._row_bytes() + _SPARE
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise UserError(
+                f"The decoded audio needs {needed / 1e9:.1f} GB in {self.folder}, where "
+                f"{free / 1e9:.1f} GB are free; set config.data.cache to a folder with more room."
+            )
+
+    def _count_rows(self, path: str) -> int:
+        try:
+            frames = round(recording_seconds(path) * self.settings.sample_rate)
+            return len(self.settings.starts(frames))
+        except UnreadableError:
+            return 0  # reported when it is decoded
+
+    def _fill(self, todo: dict[str, tuple[int, int]], progress: bool) -> dict[str, str]:
+        unreadable: dict[str, str] = {}
+        notes = _Notes()
+        if not self._rows:  # never shorten rows that a process may have mapped: begin a new file
+            self.data.unlink(missing_ok=True)
+        with open(self.data, "r+b" if self._rows else "xb") as file:
+            file.truncate(self._rows * self._row_bytes())
+            file.seek(0, os.SEEK_END)
+            saved = time.monotonic()
+            try:
+                for path, rows in _decoded(list(todo), self.settings, progress):
+                    if isinstance(rows, UnreadableError):
+                        unreadable[path] = rows.reason
+                        continue
+                    file.write(rows.rows.tobytes())
+                    entry = Entry(*todo[path], self._rows, rows.frames)
+                    self._files[os.path.abspath(path)] = entry
+                    self._rows += len(rows.rows)
+                    notes.add(path, rows, self.settings)
+                    if time.monotonic() - saved > _SAVE_EVERY:
+                        self._keep(file)
+                        saved = time.monotonic()
+            finally:
+                self._keep(file)
+        notes.log(self.settings)
+        return unreadable
+
+    def _keep(self, file: Any) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        self._save()
+
+
+def _decoded(
+    paths: list[str], settings: "WaveSettings", progress: bool
+) -> Iterator[tuple[str, _Rows | UnreadableError]]:
+    """Decodes in threads (libsndfile works without the interpreter's lock), a few files ahead."""
+    import soundfile  # noqa: F401  # imported once here, not by all threads at once
+    import soxr  # noqa: F401
+    from tqdm import tqdm
+
+    workers = min(8, os.cpu_count() or 1)
+    bar = tqdm(total=len(paths), desc="decoding", unit="clip", disable=not progress)
+    ahead: collections.deque[tuple[str, concurrent.futures.Future]] = collections.deque()
+    with bar, concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            for path in paths:
+                ahead.append((path, pool.submit(_decode_rows, path, settings)))
+                if len(ahead) > 2 * workers:
+                    first, future = ahead.popleft()
+                    yield first, future.result()
+                    bar.update()
+            while ahead:
+                first, future = ahead.popleft()
+                yield first, future.result()
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode_rows(path: str, settings: "WaveSettings") -> _Rows | UnreadableError:
+    limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
+    try:
+        wave, rate, clipped = decode(
+            path, sample_rate=settings.sample_rate, channel=settings.channel, max_seconds=limit
+        )
+    except UnreadableError as error:
+        return error
+    if not len(wave):
+        return UnreadableError(path, "it is shorter than one sample")
+    return _Rows(settings.rows(wave), len(wave), rate, clipped, not wave.any())
+
+
+class _Notes:
+    """What happened to the recordings on the way, to be told once and not once a file."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, list[str]] = {}
+
+    def add(self, path: str, rows: _Rows, settings: "WaveSettings") -> None:
+        """Takes note of one recording."""
+        if rows.rate != settings.sample_rate:
+            what = f"at {rows.rate} Hz were resampled to {settings.sample_rate} Hz"
+            self._paths.setdefault(what, []).append(path)
+        if settings.long == "cut" and rows.frames > settings.samples:
+            what = (
+                f"were cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
+            )
+            self._paths.setdefault(what, []).append(path)
+        if rows.frames < settings.samples:
+            what = f"were repeated to fill {settings.clip_seconds:g} s"
+            self._paths.setdefault(what, []).append(path)
+        if rows.clipped:
+            self._paths.setdefault("went beyond full scale and were clipped", []).append(path)
+        if rows.silent:
+            self._paths.setdefault("are digital silence: is it the right channel?", []).append(path)
+
+    def log(self, settings: "WaveSettings") -> None:
+        """Says each thing once, with a count and the first file."""
+        for what, paths in self._paths.items():
+            logging.warning("%d recordings, the first %s, %s.", len(paths), paths[0], what)
+
+
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+    """Makes the folder; turns a disk that is full or may not be written into a UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = "the disk is full; what was decoded is kept"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            what = error.strerror
+        else:
+            raise
+        raise UserError(
+            f"The cache {folder} can't be written ({what}); set config.data.cache to a folder "
+            "with room."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    """Holds an exclusive lock, which ends with the process however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: one process at a time, please
+        yield
+        return
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("Another process is filling %s: waiting for it.", path.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # some network disks have no locks
+            logging.warning("%s can't be locked (%s): open it once at a time.", path, error)
+        yield
