@@ -1,0 +1,215 @@
+"""How well scores tell anomalies from normals: ROC areas, error rates, decisions.
+
+Host NumPy in float64. Labels are 0 normal, 1 anomalous, -1 unknown; unknown clips are left out.
+With clips of one class only every figure is NaN, never an exception.
+
+FRR and FAR are in the words of Liao et al. (Appl. Sci. 2025, section 3.3): a false rejection is a
+normal clip called anomalous, a false acceptance an anomalous clip called normal.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from asd_jax.errors import UserError
+
+
+class RocCurve(NamedTuple):
+    """Points of the ROC from (0, 0) to (1, 1), one for each distinct score and the start."""
+
+    false_positive_rate: Float[np.ndarray, "points"]
+    true_positive_rate: Float[np.ndarray, "points"]
+    thresholds: Float[np.ndarray, "points"]  # a clip is called anomalous from this score on
+
+
+class FarFrr(NamedTuple):
+    """Error rates over a threshold that is 0 at the smallest score and 1 at the largest."""
+
+    threshold: Float[np.ndarray, "points"]
+    far: Float[np.ndarray, "points"]  # share of anomalous clips that pass as normal
+    frr: Float[np.ndarray, "points"]  # share of normal clips called anomalous
+
+
+class Detection(NamedTuple):
+    """What the decisions get right; NaN where there was nothing to count."""
+
+    recall: float
+    precision: float
+    f1: float
+    false_alarm_rate: float
+    accuracy: float
+    balanced_accuracy: float
+
+
+def known(
+    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]
+) -> tuple[Int[np.ndarray, "known"], Float[np.ndarray, "known"]]:
+    """Drops clips of unknown label (-1); raises UserError for a score that is not a number."""
+    labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
+    if labels.shape != scores.shape:
+        raise UserError(f"There are {labels.size} labels for {scores.size} scores; give one each.")
+    keep = labels >= 0
+    if np.isnan(scores[keep]).any():
+        first = int(np.flatnonzero(keep & np.isnan(scores))[0])
+        raise UserError(f"The score of clip {first} is not a number; mend it before evaluating.")
+    return labels[keep], scores[keep]
+
+
+def counts_by_score(
+    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]
+) -> tuple[Float[np.ndarray, "values"], Int[np.ndarray, "clips"]]:
+    """The distinct scores, largest first, and for each clip the index of its own."""
+    values, index = np.unique(-scores, return_inverse=True)
+    return -values, index.reshape(labels.shape)
+
+
+def area(
+    false_alarms: Float[np.ndarray, "*draws values"],
+    hits: Float[np.ndarray, "*draws values"],
+    max_fpr: float = 1.0,
+) -> Float[np.ndarray, "*draws"]:
+    """Area under the ROC up to `max_fpr`, from clip counts at each distinct score.
+
+    Args:
+        false_alarms: normal clips at each score, largest score first; may be weights.
+        hits: anomalous clips at each score.
+        max_fpr: p; the curve is interpolated linearly there. With p = 1 the area is the
+            Mann-Whitney statistic with ties at one half.
+
+    Returns:
+        The raw area, in [0, max_fpr]; NaN where a class has no clip.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fpr = np.cumsum(false_alarms, -1) / np.sum(false_alarms, -1, keepdims=True)
+        tpr = np.cumsum(hits, -1) / np.sum(hits, -1, keepdims=True)
+    start = np.zeros_like(fpr[..., :1])
+    left, low = (
+        np.concatenate([start, fpr[..., :-1]], -1),
+        np.concatenate([start, tpr[..., :-1]], -1),
+    )
+    step = fpr - left
+    width = np.clip(max_fpr - left, 0.0, step)
+    share = np.divide(width, step, out=np.zeros_like(step), where=step > 0)
+    return np.asarray(np.sum(width * (low + 0.5 * share * (tpr - low)), -1))
+
+
+def raw_area(
+    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], max_fpr: float = 1.0
+) -> float:
+    """Area under the ROC up to `max_fpr`, NaN with one class only."""
+    labels, scores = known(labels, scores)
+    if not (np.any(labels == 0) and np.any(labels == 1)):
+        return float("nan")
+    values, index = counts_by_score(labels, scores)
+    normal = np.bincount(index[labels == 0], minlength=len(values)).astype(np.float64)
+    anomaly = np.bincount(index[labels == 1], minlength=len(values)).astype(np.float64)
+    return float(area(normal, anomaly, max_fpr))
+
+
+def auc(labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]) -> float:
+    """Chance that an anomalous clip scores above a normal one, ties counted one half.
+
+    Equals the Mann-Whitney U over both counts and `sklearn.metrics.roc_auc_score`.
+    """
+    return raw_area(labels, scores)
+
+
+def mcclish(raw: Any, max_fpr: float) -> Any:
+    """Rescales a raw partial area, or arrays of it: chance is 0.5, the best 1 (McClish, 1989)."""
+    chance = 0.5 * max_fpr**2
+    return 0.5 * (1.0 + (raw - chance) / (max_fpr - chance))
+
+
+def pauc(
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    *,
+    max_fpr: float = 0.1,
+    raw: bool = False,
+) -> float:
+    """Partial AUC over false positive rates up to p = `max_fpr`.
+
+    McClish's, as the challenges report it (`roc_auc_score(max_fpr=p)`); with `raw` the area over
+    p, whose chance level is p / 2.
+    """
+    value = raw_area(labels, scores, max_fpr)
+    return value / max_fpr if raw else mcclish(value, max_fpr)
+
+
+def roc_curve(labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]) -> RocCurve:
+    """The ROC with a point for each distinct score; rates are NaN for a class without clips."""
+    labels, scores = known(labels, scores)
+    values, index = counts_by_score(labels, scores)
+    rates = []
+    for label in (0, 1):
+        counts = np.bincount(index[labels == label], minlength=len(values))
+        with np.errstate(invalid="ignore"):
+            rates.append(np.concatenate([[0.0], np.cumsum(counts) / np.sum(counts)]))
+    return RocCurve(*rates, np.concatenate([[np.inf], values]))
+
+
+def far_frr_curve(
+    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], *, points: int = 201
+) -> FarFrr:
+    """FAR and FRR over a threshold normalised to [0, 1] (Liao et al., fig. 7).
+
+    A clip is called anomalous when its score lies above the threshold.
+    """
+    labels, scores = known(labels, scores)
+    threshold = np.linspace(0.0, 1.0, points)
+    if not len(scores):
+        return FarFrr(threshold, np.full(points, np.nan), np.full(points, np.nan))
+    # lerp ends exactly at the largest score, so that FRR ends at 0.
+    raw = (1.0 - threshold) * scores.min() + threshold * scores.max()
+    far = _share_at_most(scores[labels == 1], raw)
+    frr = 1.0 - _share_at_most(scores[labels == 0], raw)
+    return FarFrr(threshold, far, frr)
+
+
+def eer(
+    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]
+) -> tuple[float, float]:
+    """Equal error rate and the threshold where FAR = FRR, both on the interpolated ROC.
+
+    The threshold knows the labels: it is an oracle, to report and never to deploy.
+    """
+    curve = roc_curve(labels, scores)
+    gap = (
+        1.0 - curve.true_positive_rate - curve.false_positive_rate
+    )  # FAR - FRR, falls from 1 to -1
+    if np.isnan(gap).any():
+        return float("nan"), float("nan")
+    last = int(np.argmax(gap <= 0.0))
+    share = gap[last - 1] / (gap[last - 1] - gap[last])
+    fpr, thresholds = curve.false_positive_rate, curve.thresholds
+    rate = fpr[last - 1] + share * (fpr[last] - fpr[last - 1])
+    above = thresholds[last] if last == 1 else thresholds[last - 1]
+    return float(rate), float(above + share * (thresholds[last] - above))
+
+
+def detection(labels: Int[np.ndarray, "clips"], decisions: np.ndarray) -> Detection:
+    """Recall, precision, F1, false alarms of decisions (true = called anomalous) [clips]."""
+    labels, decisions = known(labels, np.asarray(decisions, np.float64))
+    alarm = decisions > 0
+    hits, misses = np.sum(alarm & (labels == 1)), np.sum(~alarm & (labels == 1))
+    false, passed = np.sum(alarm & (labels == 0)), np.sum(~alarm & (labels == 0))
+    recall, false_alarm_rate = _ratio(hits, hits + misses), _ratio(false, false + passed)
+    return Detection(
+        recall=recall,
+        precision=_ratio(hits, hits + false),
+        f1=_ratio(2 * hits, 2 * hits + false + misses),
+        false_alarm_rate=false_alarm_rate,
+        accuracy=_ratio(hits + passed, len(labels)),
+        balanced_accuracy=0.5 * (recall + 1.0 - false_alarm_rate),
+    )
+
+
+def _ratio(part: np.integer, whole: np.integer | int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _share_at_most(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    if not len(scores):
+        return np.full(len(thresholds), np.nan)
+    return np.searchsorted(np.sort(scores), thresholds, side="right") / len(scores)

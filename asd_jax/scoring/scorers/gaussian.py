@@ -1,0 +1,136 @@
+"""One Gaussian, and the smallest Mahalanobis distance to one per domain."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from asd_jax.errors import UserError
+from asd_jax.scoring.scorers.covariance import precision_factor, regularised
+from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
+
+METHODS = ("ledoit_wolf", "relative", "literal")
+
+
+class Gaussian(NamedTuple):
+    """A normal distribution of features."""
+
+    mean: Float[Array | np.ndarray, "dim"]
+    factor: Float[Array | np.ndarray, "dim dim"]  # factor factor^T is the inverse covariance
+    constant: Float[Array | np.ndarray, ""]  # 0.5 (dim log 2 pi + log det covariance)
+    l2: Float[Array | np.ndarray, ""]  # 1: rows are scaled to length 1 first
+
+
+class Mahalanobis(NamedTuple):
+    """One mean and one inverse covariance per domain (equal ones where it is shared)."""
+
+    means: Float[Array | np.ndarray, "domains dim"]
+    factors: Float[Array | np.ndarray, "domains dim dim"]
+    l2: Float[Array | np.ndarray, ""]
+
+
+def fit_gaussian(
+    features: Float[Array | np.ndarray, "clips dim"],
+    *,
+    covariance: str = "ledoit_wolf",
+    reg_covar: float = 1e-3,
+    residuals: Float[np.ndarray, "others dim"] | None = None,
+    l2: bool = False,
+    name: str = "features",
+) -> Gaussian:
+    """The closed form that a Gaussian mixture with one component converges to.
+
+    Args:
+        features: normal clips; one is enough to score with, a few times `dim` are good.
+        covariance: 'ledoit_wolf', 'relative' or 'literal', see `covariance.regularised`.
+        reg_covar: of 'relative' (a share of the mean variance) and 'literal' (absolute).
+        residuals: centred clips, of other machines too, to take the covariance from instead.
+        l2: scale each clip to length 1 first; only for embeddings trained with ArcFace.
+        name: what to call the features in an error.
+    """
+    _check_method(covariance)
+    features = checked(features, name)
+    features = unit_rows(features) if l2 else features
+    mean = features.mean(0)
+    residuals = features - mean if residuals is None else checked(residuals, name)
+    spread = regularised(residuals, method=covariance, reg_covar=reg_covar)
+    factor, log_det = precision_factor(spread)
+    constant = 0.5 * (len(mean) * np.log(2.0 * np.pi) + log_det)
+    return Gaussian(*(np.asarray(v, np.float32) for v in (mean, factor, constant, l2)))
+
+
+def score_gaussian(
+    scorer: Gaussian, features: Float[Array | np.ndarray, "clips dim"]
+) -> Float[Array, "clips"]:
+    """Negative log-likelihood in nats."""
+    difference = prepare(features, scorer.l2) - scorer.mean
+    white = jnp.matmul(difference, scorer.factor, precision=HIGHEST)
+    return 0.5 * jnp.sum(white**2, axis=1) + scorer.constant
+
+
+def group_residuals(
+    features: Float[Array | np.ndarray, "clips dim"],
+    groups: Sequence,
+    *,
+    l2: bool = False,
+    name: str = "features",
+) -> Float[np.ndarray, "clips dim"]:
+    """Each clip less the mean of its group: the input of a covariance shared over groups.
+
+    Sharing helps where the machines are alike and costs where they differ.
+    """
+    features = checked(features, name)
+    features = unit_rows(features) if l2 else features
+    _, index = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)
+    sums = np.zeros((index.max() + 1, features.shape[1]))
+    np.add.at(sums, index, features)
+    return features - (sums / np.bincount(index)[:, None])[index]
+
+
+def fit_mahalanobis(
+    features: Float[Array | np.ndarray, "clips dim"],
+    *,
+    domains: Sequence[str] | None = None,
+    shared: bool = False,
+    covariance: str = "ledoit_wolf",
+    reg_covar: float = 1e-3,
+    l2: bool = False,
+    name: str = "features",
+) -> Mahalanobis:
+    """One centre per domain; the covariance of each domain, or one `shared` by all.
+
+    Without `domains` there is one centre. The score is then that of `fit_gaussian` up to a
+    monotone map. See `fit_gaussian` for the other options.
+    """
+    _check_method(covariance)
+    features = checked(features, name)
+    features = unit_rows(features) if l2 else features
+    domains = ["all"] * len(features) if domains is None else list(domains)
+    if len(domains) != len(features):
+        raise UserError(f"{len(domains)} domains for {len(features)} clips of {name!r}.")
+    residuals, labels = group_residuals(features, domains), np.asarray(domains)
+    means, factors = [], []
+    for domain in sorted(set(domains)):
+        own = labels == domain
+        chosen = residuals if shared else residuals[own]
+        means.append(features[own].mean(0))
+        spread = regularised(chosen, method=covariance, reg_covar=reg_covar)
+        factors.append(precision_factor(spread)[0])
+    arrays = (np.stack(means), np.stack(factors), l2)
+    return Mahalanobis(*(np.asarray(v, np.float32) for v in arrays))
+
+
+def score_mahalanobis(
+    scorer: Mahalanobis, features: Float[Array | np.ndarray, "clips dim"]
+) -> Float[Array, "clips"]:
+    """Mahalanobis distance to the nearest domain, in standard deviations."""
+    difference = prepare(features, scorer.l2)[None] - scorer.means[:, None]
+    white = jnp.einsum("kcd,kde->kce", difference, scorer.factors, precision=HIGHEST)
+    return jnp.sqrt(jnp.min(jnp.sum(white**2, axis=2), axis=0))
+
+
+def _check_method(covariance: str) -> None:
+    if covariance not in METHODS:
+        raise UserError(f"covariance is {covariance!r}; known are {', '.join(METHODS)}.")

@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from asd_jax.errors import UserError
+from asd_jax.scoring import intervals, metrics
+
+
+def draw(seed, clips=60, levels=None):
+    """Labels and scores; `levels` makes ties."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, clips)
+    labels[:2] = 0, 1
+    scores = rng.normal(size=clips) + 0.8 * labels
+    return labels, np.round(scores * levels) / levels if levels else scores
+
+
+CASES = [(seed, levels) for seed in range(4) for levels in (None, 1, 4)]
+
+
+@pytest.mark.parametrize("seed,levels", CASES)
+def test_areas_equal_sklearn(seed, levels):
+    labels, scores = draw(seed, levels=levels)
+    assert metrics.auc(labels, scores) == pytest.approx(sk.roc_auc_score(labels, scores), abs=1e-12)
+    for p in (0.02, 0.1, 0.5):
+        reference = sk.roc_auc_score(labels, scores, max_fpr=p)
+        assert metrics.pauc(labels, scores, max_fpr=p) == pytest.approx(reference, abs=1e-12)
+
+
+def test_auc_counts_pairs_with_ties_at_half():
+    labels, scores = draw(3, levels=1)
+    normal, anomaly = scores[labels == 0], scores[labels == 1]
+    pairs = (anomaly[:, None] > normal) + 0.5 * (anomaly[:, None] == normal)
+    assert metrics.auc(labels, scores) == pytest.approx(pairs.mean(), abs=1e-12)
+
+
+def test_raw_pauc_is_the_area_over_p():
+    labels, scores = draw(5)
+    raw, rescaled = (metrics.pauc(labels, scores, raw=raw) for raw in (True, False))
+    assert raw == pytest.approx(0.95 * (2 * rescaled - 1) + 0.05, abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, 2])
+def test_roc_curve_equals_sklearn(levels):
+    labels, scores = draw(1, levels=levels)
+    ours = metrics.roc_curve(labels, scores)
+    fpr, tpr, thresholds = sk.roc_curve(labels, scores, drop_intermediate=False)
+    np.testing.assert_allclose(ours.false_positive_rate, fpr)
+    np.testing.assert_allclose(ours.true_positive_rate, tpr)
+    np.testing.assert_allclose(ours.thresholds, thresholds)
+
+
+def test_far_frr_are_liaos_words():
+    labels, scores = draw(2)
+    curve = metrics.far_frr_curve(labels, scores, points=11)
+    raw = scores.min() + curve.threshold * (scores.max() - scores.min())
+    for at, far, frr in zip(raw[:-1], curve.far[:-1], curve.frr[:-1], strict=True):
+        assert far == pytest.approx(np.mean(scores[labels == 1] <= at))  # an anomaly accepted
+        assert frr == pytest.approx(np.mean(scores[labels == 0] > at))  # a normal clip rejected
+    assert curve.far[-1] == 1.0 and curve.frr[-1] == 0.0
+    assert curve.far[0] < 0.1 and curve.frr[0] > 0.9
+
+
+@pytest.mark.parametrize("seed,levels", CASES)
+def test_eer_lies_where_the_interpolated_rates_cross(seed, levels):
+    labels, scores = draw(seed, levels=levels)
+    rate, threshold = metrics.eer(labels, scores)
+    fpr, tpr, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+    fine = np.linspace(0, 1, 200001)
+    along = np.interp(fine, np.linspace(0, 1, len(fpr)), fpr)
+    far = 1 - np.interp(fine, np.linspace(0, 1, len(tpr)), tpr)
+    assert rate == pytest.approx(along[np.argmin(np.abs(along - far))], abs=1e-3)
+    assert scores.min() <= threshold <= scores.max()
+    if levels is None:
+        assert np.mean(scores[labels == 0] > threshold) == pytest.approx(rate, abs=0.04)
+        assert np.mean(scores[labels == 1] <= threshold) == pytest.approx(rate, abs=0.04)
+
+
+def test_perfect_scores():
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.0, 1.0, 2.0, 3.0])
+    assert metrics.auc(labels, scores) == metrics.pauc(labels, scores) == 1.0
+    rate, threshold = metrics.eer(labels, scores)
+    assert rate == 0.0 and 1.0 <= threshold <= 2.0
+    assert metrics.auc(labels, -scores) == 0.0
+
+
+def test_detection_equals_sklearn():
+    labels, scores = draw(7)
+    decisions = scores > 0.5
+    ours = metrics.detection(labels, decisions)
+    assert ours.recall == pytest.approx(sk.recall_score(labels, decisions))
+    assert ours.precision == pytest.approx(sk.precision_score(labels, decisions))
+    assert ours.f1 == pytest.approx(sk.f1_score(labels, decisions))
+    assert ours.accuracy == pytest.approx(sk.accuracy_score(labels, decisions))
+    assert ours.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(labels, decisions))
+    assert ours.false_alarm_rate == pytest.approx(np.mean(decisions[labels == 0]))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_gives_nan_and_no_crash(label):
+    labels, scores = np.full(5, label), np.arange(5.0)
+    assert np.isnan(metrics.auc(labels, scores)) and np.isnan(metrics.pauc(labels, scores))
+    assert np.isnan(metrics.eer(labels, scores)).all()
+    assert np.isnan(intervals.bootstrap(labels, scores)).all()
+    assert np.isnan(intervals.jackknife(labels, scores)).all()
+    metrics.far_frr_curve(labels, scores)
+    found = metrics.detection(labels, scores > 2)
+    assert np.isnan(found.recall if label == 0 else found.false_alarm_rate)
+
+
+def test_no_clips_at_all():
+    labels, scores = np.zeros(0, int), np.zeros(0)
+    assert np.isnan(metrics.auc(labels, scores))
+    assert np.isnan(metrics.detection(labels, scores).recall)
+    assert np.isnan(metrics.far_frr_curve(labels, scores).far).all()
+
+
+def test_unknown_clips_are_left_out():
+    labels, scores = draw(4)
+    more = np.concatenate([labels, [-1, -1]]), np.concatenate([scores, [99.0, np.nan]])
+    assert metrics.auc(*more) == metrics.auc(labels, scores)
+    assert metrics.eer(*more) == metrics.eer(labels, scores)
+
+
+def test_a_score_that_is_nan_is_named():
+    with pytest.raises(UserError, match="clip 1 is not a number"):
+        metrics.auc(np.array([0, 1]), np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize("max_fpr", [1.0, 0.1])
+def test_bootstrap_equals_a_plain_loop(max_fpr):
+    labels, scores = draw(0, clips=80, levels=8)
+    rng = np.random.default_rng(1)
+    drawn = []
+    for _ in range(1500):
+        rows = np.concatenate(
+            [rng.choice(np.flatnonzero(labels == k), sum(labels == k)) for k in (0, 1)]
+        )
+        drawn.append(
+            sk.roc_auc_score(labels[rows], scores[rows], max_fpr=None if max_fpr == 1 else max_fpr)
+        )
+    expected = np.percentile(drawn, [2.5, 97.5])
+    ours = intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
+    np.testing.assert_allclose(ours, expected, atol=0.02)
+    assert ours == intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
+    assert ours != intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500, seed=1)
+
+
+def test_bootstrap_in_chunks_is_the_same_kind_of_answer(monkeypatch):
+    labels, scores = draw(0)
+    whole = intervals.bootstrap(labels, scores, draws=400)
+    monkeypatch.setattr(intervals, "CHUNK", 600)
+    np.testing.assert_allclose(intervals.bootstrap(labels, scores, draws=400), whole, atol=0.03)
+    left_out = intervals.jackknife(labels, scores)
+    monkeypatch.setattr(intervals, "CHUNK", 10**6)
+    np.testing.assert_allclose(intervals.jackknife(labels, scores), left_out, rtol=1e-12)
+
+
+@pytest.mark.parametrize("max_fpr", [None, 0.1])
+def test_jackknife_equals_the_paper(max_fpr):
+    from scipy import stats
+
+    labels, scores = draw(6, clips=30, levels=8)
+    whole = sk.roc_auc_score(labels, scores, max_fpr=max_fpr)
+    kept = [np.delete(np.arange(30), i) for i in range(30)]
+    out = np.array([sk.roc_auc_score(labels[k], scores[k], max_fpr=max_fpr) for k in kept])
+    pseudo = 30 * whole - 29 * out
+    half = stats.t.ppf(0.975, 29) * np.std(pseudo, ddof=1) / np.sqrt(30)
+    ours = intervals.jackknife(labels, scores, max_fpr=max_fpr or 1.0)
+    assert ours.estimate == pytest.approx(pseudo.mean())
+    assert ours.half_width == pytest.approx(half)
+    literal = intervals.jackknife(labels, scores, max_fpr=max_fpr or 1.0, literal=True)
+    assert literal.half_width == pytest.approx(half / 29)

@@ -1,0 +1,267 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import covariance, mixture, neighbors
+
+from asd_jax.errors import UserError
+from asd_jax.scoring import scorers
+from asd_jax.scoring.scorers.mixture import expectation_maximisation
+
+KINDS = tuple(scorers.SCORERS)
+
+
+def clips(seed, count, dim, offset=0.0):
+    """Correlated features of unequal scale, two clusters, far from zero when asked."""
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(dim, dim)) * np.geomspace(0.1, 3.0, dim)
+    draw = rng.normal(size=(count, dim)) @ mix
+    return draw + offset + 4.0 * rng.integers(0, 2, (count, 1))
+
+
+@pytest.mark.parametrize("count,dim", [(3, 8), (20, 30), (200, 12), (100, 224)])
+def test_gaussian_equals_ledoit_wolf(count, dim):
+    features, test = clips(0, count, dim, 40.0), clips(1, 50, dim, 40.0)
+    reference = covariance.LedoitWolf().fit(features)
+    squared = reference.mahalanobis(test)
+    log_det = np.linalg.slogdet(reference.covariance_)[1]
+    expected = 0.5 * (squared + log_det + dim * np.log(2 * np.pi))
+    ours = scorers.score(scorers.fit("gaussian", features), test)
+    np.testing.assert_allclose(ours, expected, rtol=2e-4)
+
+
+def test_gaussian_relative_does_not_depend_on_units():
+    features, test = clips(0, 50, 6), clips(1, 20, 6)
+    rank = []
+    for unit in (1.0, 1e-4, 1e4):
+        scorer = scorers.fit("gaussian", features * unit, covariance="relative", reg_covar=1e-3)
+        score = np.asarray(scorers.score(scorer, test * unit))
+        rank.append(score - score[0])
+    np.testing.assert_allclose(rank[1], rank[0], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(rank[2], rank[0], rtol=1e-3, atol=1e-2)
+
+
+def test_gaussian_literal_is_sklearns_one_component():
+    features, test = clips(0, 60, 6), clips(1, 20, 6)
+    reference = mixture.GaussianMixture(1, reg_covar=0.05).fit(features)
+    for kind in ("gaussian", "gmm"):
+        scorer = scorers.fit(kind, features, covariance="literal", reg_covar=0.05)
+        ours = scorers.score(scorer, test)
+        np.testing.assert_allclose(ours, -reference.score_samples(test), rtol=1e-4)
+
+
+def test_one_component_equals_the_gaussian():
+    features, test = clips(0, 40, 10), clips(1, 20, 10)
+    for method in ("ledoit_wolf", "relative"):
+        one = scorers.score(scorers.fit("gmm", features, covariance=method), test)
+        gaussian = scorers.score(scorers.fit("gaussian", features, covariance=method), test)
+        np.testing.assert_allclose(one, gaussian, rtol=1e-5)
+
+
+@pytest.mark.parametrize("iterations", [1, 7, 40])
+@pytest.mark.parametrize("components", [2, 3])
+def test_gmm_equals_sklearn_from_the_same_start(components, iterations):
+    features, test = clips(2, 300, 5, 10.0), clips(3, 40, 5, 10.0)
+    share = np.random.default_rng(0).dirichlet(np.ones(components), 300)
+    reference = mixture.GaussianMixture(components, reg_covar=0.01, tol=0, max_iter=iterations)
+    reference._initialize_parameters = lambda X, random_state, xp=None: reference._initialize(
+        X, share
+    )
+    with pytest.warns(UserWarning, match="converge"):
+        reference.fit(features)
+    scorer = scorers.fit(
+        "gmm", features, components=components, covariance="literal", reg_covar=0.01,
+        iterations=iterations, tolerance=0.0, responsibilities=share,
+    )  # fmt: skip
+    np.testing.assert_allclose(np.exp(scorer.log_weights), reference.weights_, atol=2e-3)
+    np.testing.assert_allclose(scorer.means, reference.means_, atol=0.02)
+    ours = scorers.score(scorer, test)
+    np.testing.assert_allclose(ours, -reference.score_samples(test), rtol=2e-3)
+
+
+def test_gmm_stops_by_tolerance_as_sklearn_does():
+    features = clips(2, 250, 4)
+    share = np.random.default_rng(1).dirichlet(np.full(2, 0.3), 250)
+    reference = mixture.GaussianMixture(2, reg_covar=0.01, tol=3e-4, max_iter=500)
+    reference._initialize_parameters = lambda X, random_state, xp=None: reference._initialize(
+        X, share
+    )
+    reference.fit(features)
+    start = (jnp.asarray(v, jnp.float32) for v in (features, share, np.ones(250)))
+    _, _, steps = expectation_maximisation(
+        *start, jnp.float32(0.01), jnp.float32(3e-4), jnp.int32(500)
+    )
+    assert abs(int(steps) - reference.n_iter_) <= 1
+    assert 2 < reference.n_iter_ < 500
+
+
+def test_gmm_finds_two_clusters_and_is_deterministic():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.normal(-5, 1, (70, 3)), rng.normal(5, 0.5, (30, 3))])
+    scorer = scorers.fit("gmm", features, components=2)
+    again = scorers.fit("gmm", features, components=2)
+    np.testing.assert_array_equal(scorer.means, again.means)
+    np.testing.assert_allclose(np.sort(np.exp(scorer.log_weights)), [0.3, 0.7], atol=0.01)
+    middle, inside = scorers.score(scorer, np.array([[0.0] * 3, [-5.0] * 3]))
+    assert middle > inside + 20  # one Gaussian would like the middle best
+
+
+def test_em_can_be_vmapped():
+    features = jnp.asarray(np.stack([clips(seed, 60, 3) for seed in range(4)]), jnp.float32)
+    share = jnp.asarray(np.random.default_rng(0).dirichlet(np.ones(2), (4, 60)), jnp.float32)
+    rest = jnp.ones(60), jnp.float32(0.01), jnp.float32(1e-3), jnp.int32(50)
+    many = jax.vmap(expectation_maximisation, (0, 0, None, None, None, None))(
+        features, share, *rest
+    )
+    for group in range(4):
+        one = expectation_maximisation(features[group], share[group], *rest)
+        np.testing.assert_allclose(many[0].means[group], one[0].means, rtol=1e-3, atol=1e-3)
+
+
+def test_mahalanobis_takes_the_nearest_domain():
+    source, target = clips(0, 80, 4), clips(5, 40, 4, 30.0)
+    features, domains = np.concatenate([source, target]), ["source"] * 80 + ["target"] * 40
+    test = np.concatenate([clips(1, 10, 4), clips(2, 10, 4, 30.0)])
+    ours = np.asarray(scorers.score(scorers.fit("mahalanobis", features, domains=domains), test))
+    each = [covariance.LedoitWolf().fit(part).mahalanobis(test) for part in (source, target)]
+    np.testing.assert_allclose(ours, np.sqrt(np.minimum(*each)), rtol=1e-3)
+    residuals = np.concatenate([part - part.mean(0) for part in (source, target)])
+    pooled = covariance.LedoitWolf(assume_centered=True).fit(residuals).precision_
+    differences = [test - part.mean(0) for part in (source, target)]
+    each = [np.einsum("nd,de,ne->n", d, pooled, d) for d in differences]
+    scorer = scorers.fit("mahalanobis", features, domains=domains, shared=True)
+    np.testing.assert_allclose(scorers.score(scorer, test), np.sqrt(np.minimum(*each)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("k", [1, 4])
+def test_knn_equals_sklearn(metric, k):
+    features, test = clips(0, 50, 6, 5.0), clips(1, 20, 6, 5.0)
+    reference = neighbors.NearestNeighbors(n_neighbors=k, metric=metric).fit(features)
+    expected = reference.kneighbors(test)[0].mean(1)
+    ours = scorers.score(scorers.fit("knn", features, neighbours=k, metric=metric), test)
+    np.testing.assert_allclose(ours, expected, rtol=2e-3, atol=1e-6)
+
+
+def test_knn_rescale_divides_by_the_neighbours_own_distance():
+    features, test = clips(0, 30, 4), clips(1, 10, 4)
+    between = np.linalg.norm(features[:, None] - features[None], axis=2)
+    density = np.sort(between, axis=1)[:, 1:4].mean(1)  # without itself
+    expected = np.min(np.linalg.norm(test[:, None] - features[None], axis=2) / density, axis=1)
+    scorer = scorers.fit("knn", features, metric="euclidean", rescale=3)
+    np.testing.assert_allclose(scorers.score(scorer, test), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_lof_equals_sklearn(k):
+    features, test = clips(0, 60, 6, 3.0), clips(1, 30, 6, 3.0)
+    reference = neighbors.LocalOutlierFactor(n_neighbors=k, novelty=True).fit(features)
+    ours = scorers.score(scorers.fit("lof", features, neighbours=k), test)
+    np.testing.assert_allclose(ours, -reference.score_samples(test), rtol=1e-3)
+
+
+def test_kmeans_reaches_a_fixed_point_as_good_as_sklearns():
+    from sklearn.cluster import KMeans
+
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(16, 4)) * 20
+    features = true[rng.integers(0, 16, 400)] + rng.normal(size=(400, 4))
+    ours = min(
+        float(np.sum(np.asarray(scorers.score(
+            scorers.fit("kmeans", features, metric="euclidean", seed=seed), features)) ** 2))
+        for seed in range(5)
+    )  # fmt: skip
+    assert ours <= 1.01 * KMeans(16, n_init=5, random_state=0).fit(features).inertia_
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stored_scorers_score_the_same(kind, tmp_path):
+    features, test = clips(0, 40, 5), clips(1, 9, 5)
+    options = {"components": 2} if kind == "gmm" else {}
+    scorer = scorers.fit(kind, features, l2=True, **options)
+    np.savez(tmp_path / "scorer.npz", **scorers.to_arrays(scorer))
+    with np.load(tmp_path / "scorer.npz", allow_pickle=False) as stored:
+        again = scorers.from_arrays(kind, stored)
+    np.testing.assert_array_equal(scorers.score(again, test), scorers.score(scorer, test))
+    with pytest.raises(UserError, match="lacks"):
+        scorers.from_arrays(kind, {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scoring_is_a_pure_function_for_jit(kind):
+    features, test = clips(0, 40, 5), jnp.asarray(clips(1, 9, 5), jnp.float32)
+    scorer = scorers.fit(kind, features)
+    closed = jax.jit(lambda x: scorers.score(scorer, x))(test)
+    passed = jax.jit(scorers.score)(scorer, test)
+    np.testing.assert_allclose(closed, scorers.score(scorer, test), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(passed, closed, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("l2", [False, True])
+def test_l2_is_a_first_step(kind, l2):
+    features, test = clips(0, 40, 5), clips(1, 9, 5)
+    near = scorers.score(scorers.fit(kind, features, l2=l2), test)
+    far = scorers.score(scorers.fit(kind, features, l2=l2), test * 7.0)
+    invariant = l2 or kind in ("knn", "kmeans")  # cosine by default
+    assert np.allclose(near, far, rtol=1e-3, atol=1e-5) == invariant
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_few_clips_rank_a_far_clip_last(kind, count):
+    features = np.random.default_rng(0).normal(size=(count, 12)) + 3.0
+    options = {"components": 4} if kind == "gmm" else {}
+    scorer = scorers.fit(kind, features, **options)
+    near, far = features.mean(0), features.mean(0) * np.where(np.arange(12) < 6, 5.0, -5.0)
+    score = np.asarray(scorers.score(scorer, np.stack([near, far])))
+    assert np.isfinite(score).all() and score[1] > score[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_constant_dimensions_and_equal_clips(kind):
+    features = clips(0, 30, 6)
+    features[:, 2] = -80.0
+    test = features[:4].copy()
+    test[0, 2] = -40.0
+    score = np.asarray(scorers.score(scorers.fit(kind, features), test))
+    assert np.isfinite(score).all() and score[0] == score.max()
+    score = scorers.score(scorers.fit(kind, np.ones((5, 6))), test)
+    assert np.isfinite(np.asarray(score)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nan_is_named(kind):
+    features = clips(0, 10, 3)
+    features[4, 1] = np.nan
+    with pytest.raises(UserError, match=r"'fusion'.*clip 4"):
+        scorers.fit(kind, features, name="fusion")
+    with pytest.raises(UserError, match="at least one normal clip"):
+        scorers.fit(kind, np.zeros((0, 3)))
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(UserError, match="gaussian, gmm"):
+        scorers.fit("svm", np.ones((3, 2)))
+    with pytest.raises(UserError, match="ledoit_wolf"):
+        scorers.fit("gaussian", np.ones((3, 2)), covariance="empirical")
+    with pytest.raises(UserError, match="cosine"):
+        scorers.fit("knn", np.ones((3, 2)), metric="manhattan")
+
+
+def test_groups_share_a_covariance_when_asked():
+    features = np.concatenate([clips(0, 40, 5), clips(0, 40, 5) + 100.0])
+    groups = [("fan", "id_00")] * 40 + [("fan", "id_02")] * 40
+    apart = scorers.fit_groups("gaussian", features, groups)
+    assert list(apart) == [("fan", "id_00"), ("fan", "id_02")]
+    np.testing.assert_array_equal(
+        apart[("fan", "id_02")].factor, scorers.fit("gaussian", features[40:]).factor
+    )
+    shared = scorers.fit_groups("gaussian", features, groups, shared_covariance=True)
+    first, second = shared.values()
+    np.testing.assert_array_equal(first.factor, second.factor)
+    residuals = features - np.repeat([features[:40].mean(0), features[40:].mean(0)], 40, axis=0)
+    precision = covariance.LedoitWolf(assume_centered=True).fit(residuals).precision_
+    np.testing.assert_allclose(first.factor @ first.factor.T, precision, rtol=1e-3, atol=1e-5)
+    with pytest.raises(UserError, match="gaussian"):
+        scorers.fit_groups("knn", features, groups, shared_covariance=True)
