@@ -5,6 +5,7 @@
 ARG is a comma list: a data set, and optionally `literal` (every number and formula as printed).
 
     quickstart    synthetic machines, written on first use; minutes on two CPU cores (the default)
+    smoke         every stage for a step or two, under a minute: proves that all works, no more
     alike         the same with one machine type whose IDs are all the same machine
     mimii, dcase2020, mimii_due, dcase2021 ... dcase2025
                   the paper's full schedule; --config.data.root=DIR says where the data set lies
@@ -30,13 +31,15 @@ def get_config(arg: str = ""):
     source = [word for word in words if word != "literal"] or ["quickstart"]
     if len(source) > 1:
         raise UserError(f"configs/ensemble.py takes one data set, not {', '.join(source)}.")
-    if source[0] in ("quickstart", "alike"):
+    if source[0] in ("quickstart", "alike", "smoke"):
         quickstart(config, alike=source[0] == "alike")
+        if source[0] == "smoke":
+            smoke(config)
     elif source[0] in DATA_SETS:
         config.data.layout = source[0]
     else:
         raise UserError(
-            f"configs/ensemble.py:{source[0]} is not known; known are quickstart, alike, literal, "
+            f"configs/ensemble.py:{source[0]} is not known; known are quickstart, alike, smoke, literal, "
             f"{', '.join(DATA_SETS)}."
         )
     if source[0] == "mimii":
@@ -54,7 +57,7 @@ def quickstart(config, *, alike: bool) -> None:
     config.synthetic.seconds = 4.0
     if alike:
         config.synthetic.types = ("fan",)
-        config.synthetic.ids = 3
+        config.synthetic.ids = ("id_00", "id_02", "id_04")
         config.synthetic.alike = True
     config.encoder.width = 0.5
     config.pretrain.update(epochs=6.0, batch_size=16)
@@ -62,6 +65,16 @@ def quickstart(config, *, alike: bool) -> None:
     config.temporal.update(epochs=8.0, batch_size=16)
     config.fusion.update(epochs=10.0, batch_size=32)
     config.save_seconds = 20.0
+
+
+def smoke(config) -> None:
+    """Two machines, a few clips, a step or two of each stage."""
+    config.synthetic.update(types=("fan", "valve"), normal=14, abnormal=4, seconds=2.0)
+    config.data.clip_seconds = 2.0
+    config.encoder.width = 0.35
+    for stage in ("pretrain", "finetune", "temporal", "fusion"):
+        config[stage].update(epochs=0.5, batch_size=8)
+    config.scoring.bootstrap = 100
 
 
 def folder(config) -> None:

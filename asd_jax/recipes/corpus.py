@@ -85,15 +85,15 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
     groups = tuple(sorted({table[i].group for i in train}))
     class_of = {group: number for number, group in enumerate(groups)}
     label = np.array([class_of.get(c.group, -1) for c in table], np.int32)
-    fit, held = hold_out([table[i] for i in train], share, seed)
+    fit, held = hold_out(table, share, seed)
     test = [i for i, c in enumerate(table) if c.split == "test" and label[i] >= 0]
     return Corpus(
         clips=table,
         waves=opened.waves,
         groups=groups,
         label=label,
-        fit=np.array(train)[np.asarray(fit, int)],
-        held_out=np.array(train)[np.asarray(held, int)],
+        fit=np.asarray(fit, int),
+        held_out=np.asarray(held, int),
         test=np.array(test, int),
         notes=_notes(opened, groups),
     )

@@ -54,7 +54,7 @@ class Synthetic:
     """The synthetic machines that stand in for a data set (`data.layout` 'synthetic')."""
 
     types: tuple[str, ...] = ("fan", "pump", "slider", "valve")
-    ids: int = 2  # machines of each type
+    ids: tuple[str, ...] = ("id_00", "id_02")  # machines of each type
     normal: int = 90  # normal clips a machine; the split takes `abnormal` of them for the test
     abnormal: int = 30
     seconds: float = 10.0
@@ -229,7 +229,7 @@ class Statistics:
 class Scoring:
     """From embeddings to scores, one weighted score, and a decision."""
 
-    branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics", "spread")
+    branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics", "peaks")
     scorer: str = "gaussian"  # 'gaussian', 'gmm', 'mahalanobis', 'knn', 'kmeans' or 'lof'
     components: int = 1  # gmm
     rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'

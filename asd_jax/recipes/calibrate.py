@@ -1,0 +1,192 @@
+"""From trained networks to a detector, on normal clips alone.
+
+Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
+scorer that has not seen it, and so are the weak pseudo-anomalies made from it, which tell how much
+a branch can be trusted. No anomaly, and no test clip, has a part in this.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from asd_jax import losses
+from asd_jax.augment.waveform_faults import weak_fault
+from asd_jax.detector import Detector
+from asd_jax.recipes import branches
+from asd_jax.recipes.stages import Run
+from asd_jax.scoring import ensemble as ensembles
+from asd_jax.scoring import scorers
+from asd_jax.scoring.threshold import fit_threshold
+
+Tree = Any
+Scores = dict[str, np.ndarray]
+
+# Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
+# ranking branches as true anomalies do; the others ask for what a time average does not show.
+WEAK = (("band_gain", 1.0), ("band_gain", 3.0), ("tone", -20.0), ("clicks", -10.0))
+POOL_BELOW = 30  # held-out clips; machines with fewer borrow their type's for the threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Held-out scores: what everything label-free is derived from."""
+
+    group: np.ndarray  # of each held-out clip
+    normal: Scores  # by branch
+    weak: dict[str, Scores]  # by branch, by kind
+
+
+def fit_detector(run: Run, key: jax.Array, variables: dict[str, Tree]) -> Detector:
+    """Fits scorers, weighs the branches, sets the thresholds."""
+    clips, config = run.corpus, run.config
+    extract = branches.make_extractor(config, run.nets, run.spec)
+    size = config.eval_batch_size
+    everything = branches.extract_clips(
+        clips.waves, clips.training, branches.bind(extract, variables), batch_size=size
+    )
+    fitted = _fit_final(run, everything)
+    calibration = _cross_fit(run, everything, _weak_features(run, key, extract, variables))
+    names = [clips.groups[g] for g in calibration.group]
+    ensemble = ensembles.fit_ensemble(
+        calibration.normal,
+        calibration.weak,
+        names,
+        rule=config.scoring.rule,
+        weights=config.scoring.weights,
+    )
+    combined = ensembles.combine(ensemble, calibration.normal, names)
+    frame_mean, frame_std = _frame_moments(run, everything)
+    by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
+    return Detector(
+        config=config,
+        groups=clips.groups,
+        variables={k: v for k, v in variables.items() if k in _needed(config.scoring.branches)},
+        scorers=fitted,
+        ensemble=ensemble,
+        thresholds=_thresholds(run, by_group),
+        normal_scores=tuple(np.sort(scores) for scores in by_group),
+        frame_mean=frame_mean,
+        frame_std=frame_std,
+    )
+
+
+def identification_accuracy(
+    run: Run, variables: Mapping[str, Tree], features: Mapping[str, np.ndarray]
+) -> float | None:
+    """Share of held-out normals whose machine the spectrogram network recognises; chance is 1/K."""
+    if "spectral" not in features or len(run.corpus.groups) < 2:
+        return None
+    held = np.isin(run.corpus.training, run.corpus.held_out)
+    prototypes, _ = run.nets.identify.apply(variables["identify"], train=False)
+    cosines = losses.class_cosines(jnp.asarray(features["spectral"][held]), prototypes)
+    return float(np.mean(np.argmax(cosines, -1) == run.corpus.label[run.corpus.held_out]))
+
+
+def _needed(wanted: tuple[str, ...]) -> set[str]:
+    """The networks whose variables the branches use."""
+    needed = {"normaliser"}
+    if set(branches.NETWORKS) & set(wanted):
+        needed.add("encoder")
+    if {"fusion", "temporal"} & set(wanted):
+        needed.add("temporal")
+    if "fusion" in wanted:
+        needed.add("fusion")
+    return needed
+
+
+def _fit(run: Run, branch: str, features: np.ndarray) -> Any:
+    options = {"components": run.config.scoring.components} if _is_gmm(run) else {}
+    return scorers.fit(run.config.scoring.scorer, features, name=branch, **options)
+
+
+def _is_gmm(run: Run) -> bool:
+    return run.config.scoring.scorer == "gmm"
+
+
+def _fit_final(run: Run, features: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
+    """One scorer a branch and machine, on all its normal training clips."""
+    label = run.corpus.label[run.corpus.training]
+    return {
+        branch: [
+            _fit(run, branch, features[branch][label == g]) for g in range(len(run.corpus.groups))
+        ]
+        for branch in run.config.scoring.branches
+    }
+
+
+def _weak_features(run: Run, key: jax.Array, extract, variables) -> dict[str, dict]:
+    """Features of weakly changed versions of the held-out clips, by kind."""
+
+    def changed(kind: str, strength: float, number: int, variables, wave, index):
+        root = jax.random.fold_in(key, number)
+        keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
+        change = functools.partial(weak_fault, kind=kind, strength_db=strength)
+        return extract(variables, jax.vmap(change)(keys, wave))
+
+    features = {}
+    for number, (kind, strength) in enumerate(WEAK):
+        one = functools.partial(changed, kind, strength, number, variables)
+        features[f"{kind} {strength:+g} dB"] = branches.extract_clips(
+            run.corpus.waves, run.corpus.held_out, one, batch_size=run.config.eval_batch_size
+        )
+    return features
+
+
+def _cross_fit(run: Run, features: Mapping[str, np.ndarray], weak: dict[str, dict]) -> Calibration:
+    """Scores held-out clips, and their weak versions, by scorers that have not seen them."""
+    corpus = run.corpus
+    held = corpus.held_out
+    group = corpus.label[held]
+    at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
+    label = corpus.label[corpus.training]
+    normal = {b: np.zeros(len(held)) for b in run.config.scoring.branches}
+    weak_scores = {b: {k: np.zeros(len(held)) for k in weak} for b in normal}
+    for g in np.unique(group):
+        rows = np.flatnonzero(group == g)
+        for fold in range(min(run.config.scoring.folds, len(rows))):
+            out = rows[fold :: run.config.scoring.folds]
+            seen = np.setdiff1d(np.flatnonzero(label == g), at[out])
+            for branch in normal:
+                scorer = _fit(run, branch, features[branch][seen])
+                normal[branch][out] = scorers.score(scorer, features[branch][at[out]])
+                for kind, changed in weak.items():
+                    weak_scores[branch][kind][out] = scorers.score(scorer, changed[branch][out])
+    return Calibration(group, normal, weak_scores)
+
+
+def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
+    """A threshold a machine; one with few held-out clips borrows those of its type, or of all."""
+    settings, groups = run.config.scoring, run.corpus.groups
+    thresholds = np.full(len(groups), np.nan)
+    for g, (machine_type, _) in enumerate(groups):
+        pool = by_group[g]
+        if len(pool) < POOL_BELOW and settings.rule == "recommended":
+            alike = [by_group[k] for k, other in enumerate(groups) if other[0] == machine_type]
+            pool = np.concatenate(alike)
+            if len(pool) < POOL_BELOW:
+                pool = np.concatenate(by_group)
+        if len(pool) < 2:
+            logging.warning("%s has too few clips for a threshold.", " ".join(groups[g]))
+            continue
+        thresholds[g] = fit_threshold(
+            pool, method=settings.threshold, false_alarm_rate=settings.false_alarm_rate
+        )
+    return thresholds
+
+
+def _frame_moments(run: Run, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of a normal frame's level in dB, each `[groups, mels]`."""
+    label = run.corpus.label[run.corpus.training]
+    means, deviations = [], []
+    for g in range(len(run.corpus.groups)):
+        mean = features["frame_mean"][label == g].mean(0)
+        square = features["frame_square"][label == g].mean(0)
+        means.append(mean)
+        deviations.append(np.sqrt(np.maximum(square - mean**2, 0.25)))  # at least half a dB
+    return np.stack(means), np.stack(deviations)

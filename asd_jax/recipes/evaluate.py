@@ -1,0 +1,192 @@
+"""The last stage: test clips through the detector, and the files that a finished run leaves."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import asd_jax
+from asd_jax.data.clips import Clip
+from asd_jax.detector import Detector, decide
+from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.recipes import branches
+from asd_jax.recipes.calibrate import identification_accuracy
+from asd_jax.recipes.stages import Run
+from asd_jax.report.contents import Branch, Embedding, Example, Report
+from asd_jax.report.files import write_results, write_scores
+from asd_jax.report.html import write_report
+from asd_jax.report.summary import machines, verdict
+from asd_jax.scoring.summary import summarise
+
+EXAMPLES = 8  # clips shown with their spectrogram
+Rows = list[dict[str, Any]]
+
+
+def evaluate(
+    run: Run, detector: Detector, variables: dict[str, Any], seconds: dict[str, float]
+) -> None:
+    """Scores the test clips and writes scores.csv, report.html and, last, results.json."""
+    began = time.monotonic()
+    corpus, config = run.corpus, run.config
+    features = _features(run, variables, np.concatenate([corpus.training, corpus.test]))
+    trained = {name: value[: len(corpus.training)] for name, value in features.items()}
+    tested = {name: value[len(corpus.training) :] for name, value in features.items()}
+    group = corpus.label[corpus.test]
+    scores = detector.branch_scores(tested, group)
+    total = detector.combine(scores, group)
+    test = [corpus.clips[i] for i in corpus.test]
+    rows = score_rows(test, total, scores, detector.thresholds[group])
+    write_scores(run.workdir.path("scores.csv"), rows)
+
+    accuracy = identification_accuracy(run, variables, trained)
+    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.notes]
+    results = {
+        "protocol": {
+            "name": config.protocol,
+            "layout": config.data.layout,
+            "split": config.data.split,
+            "snr": list(config.data.snr),
+            "oracle": config.scoring.threshold == "eer",
+        },
+        "seed": config.seed,
+        **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
+        "identification": {"accuracy": accuracy, "chance": 1 / len(corpus.groups)},
+        "weights": detector.weights,
+        "notes": notes,
+        "version": asd_jax.__version__,
+    }
+    report = Report(
+        results=results,
+        rows=tuple(rows),
+        embedding=_embedding(run, trained, tested),
+        examples=_examples(run, detector, rows),
+        branches=_branches(run, detector),
+        history=tuple(run.workdir.logbook().read()),
+        warnings=tuple(notes),
+        oracle=config.scoring.threshold == "eer",
+        config=run.workdir.config(),
+        version=asd_jax.__version__,
+    )
+    results["verdict"] = " ".join(verdict(report, machines(report)).headline)
+    results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
+    write_report(run.workdir.path("report.html"), report)
+    write_results(run.workdir.path("results.json"), results)
+
+
+def score_rows(
+    clips: Sequence[Clip],
+    total: np.ndarray,
+    scores: dict[str, np.ndarray],
+    thresholds: np.ndarray,
+) -> Rows:
+    """One row a clip, as scores.csv holds them; no decision where there is no threshold."""
+    rows = []
+    for i, clip in enumerate(clips):
+        rows.append(
+            {
+                "path": clip.name,
+                "machine_type": clip.machine_type,
+                "machine_id": clip.machine_id,
+                "domain": clip.domain,
+                "label": clip.label,
+                "score": float(total[i]),
+                **{f"score_{name}": float(values[i]) for name, values in scores.items()},
+                "threshold": float(thresholds[i]),
+                "decision": decide(total[i], thresholds[i]),
+            }
+        )
+    return rows
+
+
+def _features(run: Run, variables: dict[str, Any], indices: np.ndarray) -> dict[str, np.ndarray]:
+    extract = branches.bind(branches.make_extractor(run.config, run.nets, run.spec), variables)
+    return branches.extract_clips(
+        run.corpus.waves, indices, extract, batch_size=run.config.eval_batch_size
+    )
+
+
+def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
+    """Says when identification had nothing to teach: the learned branches are blind then."""
+    count, held = len(run.corpus.groups), len(run.corpus.held_out)
+    if count < 2:
+        return [
+            "There is only one machine, so the networks had nothing to identify; "
+            "the statistics carry the score."
+        ]
+    if accuracy is None:
+        return []
+    chance = 1 / count
+    margin = 2 * np.sqrt(chance * (1 - chance) / max(held, 1))
+    if accuracy > chance + margin:
+        return []
+    return [
+        f"The machines sound alike: on held-out clips the network names the right one in "
+        f"{accuracy:.0%} of cases, and guessing would in {chance:.0%}. "
+        "Identification has taught it little."
+    ]
+
+
+def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:
+    """The fused embeddings (or the first branch) of training and test clips."""
+    name = "fusion" if "fusion" in trained else run.config.scoring.branches[0]
+    order = [*run.corpus.training, *run.corpus.test]
+    clips = [run.corpus.clips[i] for i in order]
+    return Embedding(
+        points=np.concatenate([trained[name], tested[name]]).astype(np.float64),
+        machine_types=tuple(clip.machine_type for clip in clips),
+        machine_ids=tuple(clip.machine_id for clip in clips),
+        labels=np.array([clip.label for clip in clips]),
+        splits=tuple(clip.split for clip in clips),
+        name=name,
+    )
+
+
+def _examples(run: Run, detector: Detector, rows: Rows) -> tuple[Example, ...]:
+    """The most anomalous clips: where in time and frequency each departs from normal."""
+    corpus, spec = run.corpus, run.spec
+    scores = np.array([row["score"] for row in rows])
+    if not len(scores):
+        return ()
+    order = np.argsort(-scores, kind="stable")[:EXAMPLES]
+    chosen, group = corpus.test[order], corpus.label[corpus.test[order]]
+    waves = corpus.waves.gather(chosen)
+    level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
+    percentiles = detector.percentiles(scores[order], group)
+    examples = []
+    for k, row_number in enumerate(order):
+        row = rows[row_number]
+        known = np.isfinite(row["threshold"])
+        examples.append(
+            Example(
+                path=row["path"],
+                machine_type=row["machine_type"],
+                machine_id=row["machine_id"],
+                label=row["label"],
+                score=row["score"],
+                threshold=row["threshold"] if known else None,
+                percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
+                spectrogram=level[k],
+                departure=departure[k],
+                normal_db=detector.frame_mean[group[k]],
+                mel_frequencies=mel_frequencies(spec),
+                frame_times=frame_times(spec, level.shape[2]),
+                audio=waves[k],
+                sample_rate=spec.sample_rate,
+            )
+        )
+    return tuple(examples)
+
+
+def _branches(run: Run, detector: Detector) -> tuple[Branch, ...]:
+    """The weight of each branch and, where one was gated, why."""
+    return tuple(
+        Branch(
+            name=name,
+            weight=detector.weights.get(name),
+            gated=name in detector.gated,
+            reason=detector.gated.get(name, branches.BRANCHES.get(name, "")),
+        )
+        for name in run.config.scoring.branches
+    )

@@ -1,0 +1,95 @@
+"""The folder of a run: what made it, what is finished, and where things lie."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from asd_jax.errors import UserError
+from asd_jax.report.files import plain, read_results, write_results
+from asd_jax.train.logbook import Logbook
+
+# Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
+FREE = ("data.cache", "data.read_threads", "save_seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Paths of one run."""
+
+    folder: str
+
+    @classmethod
+    def open(cls, folder: str, config: Mapping[str, Any]) -> "Workdir":
+        """Makes the folder, or takes it up again if the same config made it.
+
+        Raises:
+            UserError: another config made the folder, or it cannot be written.
+        """
+        workdir = cls(folder)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            if os.path.exists(workdir.path("config.json")):
+                _refuse_other(workdir.path("config.json"), flatten(plain(config)))
+            else:
+                write_results(workdir.path("config.json"), config)
+        except OSError as error:
+            raise UserError(f"--workdir={folder} cannot be used: {error.strerror}.") from error
+        return workdir
+
+    def path(self, *names: str) -> str:
+        """A path inside the folder."""
+        return os.path.join(self.folder, *names)
+
+    def checkpoints(self, stage: str) -> str:
+        """Where a stage keeps its checkpoints."""
+        return self.path("checkpoints", stage)
+
+    def logbook(self) -> Logbook:
+        """The log of the run."""
+        return Logbook(self.path("metrics.jsonl"))
+
+    def finished(self) -> bool:
+        """Whether everything that a run leaves is there; results.json is written last."""
+        return os.path.exists(self.path("results.json"))
+
+    def say_result(self) -> None:
+        """Prints the outcome in three lines and where to look."""
+        results = read_results(self.path("results.json"))
+        mean = results["mean"]
+        print(results["verdict"])
+        if mean.get("auc") is not None:
+            print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
+        print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _refuse_other(path: str, config: Mapping[str, Any]) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = flatten(json.load(file))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; delete its folder or choose another.") from error
+    differ = sorted(
+        name
+        for name in before.keys() | config.keys()
+        if name not in FREE and before.get(name) != config.get(name)
+    )
+    if differ:
+        shown = ", ".join(f"{n}: {before.get(n)} there, {config.get(n)} now" for n in differ[:5])
+        more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
+        raise UserError(
+            f"{os.path.dirname(path)} holds a run of another config ({shown}{more}); "
+            "give another --workdir, or delete that one."
+        )

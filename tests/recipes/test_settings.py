@@ -1,0 +1,89 @@
+"""Settings: every config file builds, wrong fields are named, paper numbers are in their place."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import pytest
+
+from asd_jax.errors import UserError
+from asd_jax.recipes import settings
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+
+
+def get_config(name, argument=""):
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument)
+
+
+def ensemble(argument=""):
+    return settings.from_config(settings.Ensemble, get_config("ensemble", argument).to_dict())
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["", "quickstart", "alike", "smoke", "mimii", "dcase2020", "mimii_due", "dcase2023", "folder"],
+)
+@pytest.mark.parametrize("protocol", ["recommended", "literal"])
+def test_every_argument_builds(argument, protocol):
+    words = [w for w in (argument, "literal" if protocol == "literal" else "") if w]
+    assert ensemble(",".join(words)).protocol == protocol
+
+
+def test_full_schedule_is_the_papers_section_3_2():
+    config = ensemble("mimii,literal")
+    assert (config.features.n_mels, config.features.hop_length, config.features.n_fft) == (
+        224,
+        512,
+        2048,
+    )
+    stages = (config.pretrain, config.finetune, config.temporal, config.fusion)
+    assert [s.epochs for s in stages] == [50, 50, 200, 20]
+    assert [s.batch_size for s in stages] == [128, 64, 128, 128]
+    backbone, auxiliary = config.pretrain.backbone, config.pretrain.auxiliary
+    assert (backbone.kind, backbone.learning_rate, backbone.weight_decay) == ("sgd", 0.05, 0.005)
+    assert (auxiliary.kind, auxiliary.learning_rate) == ("adamw", 0.01)
+    assert (config.finetune.margin, config.finetune.alpha, config.finetune.beta) == (
+        0.05,
+        0.01,
+        0.005,
+    )
+    assert config.augment.mix_ratio == 0.4
+    assert config.scoring.weights == (0.9, 0.1)
+
+
+def test_round_trip():
+    values = settings.as_config(settings.Ensemble()).to_dict()
+    assert settings.from_config(settings.Ensemble, values) == settings.Ensemble()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"pretrain": {"epoch": 3}}, "config.pretrain.epoch"),
+        ({"pretrain": {"epochs": 0}}, "epochs"),
+        ({"data": {"hold_out": 1.0}}, "hold_out"),
+        ({"scoring": {"rule": "best"}}, "scoring.rule"),
+        ({"scoring": {"rule": "fixed", "weights": (1.0,)}}, "scoring.weights"),
+        ({"pretrain": {"backbone": {"kind": "lamb"}}}, "lamb"),
+    ],
+)
+def test_a_wrong_field_is_named(change, named):
+    with pytest.raises(UserError, match=named):
+        settings.from_config(settings.Ensemble, change)
+
+
+def test_front_end_defaults_are_the_features_own():
+    from asd_jax.features.logmel import LogMel
+
+    ours = dataclasses.asdict(settings.Features())
+    ours.pop("normalise")
+    assert all(getattr(LogMel(), name) == value for name, value in ours.items())
+
+
+def test_unknown_data_set_lists_the_known():
+    with pytest.raises(UserError, match="dcase2020"):
+        get_config("ensemble", "imagenet")

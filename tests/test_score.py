@@ -1,0 +1,41 @@
+"""Which recordings are scored, and as which machine."""
+
+import pytest
+
+from asd_jax import score
+from asd_jax.errors import UserError
+
+GROUPS = (("fan", "id_00"), ("fan", "id_02"), ("pump", "id_00"), ("ToyCar", "section_00"))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("0_dB_fan/id_00/normal/00000001.wav", [0]),
+        ("fan/test/anomaly_id_02_00000001.wav", [1]),
+        ("ToyCar/test/section_00_target_test_normal_0001.wav", [3]),
+        ("pump/new recording.wav", [2]),
+        ("fan/new.wav", [0, 1]),
+        ("fantastic/new.wav", [0, 1, 2, 3]),
+    ],
+)
+def test_the_path_tells_the_machine_or_leaves_candidates(path, expected):
+    assert score.machines_of(path, GROUPS) == expected
+
+
+def test_chosen_machine():
+    assert score.chosen_machine(None, GROUPS) is None
+    assert score.chosen_machine("fan/id_02", GROUPS) == ("fan", "id_02")
+    assert score.chosen_machine("motor", [("motor", "")]) == ("motor", "")
+    with pytest.raises(UserError, match="it knows fan/id_00"):
+        score.chosen_machine("fan/id_99", GROUPS)
+
+
+def test_finds_recordings_below_folders_and_names_what_is_missing(tmp_path):
+    (tmp_path / "a b" / "ü").mkdir(parents=True)
+    for name in ("a b/2.WAV", "a b/ü/1.flac", "a b/notes.txt", "a b/._2.wav"):
+        (tmp_path / name).touch()
+    found = score.find_recordings([str(tmp_path)])
+    assert [p.removeprefix(f"{tmp_path}/") for p in found] == ["a b/2.WAV", "a b/ü/1.flac"]
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        score.find_recordings(["nowhere"])
