@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from asd_jax.data.decode import UnreadableError, decode, recording_seconds
+from asd_jax.data.decode import UnreadableError, decode, recording_seconds, why_unreadable
 from asd_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Store:
             try:
                 stat = os.stat(path)
             except OSError as error:
-                missing[path] = (error.strerror or str(error)).lower()
+                missing[path] = why_unreadable(path, error)
                 continue
             entry = self._files.get(os.path.abspath(path))
             if entry is None or entry[:2] != (stat.st_size, stat.st_mtime_ns):

@@ -84,7 +84,7 @@ def recording_seconds(path: str | os.PathLike[str]) -> float:
     try:
         info = soundfile.info(name)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableError(name, _why(name, error)) from error
+        raise UnreadableError(name, why_unreadable(name, error)) from error
     return info.frames / info.samplerate
 
 
@@ -106,7 +106,7 @@ def _read(name: str, channel: int | str, max_seconds: float | None) -> tuple[np.
             cut_off = file.format in ("WAV", "WAVEX", "FLAC") and len(samples) < frames
             rate = file.samplerate
     except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableError(name, _why(name, error)) from error
+        raise UnreadableError(name, why_unreadable(name, error)) from error
     if cut_off or _wav_bytes_missing(name):
         raise UnreadableError(name, "it is cut off: the file ends before its samples do")
     if not len(samples):
@@ -141,7 +141,8 @@ def _resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return soxr.resample(samples, rate, sample_rate, quality="HQ")
 
 
-def _why(name: str, error: Exception) -> str:
+def why_unreadable(name: str, error: Exception) -> str:
+    """What is wrong with a file that raised `error`, in words for its owner."""
     if not os.path.exists(name):
         return "there is no such file"
     if os.path.isdir(name):

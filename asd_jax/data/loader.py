@@ -9,7 +9,7 @@ processes: copying releases the interpreter's lock, and threads start at once.
 import collections
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -22,6 +22,7 @@ _ENDLESS = 2**40  # steps
 _AHEAD = 2  # batches on the device: one in use, one on its way
 
 
+@runtime_checkable
 class Waves(Protocol):
     """Waveforms by position, as `asd_jax.data.cache.WaveCache` has them."""
 

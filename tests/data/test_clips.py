@@ -59,7 +59,9 @@ def test_mimii_layouts(touch, prefix, snr):
 @pytest.mark.parametrize("below", ["6_dB", "6_dB/fan", "6_dB/fan/.."])
 def test_mimii_root_may_be_a_level_or_a_type(touch, below):
     clips = read_clips("mimii", touch(mimii("6_dB/fan")) / below)
-    assert {(clip.machine_type, clip.machine_id, clip.snr) for clip in clips} == {("fan", "00", "6")}
+    assert {(clip.machine_type, clip.machine_id, clip.snr) for clip in clips} == {
+        ("fan", "00", "6")
+    }
 
 
 def test_mimii_levels_are_split_alike_and_chosen(touch):
@@ -301,7 +303,7 @@ def test_unknown_names_list_the_known(touch):
         read_clips("mimi", root)
     with pytest.raises(UserError, match="known are hitachi, random"):
         read_clips("mimii", root, split="hitachy")
-    with pytest.raises(UserError, match="'pump', but .* holds fan"):
+    with pytest.raises(UserError, match=r"'pump', but .* holds fan"):
         read_clips("mimii", root, machines=("pump",))
 
 
