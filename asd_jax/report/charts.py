@@ -12,14 +12,16 @@ from asd_jax.report.summary import Machine
 from asd_jax.report.svg import Panel, number
 
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
-_RATES = tuple((k / 5, f"{20 * k} %") for k in range(6))
+_RATES = tuple((k / 4, f"{25 * k}") for k in range(5))
 _KINDS = ((0, "healthy", 1), (-1, "unknown", 1), (1, "faulty", -1))
 
 
 def roc_panel(machines: Sequence[Machine]) -> Markup:
     """ROC curves of up to eight machines, one line each, with the promise of chance."""
-    panel = Panel(300, 280, left=44, bottom=36)
-    panel.axes(x_ticks=_RATES, y_ticks=_RATES, x_label="false alarms", y_label="faults caught")
+    panel = Panel(260, 236, left=54, bottom=34, right=14)
+    panel.axes(
+        x_ticks=_RATES, y_ticks=_RATES, x_label="false alarms, %", y_label="faults caught, %"
+    )
     panel.rect((0.0, 0.1), (0.0, 1.0), "shade")
     panel.line((0, 1), (0, 1), "chance")
     for index, machine in enumerate(machines):
@@ -45,11 +47,12 @@ def far_frr_panel(machine: Machine) -> Markup:
     scores, labels = machine.labelled
     axis = curves.ScoreAxis.fit(scores, labels, threshold=machine.threshold)
     rates = curves.error_rates(scores, labels, axis)
-    panel = Panel(260, 180, left=40, bottom=34, top=14)
+    panel = Panel(260, 180, left=46, bottom=34, top=14)
     panel.axes(
         x_ticks=[(k / 4, f"{k / 4:g}") for k in range(5)],
-        y_ticks=[(k / 4, f"{25 * k} %") for k in range(5)],
+        y_ticks=_RATES,
         x_label="threshold, normalised",
+        y_label="clips, %",
     )
     panel.line(rates.position, rates.frr, "healthy", tip="false alarms (FRR)", dash="6 3")
     panel.line(rates.position, rates.far, "faulty", tip="missed faults (FAR)")
@@ -168,18 +171,14 @@ def waffle(total: int, part: int, css: str, label: str) -> Markup:
 def loss_panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     """(stage, drawing) of every training stage that logged a finite loss at least twice."""
     stages: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for event in history:
+    for place, event in enumerate(history):
+        step = event.get("step")
         for name, value in event.items():
-            if "loss" not in name or isinstance(value, bool | str) or value is None:
-                continue
-            if np.isscalar(value) and np.isfinite(value):
+            number_given = isinstance(value, int | float) and not isinstance(value, bool)
+            if "loss" in name and number_given and math.isfinite(value):
                 lines = stages.setdefault(str(event.get("stage", "training")), {})
-                step = event.get("step")
-                lines.setdefault(name, []).append(
-                    (float(len(lines[name]) if step is None else step), float(value))
-                    if name in lines
-                    else (float(step or 0), float(value))
-                )
+                at = float(place if step is None else step)
+                lines.setdefault(name, []).append((at, float(value)))
     return [
         (stage, _loss_panel(stage, drawn))
         for stage, lines in stages.items()

@@ -133,22 +133,20 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def principal_plane(
-    points: Float[np.ndarray, "clips dim"], fit: Shaped[np.ndarray, " clips"]
+    points: Float[np.ndarray, "clips dim"],
 ) -> tuple[Float[np.ndarray, "clips 2"], float]:
-    """Places points on the two main directions (PCA) of the rows that `fit` marks.
+    """Places points on their two main directions (PCA).
 
-    Returns the coordinates and the share of the marked rows' variance that the plane holds.
-    Directions are signed so that the largest entry is positive: the picture doesn't flip from
-    run to run.
+    Returns the coordinates and the share of the variance that the plane holds. Directions are
+    signed so that the largest entry is positive: the picture doesn't flip from run to run.
     """
     points = np.asarray(points, np.float64)
-    centred = points - points[fit].mean(axis=0)
-    chosen = centred[fit]
-    wide = chosen.shape[1] > chosen.shape[0]  # then the products of clips are the smaller matrix
-    sizes, vectors = np.linalg.eigh(chosen @ chosen.T if wide else chosen.T @ chosen)
+    centred = points - points.mean(axis=0)
+    wide = centred.shape[1] > centred.shape[0]  # then the products of clips are the smaller matrix
+    sizes, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
     directions = vectors[:, :-3:-1].T  # the two largest, first one first
     if wide:
-        directions = directions @ chosen
+        directions = directions @ centred
         length = np.linalg.norm(directions, axis=1, keepdims=True)
         directions = directions / np.where(length > 0, length, 1.0)
     biggest = np.abs(directions).argmax(axis=1)

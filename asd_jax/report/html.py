@@ -1,9 +1,12 @@
 """report.html: one page that opens offline, for the engineer first and the researcher below."""
 
+import dataclasses
 import importlib.resources
 import os
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from asd_jax.report import charts, media, scatter, spectrogram, summary, tables
 from asd_jax.report.contents import Example, Report
@@ -14,7 +17,7 @@ from asd_jax.report.svg import number
 _SHOWN = 12  # machines whose curves are shown at once; the others wait behind a fold
 _LINES = 6  # ROC curves in one panel
 _WRONG = 30  # missed faults, and as many false alarms, that are listed by name
-_AUDIO = 2_600_000  # characters of embedded sound; later examples stay silent
+_AUDIO = 2_200_000  # characters of embedded sound; later examples stay silent
 _AUDIO_SECONDS = 20  # of each clip
 
 
@@ -64,6 +67,7 @@ def _context(report: Report) -> dict[str, Any]:
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),
         "one_sided": [m.name for m in scored if not m.two_sided],
         "has_threshold": any(m.threshold is not None for m in scored),
+        "has_healthy": any(m.count(0) for m in scored),
         "has_faulty": any(m.count(1) for m in scored),
         "has_unknown": any(m.count(-1) for m in scored),
         "embedding": _embedding(report),
@@ -134,28 +138,42 @@ def _roc(machines: Sequence[Machine]) -> dict[str, list]:
 def _embedding(report: Report) -> dict[str, Any] | None:
     if report.embedding is None:
         return None
-    overview = scatter.overview(report.embedding)
-    if overview is None:
-        return None
-    view, legend = overview
     views = scatter.machine_views(report.embedding)
+    view, legend = scatter.overview(report.embedding) or (None, [])
+    if not views and view is None:
+        return None
+    splits, labels = np.array(report.embedding.splits), np.asarray(report.embedding.labels)
+    tested = set(labels[splits != "train"].tolist())
     return {
         "overview": view,
         "legend": legend,
         "name": report.embedding.name,
-        **_folded(views if len(views) > 1 else views[:1]),
-        "unknown": bool((report.embedding.labels < 0).any()),
+        "kinds": [
+            (css, text)
+            for css, text, there in (
+                ("train", "training clips", (splits == "train").any()),
+                ("healthy", "healthy test clips", 0 in tested),
+                ("unknown", "unlabelled test clips", -1 in tested),
+                ("tri faulty", "faulty test clips (triangles)", 1 in tested),
+            )
+            if there
+        ],
+        **_folded(views),
     }
 
 
 def _examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """Each example with its pictures, its sentence and, while there is room, its sound."""
     found, room = [], _AUDIO
-    for example in examples:
+    for given in examples:
+        limit = given.threshold
+        known = limit is not None and np.isfinite(limit)
+        example = given if known else dataclasses.replace(given, threshold=None)
         region = spectrogram.find_region(example.departure)
         audio = ""
         if example.audio is not None and len(example.audio):
-            limit = _AUDIO_SECONDS * example.sample_rate
-            audio = media.wav_uri(example.audio[:limit], example.sample_rate)
+            heard = example.audio[: _AUDIO_SECONDS * example.sample_rate]
+            audio = media.wav_uri(heard, example.sample_rate)
             audio, room = (audio, room - len(audio)) if len(audio) <= room else ("", room)
         found.append(
             {

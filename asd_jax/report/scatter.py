@@ -25,22 +25,28 @@ class View:
 
 
 def overview(embedding: Embedding) -> tuple[View, list[tuple[str, int]]] | None:
-    """All clips, coloured by machine type; and the (type, colour number) of the legend."""
+    """All clips, coloured by machine type; and the (type, colour number) of the legend.
+
+    None for a single machine, whose own view shows the same, and for fewer than three clips.
+    """
     keep = _keep(_finite(embedding), _MOST_OVERVIEW)
-    if len(keep) < 3:
+    groups = set(zip(embedding.machine_types, embedding.machine_ids, strict=True))
+    if len(keep) < 3 or len(groups) < 2:
         return None
     types = np.array(embedding.machine_types, object)[keep]
     labels = np.asarray(embedding.labels)[keep]
-    flat, held = _flatten(np.asarray(embedding.points)[keep], labels != 1)
-    panel = _square(flat, 520, 380)
+    flat, held = _flatten(np.asarray(embedding.points)[keep])
+    panel = _square(flat, 760, 380)
     order = list(dict.fromkeys(types.tolist()))
     for index, name in enumerate(order):
         for label, css in ((0, "dots"), (-1, "dots"), (1, "tri")):
             _marks(panel, flat[(types == name) & (labels == label)], f"{css} c{index % 8}", label)
-    if len(order) > 1:
-        ids = np.array(embedding.machine_ids, object)[keep]
-        _names(panel, flat, types, ids)
-    where = "Every test and training clip" if len(keep) == len(labels) else "A sample of clips"
+    _names(panel, flat, types, np.array(embedding.machine_ids, object)[keep])
+    where = (
+        "Every test and training clip"
+        if len(keep) == len(embedding.points)
+        else "A sample of clips"
+    )
     svg = panel.render(f"{where} in two dimensions, coloured by machine type.")
     return View("all machines", svg, _held(held)), [(name, k % 8) for k, name in enumerate(order)]
 
@@ -57,8 +63,7 @@ def machine_views(embedding: Embedding) -> list[View]:
         if len(keep) < 3:
             continue
         kind = np.where(train[keep], 2, labels[keep])
-        fit = np.isin(kind, (0, 2)) if np.isin(kind, (0, 2)).sum() > 2 else kind < 3
-        flat, held = _flatten(np.asarray(embedding.points)[keep], fit)
+        flat, held = _flatten(np.asarray(embedding.points)[keep])
         panel = _square(flat, 260, 190)
         for which, css in ((2, "dots train"), (-1, "dots unknown"), (0, "dots healthy")):
             _marks(panel, flat[kind == which], css, 0)
@@ -82,11 +87,11 @@ def _keep(chosen: Bool[np.ndarray, " clips"], most: int) -> np.ndarray:
 
 
 def _flatten(
-    points: Float[np.ndarray, "clips dim"], fit: Bool[np.ndarray, " clips"]
+    points: Float[np.ndarray, "clips dim"],
 ) -> tuple[Float[np.ndarray, "clips 2"], float | None]:
     if points.shape[1] == 2:
         return np.asarray(points, np.float64), None
-    return principal_plane(points, fit if fit.sum() > 2 else np.ones(len(points), bool))
+    return principal_plane(points)
 
 
 def _held(share: float | None) -> str:

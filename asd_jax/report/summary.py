@@ -196,8 +196,8 @@ def _details(
             "The threshold or the model was chosen with the answers in view (an oracle): "
             "in practice expect less."
         )
-    elif decided and (faulty or healthy):
-        sentences.append("The threshold was set on healthy recordings, without seeing a fault.")
+    elif decided and machines:
+        sentences.append(_threshold_sentence(report))
     if healthy and not faulty:
         sentences.append(
             "There was no faulty clip in the test, so nothing is known about how many faults "
@@ -218,6 +218,15 @@ def _details(
         only = ranked[0]
         sentences.append(f"{only.name}: AUC {only.auc:.3f}, {grade(only)}.")
     return sentences
+
+
+def _threshold_sentence(report: Report) -> str:
+    protocol = report.results.get("protocol")
+    rate = protocol.get("false_alarm_rate") if isinstance(protocol, Mapping) else None
+    sentence = "The threshold was set on healthy recordings, without seeing a fault"
+    if isinstance(rate, int | float) and 0 < rate < 1:
+        return f"{sentence}, so that about {percent(rate)} of healthy clips raise a false alarm."
+    return f"{sentence}."
 
 
 def grade(machine: Machine) -> str:
