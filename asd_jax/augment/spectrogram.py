@@ -1,0 +1,125 @@
+"""Cut, splice and mixup of two spectrograms (Liao et al. 2025, section 2.3)."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Bool, Float, Int, Key
+
+from asd_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """How two spectrograms and their labels are mixed.
+
+    Attributes:
+        ratio: lambda of eq. 2, 0.4 as printed.
+        beta: if positive, lambda is drawn from Beta(beta, beta) for each clip instead.
+        splice: whether eq. 1 cuts and splices before the mixup.
+        label_weight: the partner's share of the label: `ratio`, lambda as printed, or
+            `area_corrected`, its true share of the picture.
+        probability: with which a clip is mixed at all.
+
+    Raises:
+        UserError: naming the field that cannot be.
+    """
+
+    ratio: float = 0.4
+    beta: float = 0.0
+    splice: bool = True
+    label_weight: str = "ratio"
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in ("ratio", "probability"):
+            if not 0.0 <= getattr(self, field) <= 1.0:
+                raise UserError(f"mix.{field}={getattr(self, field)} must lie in [0, 1].")
+        if self.beta < 0:
+            raise UserError(f"mix.beta={self.beta} must not be negative; 0 means a fixed ratio.")
+        if self.label_weight not in ("ratio", "area_corrected"):
+            raise UserError(
+                f"mix.label_weight={self.label_weight!r} is unknown: use 'ratio' or"
+                " 'area_corrected'."
+            )
+
+
+def splice_mask(key: Key[Array, ""], *, mels: int, frames: int) -> Bool[Array, "mels frames"]:
+    """True where the other clip goes: the top-left and the bottom-right rectangle (eq. 1).
+
+    The corner (x, y) has 1 < x < 3/4 mels and 1 < y < 3/4 frames. As the two rectangles touch in
+    it, every row and every column holds a piece of both clips, which is what the paper claims:
+
+        other | own
+        ------+------
+        own   | other
+
+    Raises:
+        UserError: if a side is shorter than 4.
+    """
+    if min(mels, frames) < 4:
+        raise UserError(f"A spectrogram of {mels} x {frames} is too small to splice: use 4 x 4.")
+    row_key, column_key = jax.random.split(key)
+    x = jax.random.randint(row_key, (), 2, -(-3 * mels // 4))
+    y = jax.random.randint(column_key, (), 2, -(-3 * frames // 4))
+    above, left = jnp.arange(mels)[:, None] < x, jnp.arange(frames) < y
+    return above == left
+
+
+def mix_pair(
+    own: Float[Array, "mels frames channels"],
+    other: Float[Array, "mels frames channels"],
+    mask: Bool[Array, "mels frames"],
+    ratio: ArrayLike,
+) -> Float[Array, "mels frames channels"]:
+    """Eq. 2 on the two spliced spectrograms: (1 - ratio) first + ratio second.
+
+    The first is `own` with pieces of `other` where the mask is True, the second its complement.
+    """
+    share = jnp.where(mask, 1.0 - ratio, ratio)[..., None]
+    return own + share * (other - own)
+
+
+def mix_batch(
+    key: Key[Array, ""],
+    x: Float[Array, "batch mels frames channels"],
+    *,
+    settings: MixSettings,
+    ratio: ArrayLike | None = None,
+) -> tuple[Float[Array, "batch mels frames channels"], Int[Array, "batch"], Float[Array, "batch"]]:
+    """Mixes each spectrogram of a batch with another one of the batch.
+
+    Here a clip depends on its neighbours by intention; `partner` says on which.
+
+    Args:
+        key: for the whole batch.
+        x: features, normalised or in dB.
+        settings: what to do.
+        ratio: in place of `settings.ratio`; may be traced, to tune it in a sweep.
+
+    Returns:
+        The mixed features, the index of each clip's partner in the batch, and the partner's share
+        of the label (0 where nothing was mixed).
+    """
+    batch, mels, frames, _ = x.shape
+    partner_key, ratio_key, coin_key, mask_key = jax.random.split(key, 4)
+    partner = jax.random.permutation(partner_key, batch)
+    shares = jnp.full(batch, settings.ratio if ratio is None else ratio, jnp.float32)
+    if settings.beta > 0:
+        shares = jax.random.beta(ratio_key, settings.beta, settings.beta, (batch,))
+    mask = jnp.zeros((batch, mels, frames), bool)
+    if settings.splice:
+        draw = jax.vmap(lambda k: splice_mask(k, mels=mels, frames=frames))
+        mask = draw(jax.random.split(mask_key, batch))
+    mixed = jax.vmap(mix_pair)(x, x[partner], mask, shares)
+    weight = shares
+    if settings.label_weight == "area_corrected":
+        area = mask.mean(axis=(1, 2))
+        weight = area * (1.0 - shares) + (1.0 - area) * shares
+    if settings.probability < 1.0:
+        chosen = jax.random.bernoulli(coin_key, settings.probability, (batch,))
+        mixed = jnp.where(chosen[:, None, None, None], mixed, x)
+        weight = jnp.where(chosen, weight, 0.0)
+    return mixed, partner, weight
