@@ -261,6 +261,15 @@ def test_processes_that_open_at_once(tmp_path, write_wav):
     assert only_file(tmp_path / "cache", "waves.i16").stat().st_size == 60 * 2000
 
 
+def test_who_waited_for_another_build_uses_it(clips, tmp_path, decoded):
+    paths = [clip.path for clip in clips]
+    first, second = (cache_store.Store(tmp_path / "cache", ONE_SECOND) for _ in range(2))
+    first.update(paths[:4])
+    second.update(paths[1:])
+    assert sorted(decoded) == [f"{k}.wav" for k in range(5)]
+    assert [second.entry(path)[0] for path in paths] == list(range(5))
+
+
 def test_a_full_disk_is_noticed_before(clips, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=10)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)

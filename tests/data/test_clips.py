@@ -136,7 +136,9 @@ def test_dcase2020_evaluation_and_its_list(touch, tmp_path, place, name):
     assert uses(unlabelled)["fan", "01", "test", UNKNOWN] == 2
     (tmp_path / place).mkdir(exist_ok=True)
     (tmp_path / place / name).write_text(LIST_2020)
-    (tmp_path / place / "eval_data_list_2021.csv").write_text(LIST_2020.replace(",0", ",1"))
+    (tmp_path / place / "eval_data_list_2019.csv").write_text(
+        LIST_2020.replace(",normal", ",anomaly")
+    )
     found = uses(read_clips("dcase2020", root, use_additional=True))
     assert found["fan", "01", "test", NORMAL] == found["fan", "01", "test", ANOMALY] == 1
     assert found["fan", "01", "train", NORMAL] == found["ToyCar", "05", "train", NORMAL] == 1
