@@ -59,6 +59,16 @@ class Detector:
     frame_std: np.ndarray
 
     @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each branch in the score."""
+        return dict(self.ensemble.weights)
+
+    @property
+    def gated(self) -> dict[str, str]:
+        """The branches that were left out, and why."""
+        return dict(self.ensemble.gated)
+
+    @property
     def spec(self) -> LogMel:
         """The front end."""
         return networks.front_end(self.config)

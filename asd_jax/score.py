@@ -93,13 +93,18 @@ def machines_of(path: str, groups: Sequence[Group]) -> list[int]:
 
     `0_dB_fan/id_00/normal/1.wav` and `fan/test/normal_id_00_1.wav` both tell fan id_00.
     """
-    text = "/" + os.path.abspath(path).replace(os.sep, "/")
+    parts = os.path.abspath(path).split(os.sep)
+    text = "/".join(parts)
 
     def told(word: str) -> bool:
         return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text))
 
+    def told_id(name: str) -> bool:
+        # A bare number, as in id_00 or section_00, could be any number of the path.
+        return told(f"id_{name}") or told(f"section_{name}") or name in parts
+
     by_type = [g for g, (kind, _) in enumerate(groups) if told(kind)] or list(range(len(groups)))
-    return [g for g in by_type if groups[g][1] and told(groups[g][1])] or by_type
+    return [g for g in by_type if groups[g][1] and told_id(groups[g][1])] or by_type
 
 
 def score_paths(

@@ -89,7 +89,7 @@ def folder(config) -> None:
 def literal(config) -> None:
     """The paper as printed, quirks included (the notes at the fields say which)."""
     config.protocol = "literal"
-    config.augment.update(pitch_low=-20.0, pitch_high=-20.0)
+    config.augment.semitones = (-20.0, -20.0)
     config.finetune.update(loss="literal", negatives="literal", identification=0.0)
     config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear", "clip")))
     config.scoring.update(

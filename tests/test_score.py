@@ -5,7 +5,7 @@ import pytest
 from asd_jax import score
 from asd_jax.errors import UserError
 
-GROUPS = (("fan", "id_00"), ("fan", "id_02"), ("pump", "id_00"), ("ToyCar", "section_00"))
+GROUPS = (("fan", "00"), ("fan", "02"), ("pump", "00"), ("ToyCar", "00"), ("motor", "north wing"))
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,9 @@ GROUPS = (("fan", "id_00"), ("fan", "id_02"), ("pump", "id_00"), ("ToyCar", "sec
         ("fan/test/anomaly_id_02_00000001.wav", [1]),
         ("ToyCar/test/section_00_target_test_normal_0001.wav", [3]),
         ("pump/new recording.wav", [2]),
-        ("fan/new.wav", [0, 1]),
-        ("fantastic/new.wav", [0, 1, 2, 3]),
+        ("fan/00.wav", [0, 1]),
+        ("motor/north wing/1.wav", [4]),
+        ("fantastic/new.wav", [0, 1, 2, 3, 4]),
     ],
 )
 def test_the_path_tells_the_machine_or_leaves_candidates(path, expected):
@@ -25,10 +26,10 @@ def test_the_path_tells_the_machine_or_leaves_candidates(path, expected):
 
 def test_chosen_machine():
     assert score.chosen_machine(None, GROUPS) is None
-    assert score.chosen_machine("fan/id_02", GROUPS) == ("fan", "id_02")
+    assert score.chosen_machine("fan/02", GROUPS) == ("fan", "02")
     assert score.chosen_machine("motor", [("motor", "")]) == ("motor", "")
-    with pytest.raises(UserError, match="it knows fan/id_00"):
-        score.chosen_machine("fan/id_99", GROUPS)
+    with pytest.raises(UserError, match="it knows fan/00"):
+        score.chosen_machine("fan/99", GROUPS)
 
 
 def test_finds_recordings_below_folders_and_names_what_is_missing(tmp_path):

@@ -6,17 +6,18 @@ Each stage resumes from its own checkpoint, so the same command on the same fold
 was stopped, and ends at once where it was finished.
 """
 
-import os
-import time
 from typing import Any
 
 import jax
 
 from asd_jax.recipes import calibrate, corpus, evaluate, networks, stages
 from asd_jax.recipes.settings import Ensemble, from_config
-from asd_jax.recipes.workdir import Workdir
+from asd_jax.recipes.workdir import Clock, Workdir
 
 Tree = Any
+
+
+STAGES = (stages.pretrain, stages.finetune, stages.temporal, stages.fusion)
 
 
 def run(values: dict[str, Any], folder: str) -> int:
@@ -35,19 +36,21 @@ def run(values: dict[str, Any], folder: str) -> int:
     if workdir.finished():
         workdir.say_result()
         return 0
-    began = time.monotonic()
+    clock = Clock()
     clips = corpus.load(config)
+    clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.groups)))
 
     variables: dict[str, Tree] = {"normaliser": stages.fit_normaliser(run_)}
     key = jax.random.key(config.seed)
-    variables |= stages.pretrain(run_, jax.random.fold_in(key, 1), variables)
-    variables |= stages.finetune(run_, jax.random.fold_in(key, 2), variables)
-    variables |= stages.temporal(run_, jax.random.fold_in(key, 3), variables)
-    variables |= stages.fusion(run_, jax.random.fold_in(key, 4), variables)
+    for number, stage in enumerate(STAGES, 1):
+        variables |= stage(run_, jax.random.fold_in(key, number), variables)
+        clock.lap(stage.__name__)
 
-    detector = calibrate.fit_detector(run_, jax.random.fold_in(key, 5), variables)
-    detector.save(os.path.join(folder, "detector"))
-    evaluate.evaluate(run_, detector, seconds=time.monotonic() - began)
+    key = jax.random.fold_in(key, len(STAGES) + 1)
+    detector = calibrate.fit_detector(run_, key, variables)
+    detector.save(workdir.path("detector"))
+    clock.lap("calibrate")
+    evaluate.evaluate(run_, detector, variables, clock.seconds)
     workdir.say_result()
     return 0

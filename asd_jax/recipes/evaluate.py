@@ -41,7 +41,7 @@ def evaluate(
     write_scores(run.workdir.path("scores.csv"), rows)
 
     accuracy = identification_accuracy(run, variables, trained)
-    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.notes]
+    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.gated.values()]
     results = {
         "protocol": {
             "name": config.protocol,

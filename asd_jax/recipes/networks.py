@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from asd_jax.augment.spectrogram import MixSettings
+from asd_jax.augment.waveform import WaveformAugment
 from asd_jax.features.logmel import LogMel
 from asd_jax.models.model import Model
 from asd_jax.recipes import settings
@@ -32,6 +34,31 @@ def front_end(config: settings.Ensemble) -> LogMel:
         n_fft=features.n_fft,
         hop_length=features.hop_length,
         channels=tuple(features.channels),
+    )
+
+
+def waveform_augment(config: settings.Ensemble) -> WaveformAugment:
+    """The waveform transforms of the run."""
+    augment = config.augment
+    return WaveformAugment(
+        transforms=tuple(augment.transforms),
+        probability=augment.probability,
+        shift_frames=augment.shift_frames,
+        hop_length=config.features.hop_length,
+        semitones=tuple(augment.semitones),
+        fade_share=augment.fade_share,
+        snr_db=tuple(augment.snr_db),
+    )
+
+
+def mix_settings(config: settings.Ensemble) -> MixSettings:
+    """The spliced mixup of the run."""
+    augment = config.augment
+    return MixSettings(
+        ratio=augment.mix_ratio,
+        beta=augment.mix_beta,
+        label_weight=augment.mix_label,
+        probability=augment.mix_probability,
     )
 
 

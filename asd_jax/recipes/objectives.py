@@ -5,13 +5,14 @@ Every function returns a `Loss` for `asd_jax.train.step.make_step`.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from asd_jax import losses
-from asd_jax.augment.pseudo import PseudoAnomaly, pseudo_anomaly
+from asd_jax.augment.pseudo import PseudoAnomaly, pseudo_batch
 from asd_jax.augment.spectrogram import mix_batch
 from asd_jax.augment.waveform import augment_waveform
-from asd_jax.features.logmel import LogMel, log_mel, to_float
+from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes import networks
 from asd_jax.recipes.settings import Ensemble
@@ -105,6 +106,7 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     """Three clusters: anchors, augmented positives, pseudo-anomalous negatives (eq. 6)."""
     settings = config.finetune
     pseudo = PseudoAnomaly.literal() if settings.negatives == "literal" else PseudoAnomaly()
+    mel_hz = mel_frequencies(spec).astype(np.float32)
 
     def loss(params, state, batch, key):
         key_view, key_pseudo, key_net = jax.random.split(key, 3)
@@ -113,11 +115,7 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             jnp.concatenate([wave, _augmented(key_view, wave, config)]), spec=spec
         )
         anchor, positive = jnp.split(spectrograms, 2)
-        others = jnp.stack([jnp.roll(anchor, 1, axis=0), jnp.roll(anchor, 2, axis=0)], axis=1)
-        keys = jax.random.split(key_pseudo, len(anchor))
-        negative = jax.vmap(lambda k, x, o: pseudo_anomaly(k, x, o, settings=pseudo))(
-            keys, anchor, others
-        )
+        negative = pseudo_batch(key_pseudo, anchor, settings=pseudo, mel_hz=mel_hz)
         x = normalise(jnp.concatenate([anchor, positive, negative]), state.frozen["normaliser"])
 
         stats = {}
@@ -170,18 +168,17 @@ def temporal_loss(config: Ensemble, nets: networks.Networks) -> Loss:
 
 
 def fusion_loss(config: Ensemble, nets: networks.Networks) -> Loss:
-    """Identification from both frozen embeddings (Liao section 2.6); the batch holds them.
+    """Identification from both frozen embeddings (Liao section 2.6); the batch holds them
+    side by side as its `wave`.
 
     The encoders are in inference mode and get no gradient, so that their embeddings of a clip never
     change: they are computed once, before the stage.
     """
 
     def loss(params, state, batch, key):
-        both = batch["wave"]
+        both = jnp.split(batch["wave"], 2, axis=1)
         stats = {}
-        (embedding, _), stats["fusion"] = _apply(
-            nets, "fusion", params, state, both[:, 0], both[:, 1], key=key
-        )
+        (embedding, _), stats["fusion"] = _apply(nets, "fusion", params, state, *both, key=key)
         prototypes, stats["fusion_identify"] = _apply(nets, "fusion_identify", params, state)
         value, accuracy = _identification(embedding, prototypes, batch["label"], config)
         return value, (stats, {"accuracy": accuracy, "spread_embedding": spread(embedding)})

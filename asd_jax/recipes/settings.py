@@ -105,16 +105,16 @@ class Features:
 class Augment:
     """Waveform transforms (Liao section 2.4.1) and the spliced mixup (eq. 1, 2)."""
 
+    transforms: tuple[str, ...] = ("time_shift", "pitch_shift", "fade", "white_noise")
     probability: float = 0.5  # of each waveform transform, for each clip
-    time_shift_frames: int = 56
-    pitch_low: float = -4.0  # semitones; the paper's single step is -20
-    pitch_high: float = 4.0
-    fade_seconds: float = 0.5  # longest fade in or out
-    snr_low: float = -10.0  # dB, white noise
-    snr_high: float = 10.0
+    shift_frames: float = 56.0
+    semitones: tuple[float, float] = (-4.0, 4.0)  # the paper's single step is -20
+    fade_share: float = 0.5  # longest fade, as a share of the clip
+    snr_db: tuple[float, float] = (-10.0, 10.0)  # white noise
+    mix_probability: float = 1.0  # of mixing a clip at all
     mix_ratio: float = 0.4  # share of the partner in eq. 2
     mix_beta: float = 0.0  # above 0: draw the ratio from Beta(a, a) instead
-    area_corrected: bool = False  # label weight by the area that the partner really covers
+    mix_label: str = "ratio"  # or 'area_corrected', the partner's true share of the picture
 
 
 @dataclasses.dataclass(frozen=True)

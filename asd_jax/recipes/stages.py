@@ -110,7 +110,7 @@ def fusion(run: Run, key: jax.Array, variables: Variables) -> Variables:
 
 
 class Embeddings:
-    """Both embeddings of each training clip, `[clips, 2, dim]`, as the loader's source."""
+    """Both embeddings of each clip side by side, `[clips, 2 dim]`, as the loader's source."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._values = values
@@ -134,7 +134,7 @@ def _embeddings(run: Run, variables: Variables) -> Embeddings:
     features = branches.extract_clips(
         run.corpus.waves, run.corpus.fit, extract, batch_size=run.config.eval_batch_size
     )
-    return Embeddings(np.stack([features["temporal"], features["spectral"]], axis=1))
+    return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 
 
 def _waves(run: Run, *, pairs: bool = False) -> Callable:

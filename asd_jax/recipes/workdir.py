@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,10 @@ class Workdir:
         """A path inside the folder."""
         return os.path.join(self.folder, *names)
 
+    def config(self) -> dict[str, Any]:
+        """The resolved config of the run."""
+        return read_results(self.path("config.json"))
+
     def checkpoints(self, stage: str) -> str:
         """Where a stage keeps its checkpoints."""
         return self.path("checkpoints", stage)
@@ -62,6 +67,20 @@ class Workdir:
         if mean.get("auc") is not None:
             print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
         print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")
+
+
+class Clock:
+    """Seconds that each part of a run took, this time (a resumed part counts from its resumption)."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Books the time since the last lap under `name`."""
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 1)
+        self._last = now
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _log(stage: Stage, logbook: Logbook, bar: "_Bar", step: int, metrics: dict[s
             f"{stage.advice}. The last good checkpoint is kept."
         )
     logbook.log(stage.name, step, **values, clips_per_second=bar.clips_per_second())
-    bar.show(values)
+    bar.show(step, values)
     sentence = stage.watch(values)
     if sentence:
         bar.warn(sentence)
@@ -165,16 +165,16 @@ class _Bar:
             return None
         return self._stage.batch_size * (self._done - 1) / (time.monotonic() - self._began)
 
-    def show(self, values: dict[str, float]) -> None:
+    def show(self, step: int, values: dict[str, float]) -> None:
         speed = self.clips_per_second()
         text = f"loss {values['loss']:.4f}" + (f", {speed:.0f} clips/s" if speed else "")
-        done = self._begin + self._done
         if self._bar is not None:
             self._bar.set_postfix_str(text)
-        elif self._enabled and (done == self._stage.total_steps - 1 or self._quiet_for(10.0)):
-            left = (self._stage.total_steps - done) * self._stage.batch_size / speed if speed else 0
+        elif self._enabled and (step == self._stage.total_steps or self._quiet_for(10.0)):
+            rest = self._stage.total_steps - step
+            left = rest * self._stage.batch_size / speed if speed else 0
             print(
-                f"{self._stage.name:>10}: step {done + 1}/{self._stage.total_steps}, {text}"
+                f"{self._stage.name:>10}: step {step}/{self._stage.total_steps}, {text}"
                 + (f", {left:.0f} s left" if left else ""),
                 flush=True,
             )
