@@ -82,18 +82,19 @@ def test_tone_comb_fills_a_few_bins_all_the_time():
 
 def test_tone_comb_lies_on_multiples_of_its_spacing():
     x = jnp.full((400, 3, 1), -50.0)
-    hz = jnp.linspace(0.0, 7980.0, 400)
-    for key in KEYS[:10]:
-        found = np.asarray(pseudo.tone_comb(key, x, hz, level_db=(0.0, 0.0)) - x)[:, 0, 0]
-        groups = np.split(
-            np.flatnonzero(found > 0.01),
-            1 + np.flatnonzero(np.diff(np.flatnonzero(found > 0.01)) > 1),
-        )
+    hz = np.linspace(0.0, 7980.0, 400)
+    draw = functools.partial(pseudo.tone_comb, x=x, mel_hz=jnp.asarray(hz), level_db=(0.0, 0.0))
+    compared = 0
+    for found in np.asarray(jax.jit(jax.vmap(draw))(KEYS) - x)[:, :, 0, 0]:
+        bins = np.flatnonzero(found > 0.01)
+        groups = np.split(bins, 1 + np.flatnonzero(np.diff(bins) > 1))
         weight = 10 ** (found / 10) - 1
-        lines = [float((np.asarray(hz)[g] * weight[g]).sum() / weight[g].sum()) for g in groups]
-        if len(lines) > 2 and min(np.diff(lines)) > 60:
-            ratio = np.array(lines) / lines[0]
+        lines = np.array([np.average(hz[group], weights=weight[group]) for group in groups])
+        if len(lines) > 2 and lines[0] > 100:  # five bins: lines do not run into each other
+            ratio = lines / lines[0]
             np.testing.assert_allclose(ratio, np.round(ratio), atol=0.02 * ratio.max())
+            compared += 1
+    assert compared > 10
 
 
 def test_transients_are_few_loud_frames():
@@ -111,7 +112,7 @@ def test_covariance_draws_have_that_covariance():
     factor = np.random.default_rng(0).normal(size=(MELS, 2, 3)).astype(np.float32)
     x = jnp.zeros((MELS, FRAMES, 2))
     draw = functools.partial(pseudo.covariance_draw, x=x, factor=jnp.asarray(factor), scale=2.0)
-    drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 4000)))
+    drawn = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 4000)))
     np.testing.assert_array_equal(drawn, drawn[:, :, :1].repeat(FRAMES, axis=2))
     flat, root = drawn[:, :, 0].reshape(4000, -1), factor.reshape(-1, 3)
     np.testing.assert_allclose(np.cov(flat.T), 4 * root @ root.T, atol=2.5)
@@ -135,9 +136,11 @@ def only(**shares: float) -> PseudoAnomaly:
 
 def test_literal_draws_flips_and_pluses_equally():
     x, others = clips(1)[0], clips(2, seed=1)
-    draw = jax.vmap(
-        lambda key: pseudo_anomaly(
-            key, jnp.asarray(x), jnp.asarray(others), settings=PseudoAnomaly.literal()
+    draw = jax.jit(
+        jax.vmap(
+            lambda key: pseudo_anomaly(
+                key, jnp.asarray(x), jnp.asarray(others), settings=PseudoAnomaly.literal()
+            )
         )
     )
     made = np.asarray(draw(jax.random.split(jax.random.key(0), 400)))
@@ -149,7 +152,7 @@ def test_literal_draws_flips_and_pluses_equally():
 def test_shares_are_kept():
     settings = only(flip=0.2, band_gain=0.8)
     x = jnp.asarray(clips(1)[0])
-    draw = jax.vmap(lambda key: pseudo_anomaly(key, x, x[None][:0], settings=settings))
+    draw = jax.jit(jax.vmap(lambda key: pseudo_anomaly(key, x, x[None][:0], settings=settings)))
     made = draw(jax.random.split(jax.random.key(0), 500))
     flips = int((made == x[::-1]).all(axis=(1, 2, 3)).sum())
     assert 60 < flips < 140
@@ -170,8 +173,9 @@ def test_plus_stacks_other_clips_never_itself():
     batch = 6
     power = np.broadcast_to(4.0 ** np.arange(batch)[:, None, None, None], (batch, 4, 4, 1))
     x = jnp.asarray(10 * np.log10(power), jnp.float32)
+    make = jax.jit(functools.partial(pseudo_batch, settings=only(plus=1.0)))
     for seed in range(5):
-        made = pseudo_batch(jax.random.key(seed), x, settings=only(plus=1.0))
+        made = make(jax.random.key(seed), x)
         total = np.round(10 ** (np.asarray(made)[:, 0, 0, 0] / 10), 1)
         for i, value in enumerate(total):
             digits = np.base_repr(round(float(value)), 4)[::-1].ljust(batch, "0")
@@ -181,10 +185,8 @@ def test_plus_stacks_other_clips_never_itself():
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_tiny_batches_work(batch):
-    made = pseudo_batch(
-        jax.random.key(0), jnp.asarray(clips(batch)), settings=PseudoAnomaly.literal()
-    )
-    assert np.isfinite(made).all()
+    make = jax.jit(functools.partial(pseudo_batch, settings=PseudoAnomaly.literal()))
+    assert np.isfinite(make(jax.random.key(0), jnp.asarray(clips(batch)))).all()
 
 
 def test_without_plus_a_clip_does_not_depend_on_its_neighbours():

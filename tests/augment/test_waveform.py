@@ -40,6 +40,15 @@ def over_keys(transform, x: np.ndarray, count: int = 200, **options) -> np.ndarr
     return np.asarray(jax.jit(jax.vmap(one, in_axes=(0, None)))(keys(count), jnp.asarray(x)))
 
 
+jitted_change_speed = jax.jit(change_speed)
+
+
+@pytest.fixture(scope="module")
+def fade_gains() -> np.ndarray:
+    """What 200 fades do to a constant."""
+    return over_keys(fade, np.ones(1000, np.float32))
+
+
 def loudest_hz(x: np.ndarray) -> float:
     spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x)), n=8 * len(x)))
     return spectrum.argmax() * RATE / (8 * len(x))
@@ -62,7 +71,7 @@ def test_time_shift_rolls_both_ways_within_its_range():
 # --- pitch shift -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("semitones", [-20.0, -4.0, 0.0, 3.5, 12.0])
+@pytest.mark.parametrize("semitones", [-20.0, 0.0, 3.5])
 def test_pitch_shift_moves_a_sinusoid_by_its_ratio(semitones):
     shifted = pitch_shift(
         jax.random.key(0), jnp.asarray(sinusoid(1000.0)), semitones=(semitones, semitones)
@@ -76,42 +85,41 @@ def test_pitch_shift_moves_a_sinusoid_by_its_ratio(semitones):
 def test_change_speed_equals_the_continuous_sinusoid(speed, hz):
     # Up to 4 kHz everything but the wanted tone stays below -40 dB, to the very last sample.
     samples = 160000
-    y = np.asarray(change_speed(jnp.asarray(sinusoid(hz, samples)), jnp.float32(speed)))
+    y = np.asarray(jitted_change_speed(jnp.asarray(sinusoid(hz, samples)), jnp.float32(speed)))
     exact = np.sin(2 * np.pi * hz * np.float32(speed).astype(float) * np.arange(samples) / RATE)
     assert np.sqrt(np.mean((y - exact) ** 2) / np.mean(exact**2)) < 0.01
 
 
 def test_change_speed_does_not_alias():
     # 7 kHz at 1.26 times the pace would lie at 8.8 kHz and fold back to 7.2 kHz.
-    y = np.asarray(change_speed(jnp.asarray(sinusoid(7000.0)), 1.26))
+    y = np.asarray(jitted_change_speed(jnp.asarray(sinusoid(7000.0)), 1.26))
     assert np.sqrt(np.mean(y**2)) < 0.01
 
 
-@pytest.mark.parametrize("samples", [4000, 4001, 255])
+@pytest.mark.parametrize("samples", [4000, 4001])
 def test_change_speed_at_pace_1_changes_nothing(samples):
     x = np.asarray(sinusoid(500.0, samples))
-    np.testing.assert_allclose(change_speed(jnp.asarray(x), 1.0), x, atol=1e-3)
+    np.testing.assert_allclose(jitted_change_speed(jnp.asarray(x), 1.0), x, atol=1e-3)
 
 
 # --- fade ------------------------------------------------------------------------------------
 
 
-def test_fades_have_the_two_shapes_at_either_end():
-    gains = over_keys(fade, np.ones(1000, np.float32))
+def test_fades_lie_at_either_end_or_both(fade_gains):
+    gains = fade_gains
     assert (gains >= 0).all() and (gains <= 1 + 1e-6).all()
     # No gain of its own anywhere between the fades: the middle stays as it is.
     np.testing.assert_allclose(gains[:, 499:501], 1.0, atol=0.02)
     has_in, has_out = gains[:, 0] < 0.5, gains[:, -1] < 0.5
     assert (has_in | has_out).mean() > 0.95
-    assert all(share > 0.2 for share in (has_in & ~has_out).mean(keepdims=True))
-    assert (has_in & has_out).mean() > 0.2 and (~has_in & has_out).mean() > 0.2
+    for kind in (has_in & ~has_out, ~has_in & has_out, has_in & has_out):
+        assert kind.mean() > 0.2
     assert (np.diff(gains[:, :500], axis=1) >= -1e-6).all()
 
 
-def test_fade_shapes_equal_their_formulas():
-    gains = over_keys(fade, np.ones(1000, np.float32))
+def test_fade_shapes_equal_their_formulas(fade_gains):
     shapes = {"half sine": 0, "exponential": 0}
-    for gain in gains[gains[:, 0] < 0.05]:
+    for gain in fade_gains[fade_gains[:, 0] < 0.05]:
         length = int((gain[:500] < 1 - 1e-6).sum())
         u = (np.arange(length) + 1.0) / (length + 0.5)
         formulas = {"half sine": 0.5 - 0.5 * np.cos(np.pi * u), "exponential": u * 2 ** (u - 1)}
@@ -125,7 +133,7 @@ def test_fade_shapes_equal_their_formulas():
 # --- white noise -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("snr", [-10.0, 0.0, 10.0])
+@pytest.mark.parametrize("snr", [-10.0, 10.0])
 def test_white_noise_has_its_ratio_and_is_white(snr):
     x = 0.01 * sinusoid(440.0)
     added = over_keys(white_noise, x, count=20, snr_db=(snr, snr)) - x
@@ -163,24 +171,20 @@ def test_a_clip_does_not_depend_on_its_neighbours():
 
 @pytest.mark.parametrize("name", list(TRANSFORMS))
 def test_each_is_applied_with_its_probability(name):
-    batch = jnp.asarray(np.tile(noise(1000), (200, 1)))
-    for probability, low, high in [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)]:
-        augment = augment_all(WaveformAugment(transforms=(name,), probability=probability))
-        changed = (augment(keys(200), batch) != batch).any(axis=1).sum()
-        assert low <= changed <= high
-
-
-def test_probability_may_be_traced():
     x = jnp.asarray(noise(1000))
+    settings = WaveformAugment(transforms=(name,), probability=0.0)
+    one = functools.partial(augment_waveform, settings=settings)
+    # Traced, as a sweep traces it; it replaces the probability of the settings.
+    many = jax.jit(lambda chance: jax.vmap(lambda key: one(key, x, probability=chance))(keys(200)))
+    for probability, low, high in [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)]:
+        assert low <= (many(probability) != x).any(axis=1).sum() <= high
 
-    @jax.jit
-    def augment(probability):
-        return augment_waveform(
-            jax.random.key(0), x, settings=WaveformAugment(), probability=probability
-        )
 
-    np.testing.assert_array_equal(augment(0.0), x)
-    assert (augment(1.0) != x).any()
+def test_the_probability_of_the_settings_counts_too():
+    x = jnp.asarray(noise(1000))[None]
+    for probability, changes in [(0.0, False), (1.0, True)]:
+        settings = WaveformAugment(transforms=("time_shift",), probability=probability)
+        assert bool((augment_all(settings)(keys(1), x) != x).any()) is changes
 
 
 def test_literal_warns_of_its_pitch_shift():

@@ -1,5 +1,7 @@
 """Weak faults: their levels, their places, and that nothing else changes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +21,17 @@ def noise(seed: int = 0) -> np.ndarray:
 def faulty(kind: str, strength_db: float, wave: np.ndarray | None = None) -> np.ndarray:
     """One clip with the fault under many keys, `[keys, samples]`, in float64."""
     wave = noise() if wave is None else wave
-    make = jax.jit(
-        jax.vmap(lambda key: weak_fault(key, jnp.asarray(wave), kind=kind, strength_db=strength_db))
-    )
-    return np.asarray(make(KEYS), np.float64)
+    return np.asarray(_compiled(kind)(KEYS, jnp.asarray(wave), strength_db), np.float64)
+
+
+@functools.cache
+def _compiled(kind: str):
+    """One compilation a kind: the strength is traced, as a sweep traces it."""
+
+    def fault(key, wave, strength_db):
+        return weak_fault(key, wave, kind=kind, strength_db=strength_db)
+
+    return jax.jit(jax.vmap(fault, in_axes=(0, None, None)))
 
 
 def level_db(x: np.ndarray) -> np.ndarray:
@@ -100,15 +109,10 @@ def test_no_strength_is_no_fault_and_silence_stays_finite(kind):
 def test_a_clip_does_not_depend_on_its_neighbours(kind):
     batch = np.stack([noise(seed) for seed in range(3)])
     make = jax.jit(jax.vmap(lambda key, x: weak_fault(key, x, kind=kind, strength_db=1.0)))
-    before = make(KEYS[:3], jnp.asarray(batch))
+    before = make(KEYS[:3], jnp.asarray(batch[:, :2000]))
     batch[:2] *= 50.0
-    after = make(KEYS[:3], jnp.asarray(batch))
+    after = make(KEYS[:3], jnp.asarray(batch[:, :2000]))
     np.testing.assert_array_equal(before[2], after[2])
-
-
-def test_strength_may_be_traced():
-    make = jax.jit(lambda s: weak_fault(KEYS[0], jnp.asarray(noise()), kind="tone", strength_db=s))
-    assert level_db(np.asarray(make(-10.0)) - noise()) > level_db(np.asarray(make(-30.0)) - noise())
 
 
 def test_an_unknown_kind_is_named():

