@@ -1,0 +1,195 @@
+"""GhostNetV2 (Tang et al. 2022, arXiv 2211.12905): cheap feature maps and long-range attention.
+
+A ghost module computes half of its channels with a 1 x 1 convolution and makes the other half from
+them with a 3 x 3 depthwise one. Decoupled fully connected (DFC) attention weighs the first module
+of a bottleneck by strips of 1 x 5 and 5 x 1 at half resolution.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from asd_jax.models import ops
+from asd_jax.models.layers import (
+    Activation,
+    ConvBN,
+    Maps,
+    SqueezeExcite,
+    dense,
+    relu,
+    round_channels,
+)
+from asd_jax.models.model import Model, wrap
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One bottleneck, at width 1.
+
+    Attributes:
+        kernel: taps of its own depthwise convolution, which it has where the stride is 2.
+        expanded: channels between the two ghost modules.
+        out: channels of the result.
+        squeeze: hidden width of squeeze-and-excitation as a share of `expanded`; 0 for none.
+        stride: 1, or 2 to halve the resolution.
+        attention: DFC attention on the first ghost module.
+    """
+
+    kernel: int
+    expanded: int
+    out: int
+    squeeze: float
+    stride: int
+    attention: bool = True
+
+
+# The rows of the reference networks, by stage. The first two bottlenecks have no attention.
+STAGES: tuple[tuple[Block, ...], ...] = (
+    (Block(3, 16, 16, 0, 1, attention=False),),
+    (Block(3, 48, 24, 0, 2, attention=False), Block(3, 72, 24, 0, 1)),
+    (Block(5, 72, 40, 0.25, 2), Block(5, 120, 40, 0.25, 1)),
+    (
+        Block(3, 240, 80, 0, 2),
+        Block(3, 200, 80, 0, 1),
+        Block(3, 184, 80, 0, 1),
+        Block(3, 184, 80, 0, 1),
+        Block(3, 480, 112, 0.25, 1),
+        Block(3, 672, 112, 0.25, 1),
+    ),
+    (
+        Block(5, 672, 160, 0.25, 2),
+        Block(5, 960, 160, 0, 1),
+        Block(5, 960, 160, 0.25, 1),
+        Block(5, 960, 160, 0, 1),
+        Block(5, 960, 160, 0.25, 1),
+    ),
+)
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
+    return jnp.clip(x / 6 + 0.5, min=0.0, max=1.0)
+
+
+class DFCAttention(nn.Module):
+    """Weights in (0, 1) for maps of the input's size, from strips at half its resolution."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, height, width, features]`."""
+        size = x.shape[1], x.shape[2]
+        x = ops.average_pool_2x2(x)
+        x = ConvBN(self.features, dtype=self.dtype, name="mix")(x, train=train)
+        x = ConvBN(None, (1, 5), dtype=self.dtype, name="along_width")(x, train=train)
+        x = ConvBN(None, (5, 1), dtype=self.dtype, name="along_height")(x, train=train)
+        return ops.upsample_nearest(jax.nn.sigmoid(x), size)
+
+
+class Ghost(nn.Module):
+    """The ghost module: half of the channels computed, the other half derived from them."""
+
+    features: int
+    activation: Activation = None
+    attention: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, height, width, features]`."""
+        options = {"activation": self.activation, "dtype": self.dtype}
+        half = -(-self.features // 2)
+        primary = ConvBN(half, **options, name="primary")(x, train=train)
+        cheap = ConvBN(None, (3, 3), **options, name="cheap")(primary, train=train)
+        y = jnp.concatenate([primary, cheap[..., : self.features - half]], axis=-1)
+        if self.attention:
+            y = y * DFCAttention(self.features, self.dtype, name="attention")(x, train=train)
+        return y
+
+
+class Bottleneck(nn.Module):
+    """Ghost module, depthwise where strided, squeeze-and-excitation, ghost module, shortcut."""
+
+    block: Block
+    width: float = 1.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`."""
+        block = self.block
+        expanded = round_channels(block.expanded * self.width)
+        out = round_channels(block.out * self.width)
+        strided = {"kernel": (block.kernel,) * 2, "stride": (block.stride,) * 2}
+
+        y = Ghost(expanded, relu, block.attention, self.dtype, name="ghost1")(x, train=train)
+        if block.stride > 1:
+            y = ConvBN(None, **strided, dtype=self.dtype, name="depthwise")(y, train=train)
+        if block.squeeze:
+            squeezed = round_channels(expanded * block.squeeze)
+            y = SqueezeExcite(squeezed, hard_sigmoid, dtype=self.dtype, name="squeeze")(y)
+        y = Ghost(out, None, dtype=self.dtype, name="ghost2")(y, train=train)
+
+        if block.stride > 1 or x.shape[-1] != out:
+            x = ConvBN(None, **strided, dtype=self.dtype, name="shortcut_depthwise")(x, train=train)
+            x = ConvBN(out, dtype=self.dtype, name="shortcut_pointwise")(x, train=train)
+        return y + x
+
+
+class GhostNetV2(nn.Module):
+    """The trunk, its 1280-wide head and a linear embedding in place of the classifier.
+
+    Attributes:
+        width: factor on all channels but the head's, 0.35 to 1.6.
+        embed_dim: width of the embedding; 0 for the head's output itself.
+        head: width of the hidden layer after the pooling.
+        dropout: on the head's output, in training. The classifier of the reference has 0.2.
+        stages: the table of bottlenecks.
+        dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
+    """
+
+    width: float = 1.0
+    embed_dim: int = 512
+    head: int = 1280
+    dropout: float = 0.0
+    stages: tuple[tuple[Block, ...], ...] = STAGES
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch mels frames channels"], *, train: bool
+    ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
+        """Embeds spectrograms; taps: stem, stage1 ... stage5, final, and (vectors) pool, head."""
+        options = {"activation": relu, "dtype": self.dtype}
+        stem = round_channels(16 * self.width)
+        x = ConvBN(stem, (3, 3), (2, 2), **options, name="stem")(x, train=train)
+        taps, number = {"stem": x}, 0
+        for stage, blocks in enumerate(self.stages, start=1):
+            for block in blocks:
+                name = f"block{number}"
+                x = Bottleneck(block, self.width, self.dtype, name=name)(x, train=train)
+                number += 1
+            taps[f"stage{stage}"] = x
+
+        features = round_channels(self.stages[-1][-1].expanded * self.width)
+        taps["final"] = x = ConvBN(features, **options, name="final")(x, train=train)
+        taps["pool"] = x = x.astype(jnp.float32).mean(axis=(1, 2))
+        taps["head"] = x = relu(dense(self.head, name="head")(x))
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return (dense(self.embed_dim, name="embedding")(x) if self.embed_dim else x), taps
+
+
+def ghostnetv2(input_shape: tuple[int, int, int], **options: Any) -> Model:
+    """GhostNetV2 for inputs `[batch, mels, frames, channels]`; returns (embedding, taps).
+
+    Args:
+        input_shape: (mels, frames, channels).
+        options: the attributes of `GhostNetV2`.
+    """
+    return wrap(GhostNetV2(**options), (1, *input_shape))

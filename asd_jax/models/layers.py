@@ -1,0 +1,166 @@
+"""The layers that the networks share. Channels last; no bias where BatchNorm follows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from asd_jax.models import ops
+from asd_jax.models.initialise import kernel_init
+
+Pair = tuple[int, int]
+Maps = Float[Array, "batch height width channels"]
+Activation = Callable[[Array], Array] | None
+
+# Flax's momentum is the share of the *old* statistics: 0.9 here is 0.1 in PyTorch.
+MOMENTUM = 0.9
+EPSILON = 1e-5
+
+
+class BatchNorm(nn.BatchNorm):
+    """Normalisation over batch and positions, with the constants of this file.
+
+    The statistics are those of the whole batch, on one device or many.
+    """
+
+    momentum: float = MOMENTUM
+    epsilon: float = EPSILON
+
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Normalises `[batch, ..., channels]` by the batch in training, else by the averages."""
+        return super().__call__(x, use_running_average=not train)
+
+
+def leaky_relu(x: Array) -> Array:
+    """LeakyReLU with PyTorch's slope 0.01."""
+    return jnp.where(x >= 0, x, 0.01 * x)
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), with the gradient 0 at 0."""
+    return jax.nn.relu(x)
+
+
+class Conv(nn.Module):
+    """Full convolution without bias.
+
+    Attributes:
+        features: output channels.
+        kernel: taps along height and width.
+        stride: steps along height and width.
+        padding: zeros on both sides; None for half the taps, as PyTorch's reference networks pad.
+        dtype: what it computes in; the parameters stay float32.
+    """
+
+    features: int
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
+        shape = (*self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", kernel_init, shape, jnp.float32)
+        return ops.conv(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=_half(self.kernel) if self.padding is None else self.padding,
+        )
+
+
+class Depthwise(nn.Module):
+    """One filter a channel, without bias; attributes as `Conv`."""
+
+    kernel: Pair = (3, 3)
+    stride: Pair = (1, 1)
+    padding: Pair | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, channels]`."""
+        kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
+        return ops.depthwise(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=_half(self.kernel) if self.padding is None else self.padding,
+        )
+
+
+class ConvBN(nn.Module):
+    """Convolution, BatchNorm and an activation; depthwise where `features` is None."""
+
+    features: int | None
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair | None = None
+    activation: Activation = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
+        shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
+        if self.features is None:
+            x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
+        else:
+            x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
+        x = BatchNorm(dtype=self.dtype, name="bn")(x, train=train)
+        return x if self.activation is None else self.activation(x)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention: channel means, two dense layers, a gate for each channel (Hu et al. 2018).
+
+    Attributes:
+        squeezed: width of the hidden layer.
+        gate: what maps the second layer's output to a weight.
+        activation: of the hidden layer.
+    """
+
+    squeezed: int
+    gate: Callable[[Array], Array] = jax.nn.sigmoid
+    activation: Callable[[Array], Array] = relu
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps) -> Maps:
+        """Scales each channel of each example; the shape stays."""
+        means = x.mean(axis=(1, 2))
+        hidden = self.activation(dense(self.squeezed, name="reduce", dtype=self.dtype)(means))
+        weights = self.gate(dense(x.shape[-1], name="expand", dtype=self.dtype)(hidden))
+        return x * weights[:, None, None, :]
+
+
+class PReLU(nn.Module):
+    """max(x, 0) + slope * min(x, 0) with a learned slope for each channel, 0.25 at first."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Works on `[..., channels]`; the shape stays."""
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],), jnp.float32)
+        return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
+
+
+def dense(
+    features: int, *, name: str | None, dtype: Any = jnp.float32, bias: bool = True
+) -> nn.Dense:
+    """A dense layer with PyTorch's default initialisation of the weights; its bias starts at 0."""
+    return nn.Dense(features, use_bias=bias, kernel_init=kernel_init, dtype=dtype, name=name)
+
+
+def round_channels(channels: float, divisor: int = 4) -> int:
+    """The nearest multiple of `divisor`, never below 90 % of `channels` (as the MobileNets do)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def _half(kernel: Pair) -> Pair:
+    return kernel[0] // 2, kernel[1] // 2

@@ -1,0 +1,66 @@
+"""A network as two pure functions: all that the rest of the system knows of one."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from asd_jax.models import ops
+from asd_jax.models.initialise import Draw, drawing_from
+
+Tree = Any
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network without its variables.
+
+    Attributes:
+        init: `init(key) -> {"params": ..., "batch_stats": ...}`; both are always there.
+        apply: `apply(variables, *inputs, train, key=None) -> (output, new_batch_stats)`. In
+            training BatchNorm uses the statistics of the batch and dropout needs the key.
+            Otherwise the statistics come back as they were.
+    """
+
+    init: Callable[[jax.Array], dict[str, Tree]]
+    apply: Callable[..., tuple[Any, Tree]]
+
+
+def wrap(module: nn.Module, *example_shapes: Shape) -> Model:
+    """The `Model` of a linen module whose call takes a `train` keyword.
+
+    Args:
+        module: the network.
+        example_shapes: the shape of each of its inputs, with a batch axis of any length.
+    """
+
+    def build(key: jax.Array, draw: Draw) -> dict[str, Tree]:
+        inputs = [jnp.zeros(shape, jnp.float32) for shape in example_shapes]
+        # The output is thrown away: the reference forms are the quickest to trace.
+        with drawing_from(draw), ops.implementation("lax"):
+            variables = module.init({"params": key}, *inputs, train=False)
+        return {name: variables.get(name, {}) for name in ("params", "batch_stats")}
+
+    @jax.jit
+    def init(key: jax.Array) -> dict[str, Tree]:
+        count = Draw(None)
+        jax.eval_shape(lambda k: build(k, count), key)
+        values = jax.random.uniform(key, (count.used,), minval=-1.0, maxval=1.0)
+        return build(key, Draw(values))
+
+    def apply(
+        variables: dict[str, Tree], *inputs: jax.Array, train: bool, key: jax.Array | None = None
+    ) -> tuple[Any, Tree]:
+        if not train:
+            return module.apply(variables, *inputs, train=False), variables.get("batch_stats", {})
+        rngs = {} if key is None else {"dropout": key}
+        output, updated = module.apply(
+            variables, *inputs, train=True, rngs=rngs, mutable=["batch_stats"]
+        )
+        return output, updated.get("batch_stats", {})
+
+    return Model(init, apply)

@@ -1,0 +1,38 @@
+"""Which form of an operation runs: XLA's own convolutions, or what is faster on a CPU.
+
+XLA's CPU backend has one good convolution kernel: the plain forward one. Depthwise convolutions and
+most gradients fall back to scalar loops, ten times slower than the same sums written as shifted
+products and matrix products. GPUs and TPUs have good kernels for all of them.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+from typing import Literal
+
+import jax
+
+Implementation = Literal["fast", "lax"]
+
+_override: contextvars.ContextVar[Implementation | None] = contextvars.ContextVar(
+    "implementation", default=None
+)
+
+
+@contextlib.contextmanager
+def implementation(name: Implementation) -> Iterator[None]:
+    """Traces the operations inside the block as `name`, whatever this process runs on.
+
+    For a program that is compiled ahead of time for another kind of device, and for comparisons.
+    The choice is made while tracing: a function that is already compiled does not change.
+    """
+    token = _override.set(name)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def chosen() -> Implementation:
+    """The form to trace: the override if there is one, else by the default backend."""
+    return _override.get() or ("fast" if jax.default_backend() == "cpu" else "lax")

@@ -1,0 +1,123 @@
+"""Depthwise convolution: one small filter for each channel."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from asd_jax.models.ops.backend import chosen
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+
+def depthwise(
+    x: Float[Array, "batch height width channels"],
+    kernel: Float[Array, "taps_h taps_w 1 channels"],
+    *,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+) -> Float[Array, "batch out_height out_width channels"]:
+    """Cross-correlates each channel with its own filter.
+
+    Args:
+        x: the maps. One-dimensional signals have height 1.
+        kernel: the filters.
+        stride: steps along height and width.
+        padding: zeros on *both* sides of height and of width. (XLA's "SAME" pads unevenly when the
+            stride is 2, which shifts the features.)
+    """
+    both = ((padding[0], padding[0]), (padding[1], padding[1]))
+    form = _shift_add if chosen() == "fast" else depthwise_lax
+    return form(x, kernel, tuple(stride), both)
+
+
+def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
+    """The reference form: XLA's grouped convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        stride,
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+def _shifted(x: Array, i: int, j: int, out: Pair, stride: Pair) -> Array:
+    """What tap (i, j) sees of the padded maps, for each of the `out` positions."""
+    batch, _, _, channels = x.shape
+    last = (i + stride[0] * (out[0] - 1) + 1, j + stride[1] * (out[1] - 1) + 1)
+    return lax.slice(x, (0, i, j, 0), (batch, *last, channels), (1, *stride, 1))
+
+
+def _sum_of_shifts(x: Array, kernel: Array, stride: Pair) -> Array:
+    """The correlation without padding: one fused pass over x with a product for each tap."""
+    taps = kernel.shape[:2]
+    out = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], taps, stride, strict=True))
+    total = None
+    for i in range(taps[0]):
+        for j in range(taps[1]):
+            term = _shifted(x, i, j, out, stride) * kernel[i, j, 0]
+            total = term if total is None else total + term
+    return total
+
+
+def _pad(x: Array, padding: Padding, interior: Pair = (0, 0)) -> Array:
+    sides = [(low, high, gap) for (low, high), gap in zip(padding, interior, strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _shift_add(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
+    return _sum_of_shifts(_pad(x, padding), kernel, stride)
+
+
+def _forward(x: Array, kernel: Array, stride: Pair, padding: Padding) -> tuple:
+    return _shift_add(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride: Pair, padding: Padding, saved: tuple, dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    return _grad_input(dy, kernel, x.shape[1:3], stride, padding), _grad_kernel(
+        _pad(x, padding), dy, kernel.shape[:2], stride
+    )
+
+
+_shift_add.defvjp(_forward, _backward)
+
+
+def _grad_input(dy: Array, kernel: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
+    """The same sum of shifts over dy, spread out by the stride, with the filters turned round."""
+    around = []
+    for n, k, s, (low, _), out in zip(
+        size, kernel.shape[:2], stride, padding, dy.shape[1:3], strict=True
+    ):
+        around.append((k - 1 - low, n + low - s * (out - 1) - 1))
+    spread = _pad(dy, tuple(around), tuple(s - 1 for s in stride))
+    return _sum_of_shifts(spread, kernel[::-1, ::-1], (1, 1))
+
+
+def _grad_kernel(x: Array, dy: Array, taps: Pair, stride: Pair) -> Array:
+    """For each tap the sum of x times dy over batch and positions, per channel.
+
+    A reduction that is fused with the slices of x runs unvectorised. So a few parts of the batch
+    are added up first, which is fast, and a product with a row of ones reduces the rest: XLA never
+    fuses into a matrix product.
+    """
+    batch, height, width, channels = dy.shape
+    parts = next(n for n in (4, 3, 2, 1) if batch % n == 0)
+    size = batch // parts
+    ones = jnp.ones((1, size * height * width), dy.dtype)
+    rows = []
+    for i in range(taps[0]):
+        for j in range(taps[1]):
+            seen = _shifted(x, i, j, (height, width), stride)
+            products = [
+                seen[q * size : (q + 1) * size] * dy[q * size : (q + 1) * size]
+                for q in range(parts)
+            ]
+            rows.append(ones @ sum(products[1:], products[0]).reshape(-1, channels))
+    return jnp.stack(rows).reshape(*taps, 1, channels)

@@ -1,0 +1,123 @@
+"""The waveform network (Liao et al. 2025, section 2.5, Table 1, Figure 4).
+
+The table does not add up as printed: a stride of 64 gives 2500 positions, not 1250. Read with
+stride 128 and padding 64 every length of the table follows. The other readings are options.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from asd_jax.errors import UserError
+from asd_jax.models.layers import ConvBN, Maps, leaky_relu
+from asd_jax.models.model import Model, wrap
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One inverted residual: 1 x 1 to `expand` times the channels, depthwise 3, 1 x 1 to `out`."""
+
+    expand: int
+    out: int
+    stride: int
+
+
+BLOCKS: tuple[Block, ...] = (
+    Block(3, 32, 1),
+    Block(3, 32, 2),
+    Block(3, 32, 2),
+    Block(2, 64, 3),
+    Block(2, 128, 2),
+    Block(2, 256, 1),
+    Block(2, 256, 2),
+    Block(2, 256, 2),
+    Block(2, 256, 2),
+    Block(2, 256, 1),
+)
+
+HEADS = ("conv", "mean_max", "wide")
+
+
+class InvertedResidual(nn.Module):
+    """The block of Figure 4: BatchNorm and LeakyReLU after *each* convolution."""
+
+    block: Block
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
+        """Maps `[batch, 1, length, channels]` to `[batch, 1, out_length, out]`."""
+        options = {"activation": leaky_relu, "dtype": self.dtype}
+        block = self.block
+        y = ConvBN(block.expand * x.shape[-1], **options, name="expand")(x, train=train)
+        y = ConvBN(None, (1, 3), (1, block.stride), **options, name="depthwise")(y, train=train)
+        y = ConvBN(block.out, **options, name="project")(y, train=train)
+        return x + y if block.stride == 1 and x.shape == y.shape else y
+
+
+class Temporal(nn.Module):
+    """Table 1. Any length of input; the last pooling is over all that remains (7 for 10 s).
+
+    Attributes:
+        stem_stride: of the first convolution.
+        stem_padding: zeros on both sides of the waveform.
+        post_stem_pool: maximum over so many positions after the stem; 1 for none.
+        head: how 256 channels become 512: 'conv', a 1 x 1 convolution before the pooling;
+            'mean_max', mean and maximum side by side; 'wide', the last block gives 512.
+        blocks: the table.
+        dtype: what the body computes in.
+    """
+
+    stem_stride: int = 128
+    stem_padding: int = 64
+    post_stem_pool: int = 1
+    head: str = "conv"
+    blocks: tuple[Block, ...] = BLOCKS
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch samples"], *, train: bool
+    ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
+        """Embeds waveforms; taps: stem, block0 ... block9, final `[batch, length, channels]`."""
+        options = {"activation": leaky_relu, "dtype": self.dtype}
+        stride, padding = (1, self.stem_stride), (0, self.stem_padding)
+        x = x[:, None, :, None]
+        x = ConvBN(16, (1, 256), stride, padding, **options, name="stem")(x, train=train)
+        if self.post_stem_pool > 1:
+            pool = (1, self.post_stem_pool)
+            x = nn.max_pool(x, pool, strides=pool)
+        taps = {"stem": x[:, 0]}
+        blocks = self.blocks
+        if self.head == "wide":
+            blocks = (*blocks[:-1], dataclasses.replace(blocks[-1], out=512))
+        for number, block in enumerate(blocks):
+            name = f"block{number}"
+            x = InvertedResidual(block, self.dtype, name=name)(x, train=train)
+            taps[name] = x[:, 0]
+        if self.head == "conv":
+            x = ConvBN(512, **options, name="final")(x, train=train)
+        taps["final"] = x = x[:, 0].astype(jnp.float32)
+        mean = x.mean(axis=1)
+        if self.head == "mean_max":
+            mean = jnp.concatenate([mean, x.max(axis=1)], axis=-1)
+        return mean, taps
+
+
+def temporal(input_shape: tuple[int], **options: Any) -> Model:
+    """The waveform network for inputs `[batch, samples]`; returns (embedding of 512, taps).
+
+    Args:
+        input_shape: (samples,).
+        options: the attributes of `Temporal`.
+
+    Raises:
+        UserError: for an unknown `head`.
+    """
+    head = options.get("head", "conv")
+    if head not in HEADS:
+        raise UserError(f"temporal.head is {head!r}; known are {', '.join(HEADS)}.")
+    return wrap(Temporal(**options), (1, *input_shape))
