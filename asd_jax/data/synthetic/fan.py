@@ -101,21 +101,21 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     """
     if fault == "unbalance":
         return dataclasses.replace(
-            run, unbalance_db=run.unbalance_db + 16 * severity, whirl=run.whirl + 0.45 * severity
+            run, unbalance_db=run.unbalance_db + 12 * severity, whirl=run.whirl + 0.45 * severity
         )
     if fault == "voltage":
         sign = rng.choice([-1.0, -1.0, 1.0])
         return dataclasses.replace(
             run,
-            speed=run.speed * (1 + sign * 0.10 * severity),
+            speed=run.speed * (1 + sign * 0.07 * severity),
             hum_db=run.hum_db + sign * 4 * severity,
         )
     return dataclasses.replace(
         run,
         speed=run.speed * (1 + 0.015 * severity),
         throttle_db=3.5 * severity,
-        stall_db=-16 + 14 * severity,
-        blade_db=run.blade_db + 4 * severity,
+        stall_db=-22 + 13 * severity,
+        blade_db=run.blade_db + 3 * severity,
     )
 
 
@@ -137,7 +137,7 @@ def sound(
 
 
 def _shaft_weights(rng: np.random.Generator, unit: Unit, run: Run) -> list[complex]:
-    levels = np.array([-12.0 + run.unbalance_db, -18.0 + 0.4 * run.unbalance_db, -24.0])
+    levels = np.array([-16.0 + run.unbalance_db, -20.0 + 0.4 * run.unbalance_db, -26.0])
     phases = rng.uniform(0, 2 * np.pi, 3)
     return list(decibel(levels + 40 * np.log10(run.speed)) * np.exp(1j * phases))
 

@@ -100,7 +100,7 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     """
     if fault == "leakage":
         return dataclasses.replace(
-            run, jet_db=-24 + 14 * severity, tone_db=run.tone_db - 2.5 * severity
+            run, jet_db=-20 + 16 * severity, tone_db=run.tone_db - 2.5 * severity
         )
     if fault == "contamination":
         return dataclasses.replace(
@@ -112,7 +112,7 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
         run,
         load=run.load - 1.5 * severity,
         surge=run.surge + 0.45 * severity,
-        crackle_db=-14 + 12 * severity,
+        crackle_db=-12 + 14 * severity,
         speed=run.speed * (1 + 0.006 * severity),
     )
 

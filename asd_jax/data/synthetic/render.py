@@ -18,7 +18,7 @@ MACHINES = {"fan": fan, "pump": pump, "slider": slider, "valve": valve}
 # clips lie near -38 dB, which leaves room for the blows of a valve 30 dB above the mean.
 MACHINE_DBFS = -40.0
 FLOOR_DBFS = -82.0
-LEAST_SEVERITY = 0.15
+LEAST_SEVERITY = 0.25
 
 
 @dataclasses.dataclass(frozen=True)

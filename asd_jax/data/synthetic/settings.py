@@ -24,10 +24,10 @@ class SyntheticMachines:
         abnormal: Anomalous clips an ID; the faults of the type take turns.
         seconds: Length of a clip.
         sample_rate: Samples a second, at least 8000.
-        snr: Signal-to-noise ratios in dB, of `SNRS`, one folder each. As in MIMII the ratio is of the mean
-            power of the ID's normal machine to the power of the factory background, over the whole
-            clip: a loud run of the machine keeps its advantage. The background then drifts by
-            about 1 dB between clips.
+        snr: Signal-to-noise ratios in dB, of `SNRS`, one folder each. As in MIMII the ratio is of
+            the mean power of the ID's normal machine to the power of the factory background, over
+            the whole clip: a loud run of the machine keeps its advantage. The background then
+            drifts by about 1 dB between clips.
         seed: Seed of everything drawn. The same seed writes the same bytes.
         channels: 1, or more for a small array of microphones; channel 0 is the mono recording.
         alike: All IDs of a type are one and the same unit (and stand in the same place), so that

@@ -106,7 +106,7 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     No grease: the upper rolling noise rises and the carriage chatters here and there.
     """
     if fault == "rail_damage":
-        return dataclasses.replace(run, dent_db=-14 + 18 * severity, dent_at=rng.uniform(0.2, 0.8))
+        return dataclasses.replace(run, dent_db=-10 + 18 * severity, dent_at=rng.uniform(0.2, 0.8))
     if fault == "loose_belt":
         return dataclasses.replace(
             run,
@@ -115,7 +115,7 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
             jitter=run.jitter + 0.04 * severity,
         )
     return dataclasses.replace(
-        run, dry_db=run.dry_db + 4.0 * severity, chatter_db=-26 + 16 * severity
+        run, dry_db=run.dry_db + 7.0 * severity, chatter_db=-20 + 18 * severity
     )
 
 

@@ -102,13 +102,13 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
             run,
             lag=0.06 * severity,
             jitter=run.jitter + 0.05 * severity,
-            soft_db=3.0 * severity,
+            soft_db=4.0 * severity,
             spread_db=run.spread_db + 3 * severity,
             miss=0.35 * severity,
         )
     return dataclasses.replace(
         run,
-        rub_db=-34 + 16 * severity,
+        rub_db=-32 + 18 * severity,
         bounce=run.bounce + 0.7 * severity,
         leak_db=-50 + 12 * severity,
     )
