@@ -173,3 +173,27 @@ def cluster_loss(
     if not literal:
         distance = jnp.maximum(distance, 0.0)
     return (distance + alpha) * jnp.exp(scale * angle + beta), active
+
+
+# --- Supervised: normal or anomalous ---------------------------------------------------------
+
+
+def bce_with_logits(
+    logit: Float[Array, "batch"],
+    target: Float[Array, "batch"],
+    *,
+    positive_weight: ArrayLike = 1.0,
+    negative_weight: ArrayLike = 1.0,
+) -> Float[Array, "batch"]:
+    """Binary cross entropy of sigmoid(logit) (Sun 2025, eq. 5), finite for any logit.
+
+    Args:
+        logit: the network's output.
+        target: probability of the positive class in [0, 1], perhaps smoothed and mixed.
+        positive_weight: factor of the term in y, for imbalanced classes.
+        negative_weight: factor of the term in 1 - y.
+    """
+    logit, target = logit.astype(jnp.float32), target.astype(jnp.float32)
+    positive = target * jax.nn.softplus(-logit)
+    negative = (1.0 - target) * jax.nn.softplus(logit)
+    return positive_weight * positive + negative_weight * negative

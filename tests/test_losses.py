@@ -9,6 +9,7 @@ from asd_jax.errors import UserError
 from asd_jax.losses import (
     adacos_scale,
     arcface_loss,
+    bce_with_logits,
     class_cosines,
     cluster_loss,
     cosine,
@@ -185,3 +186,27 @@ def test_cluster_loss_gradient_is_finite_at_zero_and_at_equal_embeddings(literal
             lambda a, p, n: cluster_loss(a, p, n, literal=literal)[0].sum(), argnums=(0, 1, 2)
         )(a, a, a)
         assert all(np.isfinite(slope).all() for slope in slopes)
+
+
+def test_bce_equals_sklearn_and_stays_finite():
+    from sklearn.metrics import log_loss
+
+    logit = np.array([-3.0, -0.5, 0.0, 2.0], np.float32)
+    label = np.array([0.0, 1.0, 1.0, 0.0], np.float32)
+    weight = np.where(label == 1, 2.0, 0.5)
+    loss = bce_with_logits(
+        jnp.asarray(logit), jnp.asarray(label), positive_weight=2.0, negative_weight=0.5
+    )
+    probability = 1 / (1 + np.exp(-logit.astype(np.float64)))
+    for k in range(4):
+        one = log_loss([label[k]], [probability[k]], labels=[0, 1])
+        np.testing.assert_allclose(loss[k], weight[k] * one, rtol=1e-5)
+    far = bce_with_logits(jnp.array([200.0, -200.0]), jnp.array([0.0, 0.95]))
+    np.testing.assert_allclose(far, [200.0, 190.0])
+
+
+def test_bce_of_a_mixed_label_is_the_mix_of_both():
+    logit = jnp.array([1.3])
+    zero, one = (bce_with_logits(logit, jnp.array([y])) for y in (0.0, 1.0))
+    mixed = bce_with_logits(logit, jnp.array([0.3]))
+    np.testing.assert_allclose(mixed, 0.3 * one + 0.7 * zero, rtol=1e-6)
