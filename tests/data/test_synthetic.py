@@ -19,6 +19,14 @@ SMALL = synthetic.SyntheticMachines(
 )
 CLOCK = Clock(64000, 16000)
 
+# (RMS, RMS of the difference, two samples) of one clip a type. These may change only with VERSION.
+VERSION_1 = {
+    "fan": (419.76, 191.21, 100, 226),
+    "pump": (434.28, 207.97, 189, -356),
+    "slider": (492.31, 234.59, -428, -416),
+    "valve": (458.66, 423.72, 98, -150),
+}
+
 
 def _files(root: pathlib.Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.wav")}
@@ -93,7 +101,7 @@ def test_written_set_is_left_and_an_interrupted_one_continued(small, tmp_path):
     assert not victim.exists(), "a complete set must return at once"
     marker = tmp_path / synthetic.MARKER
     marker.write_text(json.dumps(json.loads(marker.read_text()) | {"complete": False}))
-    kept = tmp_path / "6_dB_fan/id_00/normal/00000000.wav"
+    kept = tmp_path / "-6_dB_fan/id_00/normal/00000001.wav"  # the victim's own other mixture
     before = kept.stat().st_mtime_ns
     synthetic.write_machines(tmp_path, SMALL)
     assert kept.stat().st_mtime_ns == before
@@ -137,6 +145,17 @@ def test_foreign_recordings_and_damaged_markers_are_refused(tmp_path):
 def test_settings_check_themselves(field, value):
     with pytest.raises(UserError, match=field):
         synthetic.SyntheticMachines(**{field: value})
+
+
+@pytest.mark.parametrize("machine_type", synthetic.TYPES)
+def test_version_1_sounds_as_it_did(machine_type):
+    assert synthetic.VERSION == 1
+    settings = synthetic.SyntheticMachines(seconds=2.0, seed=11)
+    plan = render.plan_clip(settings, machine_type, "id_02", "abnormal", 1)
+    sound = render.mix(render.render_clip(settings, plan), 0)[:, 0].astype(float)
+    rms, rough, *samples = VERSION_1[machine_type]
+    assert (sound.std(), np.diff(sound).std()) == pytest.approx((rms, rough), abs=0.02)
+    assert list(sound[[4000, 20000]]) == pytest.approx(samples, abs=2)
 
 
 @pytest.mark.parametrize("machine_type", synthetic.TYPES)

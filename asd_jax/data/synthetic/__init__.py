@@ -19,6 +19,9 @@ Seeds draw other units, so they differ by more than the sampling error of about 
 By fault, mean over the three seeds: voltage 0.80, clogging 0.67, unbalance 0.66 (fan); leakage 0.83,
 contamination 0.79, clogging 0.76 (pump); no_grease 0.68, rail_damage 0.62, loose_belt 0.52 (slider:
 a loose belt hides from a time average); gritty 0.66, sluggish 0.59 (valve).
+
+At the default settings (`seconds=10, normal=90, abnormal=30`), seed 0, the Gaussian has 0.78 (fan),
+0.68 (pump), 0.70 (slider) and 0.67 (valve) with 60 clips to learn from.
 """
 
 from asd_jax.data.synthetic.render import faults

@@ -4,6 +4,7 @@ Sounds are float32 arrays `[samples]`; levels are relative until a clip is mixed
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,21 @@ class Clock:
 
     def times(self) -> Float[np.ndarray, "samples"]:
         """Time of every sample in seconds (float64: a phase needs the digits)."""
-        return np.arange(self.samples) / self.sample_rate
+        return _times(self.samples, self.sample_rate)
+
+
+@functools.lru_cache(maxsize=8)
+def _times(samples: int, sample_rate: int) -> np.ndarray:
+    times = np.arange(samples) / sample_rate
+    times.flags.writeable = False
+    return times
+
+
+@functools.lru_cache(maxsize=8)
+def _bin_hz(size: int, sample_rate: int) -> np.ndarray:
+    hz = np.arange(size // 2 + 1) * (sample_rate / size)
+    hz.flags.writeable = False
+    return hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,14 +155,14 @@ def noise(
     bins = size // 2 + 1
     spectrum = rng.standard_normal((bins, 2), dtype=np.float32).view(np.complex64)[:, 0]
     step = clock.sample_rate / size
-    shape = np.interp(np.arange(bins) * step, hz, amplitude) * np.sqrt(size / 2)
+    shape = np.interp(_bin_hz(size, clock.sample_rate), hz, amplitude * np.sqrt(size / 2))
     spectrum *= shape.astype(np.float32)
     spectrum[0] = 0
     phases = rng.uniform(0, 2 * np.pi, len(lines))
     for (line, gain), phase in zip(lines, phases, strict=True):
         if line < 0.47 * clock.sample_rate:
             spectrum[round(line / step)] += gain * size / 2 * np.exp(1j * phase)
-    return fft.irfft(spectrum, size)[: clock.samples]
+    return fft.irfft(spectrum, size, overwrite_x=True)[: clock.samples]
 
 
 def wander(
@@ -163,7 +178,7 @@ def wander(
     """
     points = rng.normal(0.0, size, int(clock.seconds / every) + 3)
     first = rng.uniform(0, 1)
-    places = first + np.arange(clock.samples) / (every * clock.sample_rate)
+    places = first + clock.times() * (1 / every)
     return np.interp(places, np.arange(len(points)), points).astype(np.float32)
 
 
@@ -175,8 +190,10 @@ def rotation(
     Its n-th power turns n times as fast: the harmonics of the shaft.
     """
     turns = np.cumsum(np.broadcast_to(np.asarray(hz, np.float64), (clock.samples,)))
-    angle = phase + 2 * np.pi * np.mod(turns / clock.sample_rate, 1.0)
-    angle = angle.astype(np.float32)
+    turns *= 1 / clock.sample_rate
+    # The whole turns go before the digits do: single precision is for the last turn only.
+    turns -= np.floor(turns)
+    angle = turns.astype(np.float32) * np.float32(2 * np.pi) + np.float32(phase)
     turning = np.empty(clock.samples, np.complex64)
     np.cos(angle, out=turning.real)
     np.sin(angle, out=turning.imag)
