@@ -16,8 +16,9 @@ alone, before any network was tried, and then frozen. AUC, mean over id_00 and i
 | valve  | 0.47, 0.35, 0.32 | 0.54, 0.60, 0.62  | 0.65, 0.59, 0.62         |
 
 Seeds draw other units, so they differ by more than the sampling error of about 0.04 a mean.
-By fault, mean over the three seeds: voltage 0.80, clogging 0.67, unbalance 0.66 (fan); leakage 0.83,
-contamination 0.79, clogging 0.76 (pump); no_grease 0.68, rail_damage 0.62, loose_belt 0.52 (slider:
+By fault, mean over the three seeds: voltage 0.80, clogging 0.67, unbalance 0.66 (fan);
+leakage 0.83, contamination 0.79, clogging 0.76 (pump); no_grease 0.68, rail_damage 0.62,
+loose_belt 0.52 (slider:
 a loose belt hides from a time average); gritty 0.66, sluggish 0.59 (valve).
 
 At the default settings (`seconds=10, normal=90, abnormal=30`), seed 0, the Gaussian has 0.78 (fan),
