@@ -127,6 +127,7 @@ class Optimizer:
     momentum: float = 0.9  # sgd
     schedule: str = "constant"  # 'constant' or 'cosine', over the whole stage
     warmup: float = 0.0  # share of the stage with a linearly rising rate
+    final: float = 0.0  # where a cosine ends, as a share of the learning rate
 
     def __post_init__(self) -> None:
         choose("optimizer.kind", self.kind, ("sgd", "adamw"))

@@ -41,6 +41,10 @@ class Stage:
         mesh: the devices to use.
         watch: called with the logged metrics; returns a sentence to warn the user with, or "".
         advice: what to do when the loss diverges.
+        evaluate: called with the state every `evaluate_every` steps and after the last one, before
+            a checkpoint is written; what it returns is logged. A resumed stage may call it again
+            for a step that it has seen.
+        evaluate_every: steps.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Stage:
     mesh: Any
     watch: Callable[[dict[str, float]], str] = lambda metrics: ""
     advice: str = "lower its learning rate"
+    evaluate: Callable[[TrainState], dict[str, float]] | None = None
+    evaluate_every: int = 100
 
 
 def train(
@@ -103,6 +109,8 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
                 if pending:
                     _log(stage, logbook, bar, *pending)
                 pending = (number, metrics)
+            if stage.evaluate and (number % stage.evaluate_every == 0 or last):
+                logbook.log(stage.name, number, **stage.evaluate(state))
             if last or stop.asked or time.monotonic() - saved > save_seconds:
                 _log(stage, logbook, bar, *(pending or (number, metrics)))
                 pending = None

@@ -26,12 +26,16 @@ def _moments(settings: Any) -> optax.GradientTransformation:
 def learning_rate(
     settings: Any, peak: Float[Array, ""], step: Array, total_steps: int
 ) -> Float[Array, ""]:
-    """The rate at `step`: linear warm-up to `peak`, then constant or a half cosine to zero."""
+    """The rate at `step`: linear warm-up to `peak`, then constant, or a half cosine.
+
+    The cosine ends at `settings.final` times the peak (0, or the `lrf` of Sun 2025).
+    """
     warmup = round(settings.warmup * total_steps)
     rate = peak
     if settings.schedule == "cosine":
         done = (step - warmup) / max(total_steps - warmup, 1)
-        rate = peak * 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0)))
+        share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0)))
+        rate = peak * (settings.final + (1.0 - settings.final) * share)
     if warmup:
         rate = jnp.where(step < warmup, peak * (step + 1) / warmup, rate)
     return rate

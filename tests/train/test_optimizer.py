@@ -52,3 +52,11 @@ def test_cosine_with_warmup_equals_optax():
         expected = 0.5 * (step + 1) / 20 if step < 20 else cosine(step - 20)
         rate = learning_rate(settings, jnp.float32(0.5), jnp.int32(step), 100)
         np.testing.assert_allclose(rate, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_cosine_ends_at_its_final_share():
+    settings = Optimizer("sgd", 0.01, schedule="cosine", final=0.1)
+    cosine = optax.cosine_decay_schedule(0.01, 200, alpha=0.1)
+    for step in (0, 50, 199, 200, 300):
+        rate = learning_rate(settings, jnp.float32(0.01), jnp.int32(step), 200)
+        np.testing.assert_allclose(rate, cosine(step), rtol=1e-5)

@@ -1,0 +1,51 @@
+"""The best variables of a stage by validation, kept on the disk while it trains on."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from asd_jax.train.checkpoint import Checkpoints
+
+Tree = Any
+
+
+class Best:
+    """Keeps the variables with the lowest loss that were offered.
+
+    A stage that is resumed offers some of its steps again. As its steps repeat bit for bit, the
+    loss is then equal, not lower, and what was kept stays.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._loss: float | None = None
+
+    def offer(self, step: int, loss: float, variables: Tree) -> bool:
+        """Keeps `variables` if `loss` is the lowest so far, or the first; says whether it did."""
+        with Checkpoints(self._directory) as kept:
+            if self._loss is None and kept.latest() is not None:
+                self._loss = float(kept.restore(kept.latest(), _entry(0.0, variables))["loss"])
+            better = self._loss is None or loss < self._loss or not math.isfinite(self._loss)
+            if better:
+                kept.save(step, _entry(loss, variables))
+                self._loss = loss
+        return better
+
+    def take(self, like: Tree) -> tuple[int, float, Tree]:
+        """(step, loss, variables) of the best; `like` gives shapes, types and shardings.
+
+        Raises:
+            FileNotFoundError: nothing was offered.
+        """
+        with Checkpoints(self._directory) as kept:
+            step = kept.latest()
+            if step is None:
+                raise FileNotFoundError(f"{self._directory} holds no variables")
+            entry = kept.restore(step, _entry(0.0, like))
+        return step, float(entry["loss"]), entry["variables"]
+
+
+def _entry(loss: float, variables: Tree) -> Tree:
+    return {"loss": jnp.float32(loss), "variables": jax.tree.map(jnp.asarray, variables)}
