@@ -1,13 +1,12 @@
 """The views of a clip that are scored: each branch turns a waveform into one feature vector."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db, to_float
@@ -21,6 +20,7 @@ Tree = Any
 Waves = Float[Array, "batch samples"]
 Features = dict[str, Float[Array, "batch dim"]]
 Extract = Callable[[dict[str, Tree], Waves], Features]
+Change = Callable[[Int16[Array, "batch samples"], Int[Array, "batch"]], Waves]
 
 # What each branch looks at, for reports.
 BRANCHES = {
@@ -55,6 +55,18 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
     return extract
 
 
+def needed(wanted: Sequence[str]) -> set[str]:
+    """The variables that these branches use, by name."""
+    names = {"normaliser"}
+    if set(NETWORKS) & set(wanted):
+        names.add("encoder")
+    if {"fusion", "temporal"} & set(wanted):
+        names.add("temporal")
+    if "fusion" in wanted:
+        names.add("fusion")
+    return names
+
+
 def _statistics(config: Ensemble, power: Float[Array, "batch mels frames"]) -> Features:
     settings = config.statistics
     pooling = TimePooling(settings.pool, settings.scale, settings.weights)
@@ -82,39 +94,42 @@ def _learned(
 
 
 def pool_tap(x: Float[Array, "batch mels frames channels"]) -> Float[Array, "batch dim"]:
-    """An early map averaged over time with its frequency axis kept: what pooled heads lose."""
-    return x.mean(axis=2).reshape(x.shape[0], -1)
+    """An early map averaged over time with its frequency axis kept: what pooled heads lose.
 
-
-def extract_clips(
-    waves: Any,
-    indices: np.ndarray,
-    extract: Callable[[Waves, Array], Features],
-    *,
-    batch_size: int,
-) -> dict[str, np.ndarray]:
-    """Runs `extract(wave, index)` over clips; returns `[clips, dim]` arrays in their order.
-
-    Args:
-        waves: the wave cache.
-        indices: which clips.
-        extract: takes float waveforms and the clips' indices; jitted here over the mesh.
-        batch_size: clips at a time; the last batch is padded, so that nothing compiles twice.
+    Neighbouring frequencies are averaged in pairs: the map is smooth, and half the numbers make a
+    better covariance from few clips.
     """
-    mesh = data_mesh(batch_size)
-    run = jax.jit(
-        lambda wave, index: extract(to_float(wave), index),
-        in_shardings=(sharded(mesh), sharded(mesh)),
-        out_shardings=replicated(mesh),
-    )
-    parts: list[dict[str, np.ndarray]] = []
-    for batch in eval_batches(waves, indices, batch_size=batch_size, sharding=sharded(mesh)):
-        valid = np.asarray(batch["valid"])
-        features = run(batch["wave"], batch["index"])
-        parts.append({name: np.asarray(value)[valid] for name, value in features.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    profile = x.mean(axis=2)
+    even = profile.shape[1] // 2 * 2
+    return 0.5 * (profile[:, 0:even:2] + profile[:, 1:even:2]).reshape(x.shape[0], -1)
 
 
-def bind(extract: Extract, variables: dict[str, Tree]) -> Callable[[Waves, Array], Features]:
-    """`extract` with its variables put in, as `extract_clips` wants it."""
-    return functools.partial(lambda v, wave, index: extract(v, wave), variables)
+class Extractor:
+    """The branches' features of many clips: one compiled program, whatever is done to the waves."""
+
+    def __init__(self, extract: Extract, variables: dict[str, Tree], *, batch_size: int) -> None:
+        """Takes `batch_size` clips at a time; the last are padded, so that nothing compiles twice."""
+        self._mesh = data_mesh(batch_size)
+        same, split = replicated(self._mesh), sharded(self._mesh)
+        self._run = jax.jit(extract, in_shardings=(same, split), out_shardings=same)
+        self._variables = jax.device_put(variables, same)
+        self._batch_size = batch_size
+
+    def __call__(
+        self, waves: Any, indices: np.ndarray, change: Change = lambda wave, index: to_float(wave)
+    ) -> dict[str, np.ndarray]:
+        """`[clips, dim]` arrays by branch, in the order of `indices`.
+
+        Args:
+            waves: the wave cache.
+            indices: which clips.
+            change: makes float waveforms of int16 ones and their indices, batch by batch.
+        """
+        split = sharded(self._mesh)
+        changed = jax.jit(change, in_shardings=(split, split), out_shardings=split)
+        parts: list[dict[str, np.ndarray]] = []
+        for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
+            valid = np.asarray(batch["valid"])
+            features = self._run(self._variables, changed(batch["wave"], batch["index"]))
+            parts.append({name: np.asarray(value)[valid] for name, value in features.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

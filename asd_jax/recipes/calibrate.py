@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jaxtyping import Array
 
 from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.detector import Detector
+from asd_jax.features.logmel import to_float
 from asd_jax.recipes import branches
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
@@ -42,16 +44,14 @@ class Calibration:
     weak: dict[str, Scores]  # by branch, by kind
 
 
-def fit_detector(run: Run, key: jax.Array, variables: dict[str, Tree]) -> Detector:
-    """Fits scorers, weighs the branches, sets the thresholds."""
+def fit_detector(
+    run: Run, key: jax.Array, variables: dict[str, Tree], extract: branches.Extractor
+) -> Detector:
+    """Fits scorers, weighs the branches, sets the thresholds; `extract` has these variables."""
     clips, config = run.corpus, run.config
-    extract = branches.make_extractor(config, run.nets, run.spec)
-    size = config.eval_batch_size
-    everything = branches.extract_clips(
-        clips.waves, clips.training, branches.bind(extract, variables), batch_size=size
-    )
+    everything = extract(clips.waves, clips.training)
     fitted = _fit_final(run, everything)
-    calibration = _cross_fit(run, everything, _weak_features(run, key, extract, variables))
+    calibration = _cross_fit(run, everything, _weak_features(run, key, extract))
     names = [clips.groups[g] for g in calibration.group]
     ensemble = ensembles.fit_ensemble(
         calibration.normal,
@@ -66,7 +66,7 @@ def fit_detector(run: Run, key: jax.Array, variables: dict[str, Tree]) -> Detect
     return Detector(
         config=config,
         groups=clips.groups,
-        variables={k: v for k, v in variables.items() if k in _needed(config.scoring.branches)},
+        variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
         scorers=fitted,
         ensemble=ensemble,
         thresholds=_thresholds(run, by_group),
@@ -86,18 +86,6 @@ def identification_accuracy(
     prototypes, _ = run.nets.identify.apply(variables["identify"], train=False)
     cosines = losses.class_cosines(jnp.asarray(features["spectral"][held]), prototypes)
     return float(np.mean(np.argmax(cosines, -1) == run.corpus.label[run.corpus.held_out]))
-
-
-def _needed(wanted: tuple[str, ...]) -> set[str]:
-    """The networks whose variables the branches use."""
-    needed = {"normaliser"}
-    if set(branches.NETWORKS) & set(wanted):
-        needed.add("encoder")
-    if {"fusion", "temporal"} & set(wanted):
-        needed.add("temporal")
-    if "fusion" in wanted:
-        needed.add("fusion")
-    return needed
 
 
 def _fit(run: Run, branch: str, features: np.ndarray) -> Any:
@@ -120,21 +108,21 @@ def _fit_final(run: Run, features: Mapping[str, np.ndarray]) -> dict[str, list[A
     }
 
 
-def _weak_features(run: Run, key: jax.Array, extract, variables) -> dict[str, dict]:
+def _weak_features(run: Run, key: jax.Array, extract: branches.Extractor) -> dict[str, dict]:
     """Features of weakly changed versions of the held-out clips, by kind."""
 
-    def changed(kind: str, strength: float, number: int, variables, wave, index):
-        root = jax.random.fold_in(key, number)
+    def changed(kind: str, strength: float, root: jax.Array, wave: Array, index: Array) -> Array:
         keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
-        change = functools.partial(weak_fault, kind=kind, strength_db=strength)
-        return extract(variables, jax.vmap(change)(keys, wave))
+        change = functools.partial(
+            weak_fault, kind=kind, strength_db=strength, sample_rate=run.config.data.sample_rate
+        )
+        return jax.vmap(change)(keys, to_float(wave))
 
     features = {}
     for number, (kind, strength) in enumerate(WEAK):
-        one = functools.partial(changed, kind, strength, number, variables)
-        features[f"{kind} {strength:+g} dB"] = branches.extract_clips(
-            run.corpus.waves, run.corpus.held_out, one, batch_size=run.config.eval_batch_size
-        )
+        change = functools.partial(changed, kind, strength, jax.random.fold_in(key, number))
+        name = f"{kind} {strength:+g} dB"
+        features[name] = extract(run.corpus.waves, run.corpus.held_out, change)
     return features
 
 

@@ -1,10 +1,12 @@
 """The clips of a run: which are trained on, held out and tested, and what class each belongs to."""
 
+import contextlib
 import dataclasses
 import hashlib
+import logging as std_logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -16,6 +18,7 @@ from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
 from asd_jax.recipes.settings import Data, Ensemble, Synthetic
 
+FEW = 20  # normal clips of a machine, below which its user is warned
 Group = tuple[str, str]  # (machine type, machine ID): one class, one set of scorers
 
 
@@ -56,24 +59,28 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
     if data.layout == "synthetic":
-        synthetic.write_machines(root, synthetic_machines(config.synthetic), progress=progress)
+        write_synthetic(config, progress=progress)
     elif not root:
         raise UserError(
             "config.data.root is empty; say where the recordings lie: --config.data.root=DIR."
         )
-    table = clips.read_clips(
-        "mimii" if data.layout == "synthetic" else data.layout,
-        root,
-        machines=data.machines,
-        snr=data.snr,
-        split=data.split,
-        use_additional=data.use_additional,
-        seed=config.seed,
-    )
-    opened = cache.open_cache(
-        table, _cache_directory(data, root), wave_settings(data), progress=progress
-    )
-    return assemble(opened, data.hold_out, config.seed)
+    with collected_warnings() as notes:
+        table = clips.read_clips(
+            "mimii" if data.layout == "synthetic" else data.layout,
+            root,
+            machines=data.machines,
+            snr=data.snr,
+            split=data.split,
+            use_additional=data.use_additional,
+            seed=config.seed,
+        )
+        opened = cache.open_cache(
+            table, _cache_directory(data, root), wave_settings(data), progress=progress
+        )
+        for path, reason in opened.unreadable:
+            logging.warning("%s is left out: %s.", path, reason.rstrip("."))
+        corpus = assemble(opened, data.hold_out, config.seed)
+    return dataclasses.replace(corpus, notes=tuple(notes))
 
 
 def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
@@ -85,6 +92,8 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
     groups = tuple(sorted({table[i].group for i in train}))
     class_of = {group: number for number, group in enumerate(groups)}
     label = np.array([class_of.get(c.group, -1) for c in table], np.int32)
+    for sentence in _few_clips(table, groups):
+        logging.warning("%s", sentence)
     fit, held = hold_out(table, share, seed)
     test = [i for i, c in enumerate(table) if c.split == "test" and label[i] >= 0]
     return Corpus(
@@ -95,27 +104,33 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
         fit=np.asarray(fit, int),
         held_out=np.asarray(held, int),
         test=np.array(test, int),
-        notes=_notes(opened, groups),
+        notes=(),
     )
 
 
-def _notes(opened: cache.CachedClips, groups: Sequence[Group]) -> tuple[str, ...]:
-    notes = [f"{path} could not be read and is left out: {why}." for path, why in opened.unreadable]
-    for group in sorted({c.group for c in opened.clips} - set(groups)):
-        notes.append(f"{' '.join(group)} has no normal training clips and is not scored.")
-    trained = Counter(c.group for c in opened.clips if c.split == "train")
-    tested = {c.group for c in opened.clips if c.split == "test"}
-    for group in groups:
-        if group not in tested:
-            notes.append(f"{' '.join(group)} has no test clips: it gets a detector, no score.")
-        if trained[group] < 20:
-            notes.append(
-                f"{' '.join(group)} has only {trained[group]} normal clips; its threshold is "
-                "rough. Some 50 clips from different days make a detector that can be trusted."
-            )
-    for note in notes:
-        logging.warning("%s", note)
-    return tuple(notes)
+def _few_clips(table: Sequence[Clip], groups: Sequence[Group]) -> list[str]:
+    """A sentence for each machine with so few normal clips that its threshold is rough."""
+    trained = Counter(clip.group for clip in table if clip.split == "train")
+    few = [f"{' '.join(group)} ({trained[group]})" for group in groups if trained[group] < FEW]
+    if not few:
+        return []
+    return [
+        f"There are few normal clips of {', '.join(few)}: the thresholds are rough. Some 50 clips "
+        "from different days make a detector that can be trusted."
+    ]
+
+
+@contextlib.contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Collects what is logged as a warning meanwhile: the report repeats it."""
+    found: list[str] = []
+    handler = std_logging.Handler(std_logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())
+    logging.get_absl_logger().addHandler(handler)
+    try:
+        yield found
+    finally:
+        logging.get_absl_logger().removeHandler(handler)
 
 
 def wave_settings(data: Data) -> cache.WaveSettings:
@@ -127,6 +142,13 @@ def wave_settings(data: Data) -> cache.WaveSettings:
         long=data.long,
         hop_seconds=data.hop_seconds or data.clip_seconds,
     )
+
+
+def write_synthetic(config: Ensemble, *, progress: bool = True) -> str:
+    """Writes the synthetic machines of a config unless they are there; returns their folder."""
+    root = synthetic_root(config.synthetic, config.data)
+    synthetic.write_machines(root, synthetic_machines(config.synthetic), progress=progress)
+    return root
 
 
 def synthetic_machines(settings: Synthetic) -> synthetic.SyntheticMachines:

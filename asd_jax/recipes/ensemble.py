@@ -48,9 +48,10 @@ def run(values: dict[str, Any], folder: str) -> int:
         clock.lap(stage.__name__)
 
     key = jax.random.fold_in(key, len(STAGES) + 1)
-    detector = calibrate.fit_detector(run_, key, variables)
+    extract = stages.extractor(run_, variables)
+    detector = calibrate.fit_detector(run_, key, variables, extract)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
-    evaluate.evaluate(run_, detector, variables, clock.seconds)
+    evaluate.evaluate(run_, detector, variables, extract, clock.seconds)
     workdir.say_result()
     return 0

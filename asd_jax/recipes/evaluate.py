@@ -25,12 +25,16 @@ Rows = list[dict[str, Any]]
 
 
 def evaluate(
-    run: Run, detector: Detector, variables: dict[str, Any], seconds: dict[str, float]
+    run: Run,
+    detector: Detector,
+    variables: dict[str, Any],
+    extract: branches.Extractor,
+    seconds: dict[str, float],
 ) -> None:
     """Scores the test clips and writes scores.csv, report.html and, last, results.json."""
     began = time.monotonic()
     corpus, config = run.corpus, run.config
-    features = _features(run, variables, np.concatenate([corpus.training, corpus.test]))
+    features = extract(corpus.waves, np.concatenate([corpus.training, corpus.test]))
     trained = {name: value[: len(corpus.training)] for name, value in features.items()}
     tested = {name: value[len(corpus.training) :] for name, value in features.items()}
     group = corpus.label[corpus.test]
@@ -98,13 +102,6 @@ def score_rows(
             }
         )
     return rows
-
-
-def _features(run: Run, variables: dict[str, Any], indices: np.ndarray) -> dict[str, np.ndarray]:
-    extract = branches.bind(branches.make_extractor(run.config, run.nets, run.spec), variables)
-    return branches.extract_clips(
-        run.corpus.waves, indices, extract, batch_size=run.config.eval_batch_size
-    )
 
 
 def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:

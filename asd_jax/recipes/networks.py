@@ -2,13 +2,16 @@
 
 import dataclasses
 
+from asd_jax import models
 from asd_jax.augment.spectrogram import MixSettings
 from asd_jax.augment.waveform import WaveformAugment
-from asd_jax.features.logmel import LogMel
-from asd_jax.models.model import Model
+from asd_jax.features.logmel import LogMel, num_frames
+from asd_jax.models import Model
 from asd_jax.recipes import settings
 
-PROJECTION = 512  # width of the SimSiam head and of both embeddings that are fused
+PROJECTION = 512  # width of the SimSiam heads
+TEMPORAL = 512  # width of the waveform network's embedding (Table 1)
+FUSED = 128  # width of the fused embedding (Table 2, layer 5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +68,24 @@ def mix_settings(config: settings.Ensemble) -> MixSettings:
 def clip_samples(config: settings.Ensemble) -> int:
     """Samples of one clip."""
     return round(config.data.clip_seconds * config.data.sample_rate)
+
+
+def build(config: settings.Ensemble, classes: int) -> Networks:
+    """All networks of the run, for so many machines to tell apart."""
+    spec, encoder = front_end(config), config.encoder
+    samples, dim = clip_samples(config), encoder.embed_dim
+    shape = (spec.n_mels, num_frames(samples, spec), len(spec.channels))
+
+    def centres(width: int) -> Model:
+        return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
+
+    return Networks(
+        encoder=models.backbone(encoder.name, shape, width=encoder.width, embed_dim=dim),
+        projector=models.projector(dim, out=PROJECTION),
+        predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),
+        identify=centres(dim),
+        temporal=models.temporal((samples,)),
+        temporal_identify=centres(TEMPORAL),
+        fusion=models.fusion((TEMPORAL, dim), layout=config.fusion.layout, embed_dim=FUSED),
+        fusion_identify=centres(FUSED),
+    )

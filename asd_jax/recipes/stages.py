@@ -126,14 +126,21 @@ class Embeddings:
         return self._values[indices]
 
 
+def extractor(run: Run, variables: Variables, wanted: tuple[str, ...] = ()) -> branches.Extractor:
+    """What computes the branches' features, of all branches of the config or of those wanted."""
+    scoring = run.config.scoring
+    if wanted:
+        scoring = dataclasses.replace(scoring, branches=wanted, rule="recommended")
+    config = dataclasses.replace(run.config, scoring=scoring)
+    extract = branches.make_extractor(config, run.nets, run.spec)
+    used = {name: variables[name] for name in branches.needed(scoring.branches)}
+    return branches.Extractor(extract, used, batch_size=run.config.eval_batch_size)
+
+
 def _embeddings(run: Run, variables: Variables) -> Embeddings:
     """(waveform, spectrogram) embeddings of the clips that train, networks in inference mode."""
-    only = dataclasses.replace(run.config.scoring, branches=("temporal", "spectral"), weights=())
-    config = dataclasses.replace(run.config, scoring=only)
-    extract = branches.bind(branches.make_extractor(config, run.nets, run.spec), variables)
-    features = branches.extract_clips(
-        run.corpus.waves, run.corpus.fit, extract, batch_size=run.config.eval_batch_size
-    )
+    extract = extractor(run, variables, ("temporal", "spectral"))
+    features = extract(run.corpus.waves, run.corpus.fit)
     return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 
 

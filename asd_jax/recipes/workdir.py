@@ -70,7 +70,7 @@ class Workdir:
 
 
 class Clock:
-    """Seconds that each part of a run took, this time (a resumed part counts from its resumption)."""
+    """Seconds that each part of a run took; one that was resumed counts from there."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,0 +1,70 @@
+"""A training run watched from a notebook: its curve, drawn again while it goes on."""
+
+import os
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from asd_jax.errors import UserError
+from asd_jax.train.logbook import Logbook
+
+STAGES = ("pretrain", "finetune", "temporal", "fusion")
+
+
+def load_config(config: str) -> dict[str, Any]:
+    """The values of a config file, `FILE.py` or `FILE.py:ARG`, as a run would use them."""
+    path, _, argument = config.partition(":")
+    values = runpy.run_path(path)["get_config"](argument)
+    return values.to_dict()
+
+
+def start(config: str, workdir: str, *overrides: str) -> subprocess.Popen:
+    """Starts `python -m asd_jax.main` in a process of its own; its output goes to a log file.
+
+    Args:
+        config: as after `--config=`.
+        workdir: folder of the run.
+        overrides: such as `--config.seed=1`.
+    """
+    os.makedirs(workdir, exist_ok=True)
+    command = [sys.executable, "-m", "asd_jax.main", f"--config={config}", f"--workdir={workdir}"]
+    with open(os.path.join(workdir, "log.txt"), "wb") as log:
+        return subprocess.Popen([*command, *overrides], stdout=log, stderr=subprocess.STDOUT)
+
+
+def watch(process: subprocess.Popen, workdir: str, *, seconds: float = 5.0) -> Any:
+    """Draws the losses of each stage until the run ends, and returns the last figure.
+
+    Raises:
+        UserError: the run failed; the message holds the last lines that it printed.
+    """
+    from IPython import display
+
+    handle = display.display(display.HTML("Starting: the first step compiles."), display_id=True)
+    logbook = Logbook(os.path.join(workdir, "metrics.jsonl"))
+    while process.poll() is None:
+        time.sleep(seconds)
+        handle.update(_figure(logbook.read()))
+    if process.returncode:
+        with open(os.path.join(workdir, "log.txt"), encoding="utf-8", errors="replace") as log:
+            raise UserError("The run failed: " + "".join(log.readlines()[-15:]))
+    figure = _figure(logbook.read())
+    handle.update(figure)
+    return figure
+
+
+def _figure(events: Sequence[dict[str, Any]]) -> Any:
+    """One panel a stage: its loss by step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 2.6), layout="constrained")
+    for axes, stage in zip(figure.subplots(1, len(STAGES)), STAGES, strict=True):
+        points = [(e["step"], e["loss"]) for e in events if e["stage"] == stage]
+        axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".")
+        axes.set_title(stage)
+        axes.set_xlabel("step")
+    figure.axes[0].set_ylabel("loss")
+    return figure
