@@ -7,6 +7,7 @@ import logging as std_logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -56,6 +57,22 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
     Raises:
         UserError: no root, no clips, or no normal clips to train on.
     """
+    with collected_warnings() as notes:
+        opened = open_recordings(config, progress=progress)
+        corpus = assemble(opened, config.data.hold_out, config.seed)
+    return dataclasses.replace(corpus, notes=tuple(notes))
+
+
+def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
+    """Finds and decodes the recordings that `config.data` (or `config.synthetic`) names.
+
+    Args:
+        config: settings with the fields `data`, `synthetic` and `seed`, of any recipe.
+        progress: show progress bars.
+
+    Raises:
+        UserError: no root, or no clips.
+    """
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
     if data.layout == "synthetic":
@@ -64,23 +81,21 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
         raise UserError(
             "config.data.root is empty; say where the recordings lie: --config.data.root=DIR."
         )
-    with collected_warnings() as notes:
-        table = clips.read_clips(
-            "mimii" if data.layout == "synthetic" else data.layout,
-            root,
-            machines=data.machines,
-            snr=data.snr,
-            split=data.split,
-            use_additional=data.use_additional,
-            seed=config.seed,
-        )
-        opened = cache.open_cache(
-            table, _cache_directory(data, root), wave_settings(data), progress=progress
-        )
-        for path, reason in opened.unreadable:
-            logging.warning("%s is left out: %s.", path, reason.rstrip("."))
-        corpus = assemble(opened, data.hold_out, config.seed)
-    return dataclasses.replace(corpus, notes=tuple(notes))
+    table = clips.read_clips(
+        "mimii" if data.layout == "synthetic" else data.layout,
+        root,
+        machines=data.machines,
+        snr=data.snr,
+        split=data.split,
+        use_additional=data.use_additional,
+        seed=config.seed,
+    )
+    opened = cache.open_cache(
+        table, _cache_directory(data, root), wave_settings(data), progress=progress
+    )
+    for path, reason in opened.unreadable:
+        logging.warning("%s is left out: %s.", path, reason.rstrip("."))
+    return opened
 
 
 def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
@@ -144,7 +159,7 @@ def wave_settings(data: Data) -> cache.WaveSettings:
     )
 
 
-def write_synthetic(config: Ensemble, *, progress: bool = True) -> str:
+def write_synthetic(config: Any, *, progress: bool = True) -> str:
     """Writes the synthetic machines of a config unless they are there; returns their folder."""
     root = synthetic_root(config.synthetic, config.data)
     synthetic.write_machines(root, synthetic_machines(config.synthetic), progress=progress)
