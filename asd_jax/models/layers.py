@@ -1,7 +1,7 @@
 """The layers that the networks share. Channels last; no bias where BatchNorm follows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from asd_jax.models.initialise import kernel_init
 Pair = tuple[int, int]
 Maps = Float[Array, "batch height width channels"]
 Activation = Callable[[Array], Array] | None
+Padding = Pair | Literal["same"] | None
 
 # Flax's momentum is the share of the *old* statistics: 0.9 here is 0.1 in PyTorch.
 MOMENTUM = 0.9
@@ -51,26 +52,28 @@ class Conv(nn.Module):
         features: output channels.
         kernel: taps along height and width.
         stride: steps along height and width.
-        padding: zeros on both sides; None for half the taps, as PyTorch's reference networks pad.
+        padding: zeros on both sides; None for half the taps, as PyTorch's reference networks pad;
+            "same" for TensorFlow's, which has one more on the far side where the number is odd.
         dtype: what it computes in; the parameters stay float32.
     """
 
     features: int
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
-    padding: Pair | None = None
+    padding: Padding = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Maps) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
+        x, padding = _padded(x, self.kernel, self.stride, self.padding)
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32)
         return ops.conv(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=self.stride,
-            padding=_half(self.kernel) if self.padding is None else self.padding,
+            padding=padding,
         )
 
 
@@ -79,18 +82,19 @@ class Depthwise(nn.Module):
 
     kernel: Pair = (3, 3)
     stride: Pair = (1, 1)
-    padding: Pair | None = None
+    padding: Padding = None
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Maps) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, channels]`."""
+        x, padding = _padded(x, self.kernel, self.stride, self.padding)
         kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
         return ops.depthwise(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=self.stride,
-            padding=_half(self.kernel) if self.padding is None else self.padding,
+            padding=padding,
         )
 
 
@@ -100,8 +104,9 @@ class ConvBN(nn.Module):
     features: int | None
     kernel: Pair = (1, 1)
     stride: Pair = (1, 1)
-    padding: Pair | None = None
+    padding: Padding = None
     activation: Activation = None
+    epsilon: float = EPSILON
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -112,7 +117,7 @@ class ConvBN(nn.Module):
             x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
         else:
             x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
-        x = BatchNorm(dtype=self.dtype, name="bn")(x, train=train)
+        x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")(x, train=train)
         return x if self.activation is None else self.activation(x)
 
 
@@ -133,10 +138,10 @@ class SqueezeExcite(nn.Module):
     @nn.compact
     def __call__(self, x: Maps) -> Maps:
         """Scales each channel of each example; the shape stays."""
-        means = x.mean(axis=(1, 2))
+        means = x.mean(axis=(1, 2), dtype=jnp.float32)
         hidden = self.activation(dense(self.squeezed, name="reduce", dtype=self.dtype)(means))
         weights = self.gate(dense(x.shape[-1], name="expand", dtype=self.dtype)(hidden))
-        return x * weights[:, None, None, :]
+        return x * weights[:, None, None, :].astype(x.dtype)
 
 
 class PReLU(nn.Module):
@@ -162,5 +167,17 @@ def round_channels(channels: float, divisor: int = 4) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def _half(kernel: Pair) -> Pair:
-    return kernel[0] // 2, kernel[1] // 2
+def _padded(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, Pair]:
+    """The maps and what is still to be padded on both of their sides."""
+    if padding is None:
+        return x, (kernel[0] // 2, kernel[1] // 2)
+    if padding != "same":
+        return x, padding
+    total = [
+        max(0, (-(-n // s) - 1) * s + k - n)
+        for n, k, s in zip(x.shape[1:3], kernel, stride, strict=True)
+    ]
+    if all(n % 2 == 0 for n in total):
+        return x, (total[0] // 2, total[1] // 2)
+    sides = [(n // 2, n - n // 2) for n in total]
+    return jnp.pad(x, ((0, 0), *sides, (0, 0))), (0, 0)

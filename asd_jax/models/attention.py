@@ -1,0 +1,298 @@
+"""Attention inside a convolutional block: every kind of Sun's Table 5 behind one interface.
+
+An attention is a linen module called as `module(x, train=...)` on `[batch, height, width,
+channels]`; it returns x times a gate of the same shape, in x's dtype. Pooling and gates are always
+computed in float32, whatever the network body computes in.
+
+Sources: SE (Hu 2018, as EfficientNet uses it), CBAM (Woo 2018), SimAM (Yang 2021), ECA (Wang 2020),
+SOCA (Dai 2019, in soca.py), NAM (Liu 2021), and the improved CBAM of Sun (2025), section 2.2.2.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
+
+from asd_jax.errors import UserError
+from asd_jax.models import layers, ops
+from asd_jax.models.layers import BatchNorm
+from asd_jax.models.soca import Soca
+
+SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
+PLACES = ("expanded", "projected")
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """Which attention a block carries, and its settings.
+
+    Attributes:
+        kind: a name in `ATTENTION`.
+        place: 'expanded': on the expanded channels before the last 1x1 convolution, where SE sits;
+            'projected': on the block's output before the residual sum, where SOCA's own paper has
+            it.
+        simam: 'official' (Yang 2021) or 'sun' (Sun 2025, eq. 1 and 2); for 'simam', 'simam_cbam'.
+        simam_lambda: lambda of either; 0 means the definition's own value in `SIMAM_LAMBDA`.
+        se_ratio: squeezed channels of 'se' as a share of the *block's input* channels.
+        reduction: how many times narrower the hidden layer of 'cbam' and 'simam_cbam' is.
+        soca_reduction: the same for 'soca'.
+        eca_kernel: taps of 'eca'; 0 means the odd number nearest to (log2(channels) + 1) / 2.
+    """
+
+    kind: str = "se"
+    place: str = "expanded"
+    simam: str = "official"
+    simam_lambda: float = 0.0
+    se_ratio: float = 0.25
+    reduction: int = 16
+    soca_reduction: int = 8
+    eca_kernel: int = 3
+
+    def __post_init__(self) -> None:
+        for field, known in (("kind", ATTENTION), ("place", PLACES), ("simam", SIMAM_LAMBDA)):
+            if getattr(self, field) not in known:
+                raise UserError(
+                    f"attention {field} is {getattr(self, field)!r}; known are {', '.join(known)}."
+                )
+
+
+def make_attention(
+    settings: Attention, *, block_channels: int, name: str | None = None
+) -> nn.Module:
+    """Builds the attention module of one block.
+
+    Args:
+        settings: kind and settings.
+        block_channels: channels that enter the block, to which SE's ratio refers.
+        name: the module's name in the parameter tree.
+    """
+    return ATTENTION[settings.kind](settings, block_channels, name)
+
+
+class NoAttention(nn.Module):
+    """Returns its input."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x."""
+        return x
+
+
+class SqueezeExcite(layers.SqueezeExcite):
+    """SE as EfficientNet has it: gate = sigmoid(W2 silu(W1 mean(x))), one number a channel.
+
+    Attributes:
+        squeezed: width of the hidden layer.
+    """
+
+    activation: Callable[[Array], Array] = nn.silu
+
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by channel."""
+        return super().__call__(x)
+
+
+class Eca(nn.Module):
+    """ECA: gate = sigmoid(1-D convolution of mean(x) along the channels), without bias.
+
+    Attributes:
+        kernel: odd number of taps; 0 means `eca_taps(channels)`.
+    """
+
+    kernel: int = 3
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by channel."""
+        channels = x.shape[-1]
+        taps = self.kernel or eca_taps(channels)
+        weight = self.param("kernel", nn.initializers.normal(1 / math.sqrt(taps)), (taps,))
+        pooled = jnp.mean(x, (1, 2), dtype=jnp.float32)
+        padded = jnp.pad(pooled, ((0, 0), (taps // 2, taps // 2)))
+        mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(taps))
+        return x * nn.sigmoid(mixed)[:, None, None].astype(x.dtype)
+
+
+class ChannelGate(nn.Module):
+    """CBAM's channel attention: sigmoid(mlp(mean(x)) + mlp(max(x))) with one shared MLP.
+
+    Attributes:
+        reduction: the MLP's hidden layer has channels / reduction units.
+    """
+
+    reduction: int = 16
+
+    @nn.compact
+    def __call__(
+        self, mean: Float[Array, "batch channels"], peak: Float[Array, "batch channels"]
+    ) -> Float[Array, "batch channels"]:
+        """Returns one gate a channel from the mean and the maximum of its map."""
+        channels = mean.shape[-1]
+        both = jnp.stack([mean, peak])
+        hidden = nn.relu(nn.Dense(max(1, channels // self.reduction), name="reduce")(both))
+        return nn.sigmoid(jnp.sum(nn.Dense(channels, name="expand")(hidden), 0))
+
+
+class Cbam(nn.Module):
+    """CBAM: channel attention, then sigmoid(BN(7x7 conv([max, mean] over channels))).
+
+    Attributes:
+        reduction: of the channel attention.
+    """
+
+    reduction: int = 16
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by channel and then by position."""
+        mean, peak = jnp.mean(x, (1, 2), dtype=jnp.float32), jnp.max(x, (1, 2))
+        gate = ChannelGate(self.reduction, name="channel")(mean, peak.astype(jnp.float32))
+        x = x * gate[:, None, None].astype(x.dtype)
+        pooled = jnp.stack([jnp.max(x, -1), jnp.mean(x, -1)], -1).astype(jnp.float32)
+        kernel = self.param("spatial", nn.initializers.he_normal(), (7, 7, 2, 1))
+        mixed = ops.conv(pooled, kernel, padding=(3, 3))
+        mixed = BatchNorm(name="spatial_norm")(mixed, train=train)
+        return x * nn.sigmoid(mixed).astype(x.dtype)
+
+
+class Simam(nn.Module):
+    """SimAM by itself; no parameters. See `simam_gate`.
+
+    Attributes:
+        definition: 'official' or 'sun'.
+        strength: lambda.
+    """
+
+    definition: str = "official"
+    strength: float = 1e-4
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by position and channel."""
+        mean, spread, _ = pool(x)
+        gate = simam_gate(x, mean, spread, definition=self.definition, strength=self.strength)
+        return x * gate.astype(x.dtype)
+
+
+class ImprovedCbam(nn.Module):
+    """Sun's improved CBAM: CBAM's channel attention, then SimAM in place of the 7x7 convolution.
+
+    SimAM sees x scaled by the channel gate. The moments of a scaled map follow from those of the
+    map, so one pass over x pools it and a second one writes the result; the scaled map is never
+    stored.
+
+    Attributes:
+        reduction: of the channel attention.
+        definition: SimAM 'official' or 'sun'.
+        strength: SimAM's lambda.
+    """
+
+    reduction: int = 16
+    definition: str = "official"
+    strength: float = 1e-4
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by channel and then by position and channel."""
+        mean, spread, peak = pool(x)
+        channel = ChannelGate(self.reduction, name="channel")(mean, peak)
+        gate = simam_gate(
+            x, mean, spread, channel, definition=self.definition, strength=self.strength
+        )
+        return x * (channel[:, None, None] * gate).astype(x.dtype)
+
+
+class Nam(nn.Module):
+    """NAM's channel attention: sigmoid(w BN(x)), w = abs(gamma) / sum(abs(gamma)).
+
+    The paper has no activation between; gamma is the BatchNorm's own scale.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+        """Returns x gated by position and channel."""
+        norm = BatchNorm(name="bn")
+        scaled = norm(x, train=train)
+        gamma = jnp.abs(norm.variables["params"]["scale"])
+        gate = nn.sigmoid(gamma / jnp.sum(gamma) * scaled.astype(jnp.float32))
+        return x * gate.astype(x.dtype)
+
+
+def pool(
+    x: Float[Array, "batch h w channels"],
+) -> tuple[
+    Float[Array, "batch channels"], Float[Array, "batch channels"], Float[Array, "batch channels"]
+]:
+    """Mean, sum of squared deviations from it, and maximum of each map, in float32."""
+    x = x.astype(jnp.float32)
+    mean = jnp.mean(x, (1, 2))
+    spread = jnp.sum(jnp.square(x - mean[:, None, None]), (1, 2))
+    return mean, spread, jnp.max(x, (1, 2))
+
+
+def simam_gate(
+    x: Float[Array, "batch h w channels"],
+    mean: Float[Array, "batch channels"],
+    spread: Float[Array, "batch channels"],
+    channel: Float[Array, "batch channels"] | None = None,
+    *,
+    definition: str = "official",
+    strength: float = 1e-4,
+) -> Float[Array, "batch h w channels"]:
+    """SimAM's gate for `channel * x`, in float32.
+
+    With n positions, d the deviation from the map's mean and S the sum of d squared:
+
+    - 'official' (Yang 2021, and its code): v = S / (n - 1),
+      gate = sigmoid(d^2 / (4 (v + lambda)) + 1/2): in [0.62, 1), larger where x stands out.
+    - 'sun' (Sun 2025, eq. 1 and 2): E = (x_i - mu_-i)^2 + lambda var_-i, gate = 1 / (1 + E), where
+      moments leave out position i: x_i - mu_-i = d n / (n - 1) and
+      var_-i = (S - d^2 n / (n - 1)) / (n - 1). As printed it is *smaller* where x stands out.
+
+    Args:
+        x: the maps before channel gating.
+        mean: mean of each map.
+        spread: S of each map.
+        channel: a factor for each map; None means 1.
+        definition: 'official' or 'sun'.
+        strength: lambda.
+    """
+    n = x.shape[1] * x.shape[2]
+    others = max(n - 1, 1)
+    scale = jnp.ones_like(mean) if channel is None else jnp.square(channel)
+    squared = jnp.square(x.astype(jnp.float32) - mean[:, None, None])
+    if definition == "official":
+        variance = scale * spread / others
+        return nn.sigmoid(squared * (scale / (4 * (variance + strength)))[:, None, None] + 0.5)
+    ratio = n / others
+    slope = scale * (ratio * ratio - strength * ratio / others)
+    offset = 1 + scale * strength * spread / others
+    return 1 / (squared * slope[:, None, None] + offset[:, None, None])
+
+
+def eca_taps(channels: int) -> int:
+    """ECA's adaptive number of taps: (log2(channels) + 1) / 2, cut to an integer and made odd."""
+    taps = int(abs((math.log2(channels) + 1) / 2))
+    return taps if taps % 2 else taps + 1
+
+
+def _strength(settings: "Attention") -> float:
+    return settings.simam_lambda or SIMAM_LAMBDA[settings.simam]
+
+
+ATTENTION: dict[str, Callable[[Attention, int, str | None], nn.Module]] = {
+    "none": lambda s, block, name: NoAttention(name=name),
+    "se": lambda s, block, name: SqueezeExcite(max(1, round(s.se_ratio * block)), name=name),
+    "cbam": lambda s, block, name: Cbam(s.reduction, name=name),
+    "simam": lambda s, block, name: Simam(s.simam, _strength(s), name=name),
+    "simam_cbam": lambda s, block, name: ImprovedCbam(
+        s.reduction, s.simam, _strength(s), name=name
+    ),
+    "eca": lambda s, block, name: Eca(s.eca_kernel, name=name),
+    "soca": lambda s, block, name: Soca(s.soca_reduction, name=name),
+    "nam": lambda s, block, name: Nam(name=name),
+}
