@@ -169,3 +169,18 @@ def test_a_clip_does_not_depend_on_its_neighbours():
 def test_impossible_settings_are_named(options, word):
     with pytest.raises(UserError, match=word):
         LogMel(**options)
+
+
+def test_real_recordings_equal_librosa(real_recordings):
+    import soundfile
+
+    paths = sorted(real_recordings.rglob("*.wav"))[::40][:6]
+    assert paths
+    for path in paths:
+        samples, rate = soundfile.read(path, dtype="int16", always_2d=True, frames=32000)
+        wave = samples[:, 0][None]
+        spec = LogMel(sample_rate=rate)
+        ours = np.asarray(log_mel(to_float(jnp.asarray(wave)), spec=spec))
+        theirs = librosa_levels((wave / 32768).astype(np.float32), spec)
+        loud = theirs > theirs.max(axis=(1, 2), keepdims=True) - 60.0
+        assert np.abs(ours - theirs)[loud].max() < 1e-3
