@@ -59,6 +59,34 @@ class Branch:
 
 
 @dataclasses.dataclass(frozen=True)
+class Classification:
+    """How a supervised classifier decided; intervals and figures of its test clips.
+
+    Args:
+        confusion: clips (healthy called healthy, called faulty; faulty called healthy, faulty).
+        measures: (value, low, high) by name; see `asd_jax.scoring.classification.measures`.
+        trivial: the accuracy of calling every clip what most clips are.
+        loss: mean binary cross entropy.
+        brier: mean squared error of the probabilities.
+        calibration_error: expected calibration error.
+        reliability: (mean predicted probability, share of faults, clips) of each bin.
+        clips, recordings: of the test; a recording may have several versions.
+        conditions: the measures and `clips` by condition, such as the noise level.
+    """
+
+    confusion: tuple[int, int, int, int]
+    measures: Mapping[str, tuple[float, float, float]]
+    trivial: float
+    loss: float
+    brier: float
+    calibration_error: float
+    reliability: tuple[tuple[float, float, int], ...]
+    clips: int
+    recordings: int
+    conditions: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """All that `write_report` shows; each field but the first two may be left out.
 
@@ -70,6 +98,7 @@ class Report:
         warnings: sentences that a reader must know before trusting the numbers.
         oracle: the threshold or a checkpoint was chosen with test labels.
         config: the resolved configuration, nested.
+        classification: of a supervised classifier; its examples are those it gets most wrong.
         title, version, created: free text; `created` is shown only when given, so that the
             same report always gives the same bytes.
     """
@@ -83,6 +112,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     oracle: bool = False
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    classification: Classification | None = None
     title: str = "Machine sound report"
     version: str = ""
     created: str = ""

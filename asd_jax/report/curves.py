@@ -101,10 +101,11 @@ class ScoreAxis:
         """Whether equal distances on the axis are unequal distances in score."""
         return self.spread > 0
 
-    def place(self, scores: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    def place(self, scores: Shaped[np.ndarray, "..."] | float) -> np.ndarray:
         """Positions on the axis, 0 at `low` and 1 at `high`."""
         ends = self._bend(np.array([self.low, self.high]))
-        return (self._bend(np.asarray(scores, np.float64)) - ends[0]) / (ends[1] - ends[0])
+        bent = self._bend(np.asarray(scores, np.float64))
+        return np.asarray((bent - ends[0]) / (ends[1] - ends[0]))
 
     def ticks(self, count: int = 4) -> list[float]:
         """About `count` round scores on the axis."""

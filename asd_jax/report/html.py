@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.report import charts, media, scatter, spectrogram, summary, tables
+from asd_jax.report import charts, classifier, media, scatter, spectrogram, summary, tables
 from asd_jax.report.contents import Example, Report
 from asd_jax.report.files import write_whole
 from asd_jax.report.summary import Machine
@@ -62,6 +62,7 @@ def _context(report: Report) -> dict[str, Any]:
         "unusual": summary.most_unusual(scored),
         "machines": machines,
         "table": tables.machine_table(report, machines),
+        "classification": classifier.section(report.classification),
         "roc": _roc(sided),
         "far_frr": _folded([(m.name, charts.far_frr_panel(m)) for m in _hardest(sided)]),
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),

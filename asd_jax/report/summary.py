@@ -223,6 +223,8 @@ def _details(
 def _threshold_sentence(report: Report) -> str:
     protocol = report.results.get("protocol")
     rate = protocol.get("false_alarm_rate") if isinstance(protocol, Mapping) else None
+    if isinstance(protocol, Mapping) and protocol.get("threshold_set"):
+        return f"The threshold was set {protocol['threshold_set']}."
     sentence = "The threshold was set on healthy recordings, without seeing a fault"
     if isinstance(rate, int | float) and 0 < rate < 1:
         return f"{sentence}, so that about {percent(rate)} of healthy clips raise a false alarm."

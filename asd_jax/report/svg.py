@@ -82,7 +82,7 @@ class Panel:
         )
 
     def line(
-        self, x: Sequence[float], y: Sequence[float], css: str, *, tip: str = "", dash: str = ""
+        self, x: Iterable[float], y: Iterable[float], css: str, *, tip: str = "", dash: str = ""
     ) -> None:
         """Draws a line through points in the panel's units."""
         style = f' stroke-dasharray="{dash}"' if dash else ""

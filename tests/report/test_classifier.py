@@ -1,0 +1,92 @@
+"""The classifier's section of the page: there when it should be, with the figures that it got."""
+
+import dataclasses
+import html
+import re
+
+import pytest
+
+from asd_jax.report import classifier
+from asd_jax.report.contents import Classification, Report
+from asd_jax.report.html import render
+
+FOUND = Classification(
+    confusion=(80, 9, 2, 9),
+    measures={
+        "accuracy": (0.89, 0.82, 0.95),
+        "balanced_accuracy": (0.8583, 0.75, 0.94),
+        "auc": (0.93, 0.85, 0.98),
+        "f1": (0.6207, 0.41, 0.78),
+        "recall": (0.8182, 0.55, 1.0),
+        "precision": (0.5, 0.28, 0.72),
+        "false_alarm_rate": (0.1011, 0.05, 0.17),
+    },
+    trivial=0.89,
+    loss=0.31,
+    brier=0.09,
+    calibration_error=0.07,
+    reliability=((0.1, 0.03, 60), (float("nan"), float("nan"), 0), (0.9, 0.6, 40)),
+    clips=100,
+    recordings=34,
+    conditions={"6 dB": {"clips": 50, "accuracy": 0.9, "balanced_accuracy": 0.87, "auc": 0.95}},
+)
+
+
+def rows(count=4):
+    return tuple(
+        {
+            "path": f"{k}.wav",
+            "machine_type": "pump",
+            "machine_id": "00",
+            "label": k % 2,
+            "score": 0.2 + 0.2 * k,
+            "threshold": 0.5,
+            "decision": int(k > 1),
+        }
+        for k in range(count)
+    )
+
+
+def text_of(page):
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+
+
+def test_the_page_shows_matrix_measures_and_reliability():
+    protocol = {"protocol": {"threshold_set": "by hand, at 0.5"}}
+    page = render(Report(results=protocol, rows=rows(), classification=FOUND))
+    text = text_of(page)
+    assert 'id="decisions"' in page and "gets most wrong" in text
+    assert "80 healthy clips called healthy, 9 called faulty" in page
+    assert "Balanced accuracy 0.858 0.750 to 0.940" in text
+    assert "Trivial accuracy (all clips called alike) 0.890" in text
+    assert "100 test clips of 34 recordings" in text
+    assert "The interval of the accuracy holds the trivial level" in text
+    assert "6 dB 50 0.900 0.870 0.950" in text
+    assert "The threshold was set by hand, at 0.5." in text
+    assert "nan" not in text.lower().split()
+
+
+def test_better_than_trivial_is_not_called_without_skill():
+    better = dataclasses.replace(FOUND, trivial=0.6)
+    assert "holds the trivial level" not in render(Report({}, rows(), classification=better))
+
+
+def test_an_ensemble_has_no_such_section():
+    page = render(Report(results={}, rows=rows()))
+    assert 'id="decisions"' not in page and "The most unusual clips" in page
+
+
+def test_empty_bins_are_left_out_of_the_reliability():
+    drawing = classifier.reliability_panel(FOUND)
+    assert drawing.count("<circle") == 2
+    assert "said 90%, is 60% of 40" in drawing
+
+
+@pytest.mark.parametrize("confusion", [(0, 0, 0, 5), (5, 0, 0, 0)])
+def test_one_class_only_draws(confusion):
+    one = dataclasses.replace(
+        FOUND,
+        confusion=confusion,
+        measures={name: (float("nan"),) * 3 for name in FOUND.measures} | {"accuracy": (1, 1, 1)},
+    )
+    assert "–" in render(Report(results={}, rows=rows(1), classification=one))
