@@ -163,8 +163,9 @@ def waffle(total: int, part: int, css: str, label: str) -> Markup:
             f"M{x - radius:g} {y:g}a{radius} {radius} 0 1 0 {2 * radius:g} 0"
             f"a{radius} {radius} 0 1 0 {-2 * radius:g} 0z"
         )
-    panel.add(f'<path class="dot {css}" d="{"".join(full)}"/>')
-    panel.add(f'<path class="dot hollow {css}" d="{"".join(hollow)}"/>')
+    for shape, kind in ((full, css), (hollow, f"hollow {css}")):
+        if shape:
+            panel.add(f'<path class="dot {kind}" d="{"".join(shape)}"/>')
     return panel.render(label, css="waffle")
 
 

@@ -54,18 +54,21 @@ def error_rates(
     # The two ends are exact, whatever the rounding of `place`.
     far = np.searchsorted(faulty, position, side="right") / len(faulty)
     frr = 1.0 - np.searchsorted(healthy, position, side="right") / len(healthy)
-    after = int(np.argmax(far >= frr))
-    if after == 0:
-        crossing = (0.0, float((far[0] + frr[0]) / 2))
-    else:
-        gap = frr - far
-        share = gap[after - 1] / (gap[after - 1] - gap[after])
-        x = position[after - 1] + share * (position[after] - position[after - 1])
-        crossing = (
-            float(x),
-            float((far[after] + frr[after] + far[after - 1] + frr[after - 1]) / 4),
-        )
-    return ErrorRates(position, far, frr, crossing)
+    # The rate is read off the exact curve, not off the grid that is drawn.
+    false_alarms, caught = roc(scores, labels)
+    rate = float(np.interp(0.0, false_alarms + caught - 1.0, false_alarms))
+    return ErrorRates(position, far, frr, (_crossing(position, far - frr), rate))
+
+
+def _crossing(position: Float[np.ndarray, " points"], gap: Float[np.ndarray, " points"]) -> float:
+    """Where a rising gap is zero; the middle, where it is zero for a while."""
+    below, above = np.flatnonzero(gap < 0), np.flatnonzero(gap > 0)
+    if not below.size or not above.size:
+        return 0.0 if not below.size else 1.0
+    last, first = int(below[-1]), int(above[0])
+    if first > last + 1:
+        return float((position[last + 1] + position[first - 1]) / 2)
+    return float(np.interp(0.0, gap[last : first + 1], position[last : first + 1]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,6 +78,7 @@ def describe(example: Example, region: Region | None) -> str:
         return "No single spot stands out: the clip departs a little everywhere, or not at all."
     low, high = _edges(np.asarray(example.mel_frequencies, float), region.mels)
     first, last = _edges(np.asarray(example.frame_times, float), region.frames)
+    low, first = max(low, 0.0), max(first, 0.0)  # half of the first frame is before the clip
     frames = example.departure.shape[1]
     whole = region.frames[1] - region.frames[0] > 0.9 * frames
     when = "through the whole clip" if whole else f"{first:.1f}–{last:.1f} s"
@@ -198,7 +199,7 @@ def _edges(centres: Float[np.ndarray, " bins"], span: tuple[int, int]) -> tuple[
     if len(centres) < 2:
         return float(centres[0]), float(centres[0]) + 1.0
     middles = (centres[1:] + centres[:-1]) / 2
-    first = max(0.0, centres[0] - (centres[1] - centres[0]) / 2)
+    first = centres[0] - (centres[1] - centres[0]) / 2
     last = centres[-1] + (centres[-1] - centres[-2]) / 2
     edges = np.concatenate([[first], middles, [last]])
     return float(edges[span[0]]), float(edges[span[1]])

@@ -161,7 +161,9 @@ def _gated(entries: Sequence[Branch]) -> str:
     gated = [b for b in entries if b.gated]
     if not gated:
         return "used"
-    return "left out" if len(gated) == len(entries) else f"left out on {len(gated)} machines"
+    return (
+        "left out" if len(gated) == len(entries) else f"left out on {len(gated)} of {len(entries)}"
+    )
 
 
 def _reasons(entries: Sequence[Branch]) -> list[str]:
@@ -188,7 +190,9 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found += [(f"Protocol: {k}", v) for k, v in flatten(protocol)]
     elif protocol is not None:
         found.append(("Protocol", str(protocol)))
-    shown = ("protocol", "groups", "mean", "timing")
+    # These have their own place on the page, or stand in results.json for programs.
+    shown = ("protocol", "groups", "mean", "timing", "notes", "warnings", "verdict", "weights")
+    shown += ("classification", "branches", "version" if report.version else "")
     rest = {k: v for k, v in report.results.items() if k not in shown}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
     return [(what, value) for what, value in found if value]

@@ -1,0 +1,99 @@
+"""Where a clip departs from normal, and how that is said."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from asd_jax.report import spectrogram
+from tests.report.machines import make_example, make_rows
+
+ROW = make_rows()[0]
+
+
+def test_the_region_is_the_burst():
+    region = spectrogram.find_region(make_example(ROW).departure)
+    assert abs(region.mels[0] - 10) <= 1 and abs(region.mels[1] - 15) <= 1
+    assert abs(region.frames[0] - 20) <= 1 and abs(region.frames[1] - 30) <= 1
+    assert region.mean > 8
+
+
+@pytest.mark.parametrize("normal", [True, False])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_sentence_names_time_pitch_and_size(normal, sign):
+    example = make_example(ROW)
+    level = sign * example.departure
+    change = {"departure": level, "spectrogram": level + example.normal_db[:, None]}
+    example = make_example(ROW, **change, **({} if normal else {"normal_db": None}))
+    region = spectrogram.Region((10, 15), (20, 30), float(level[10:15, 20:30].mean()))
+    sentence = spectrogram.describe(example, region)
+    edges = 100 + 7800 / 31 * np.array([9.5, 14.5])
+    assert f"{edges[0] / 1000:.1f}–{edges[1] / 1000:.1f} kHz" in sentence
+    assert "1.9–2.9 s" in sentence or "2.0–3.0 s" in sentence  # 1.95 to 2.95
+    assert ("louder" if sign > 0 else "quieter") in sentence
+    assert ("12 dB" in sentence) == normal
+
+
+@pytest.mark.parametrize("draw", [spectrogram.sound_panel, spectrogram.departure_panel])
+def test_low_pitch_is_at_the_bottom_and_the_frame_is_around_the_burst(draw):
+    departure = np.zeros((32, 63))
+    departure[10:15, 20:30] = 6.0
+    example = make_example(ROW, departure=departure, spectrogram=departure)
+    svg = str(draw(example, spectrogram.Region((10, 15), (20, 30), 6.0)))
+    uri = re.search(r'href="data:image/png;base64,([^"]*)"', svg).group(1)
+    image = PIL.Image.open(io.BytesIO(base64.b64decode(uri)))
+    shown = np.asarray(image).astype(float)  # palette numbers
+    height, width = shown.shape
+    loud = np.argwhere(shown > 200)
+    assert loud.min(axis=0).tolist() == [32 - 15, 20]
+    assert loud.max(axis=0).tolist() == [32 - 1 - 10, 29]
+    box = re.search(r'class="box" d="M([\d.]+) ([\d.]+)H([\d.]+)V([\d.]+)', svg).groups()
+    left, top, right, bottom = map(float, box)
+    x, y, w, h = (
+        float(re.search(rf'<image [^>]*\b{name}="([\d.]+)"', svg).group(1))
+        for name in ("x", "y", "width", "height")
+    )
+    assert left == pytest.approx(x + w * 20 / width - 4, abs=1.0)
+    assert right == pytest.approx(x + w * 30 / width + 4, abs=1.0)
+    assert top == pytest.approx(y + h * (32 - 15) / height - 4, abs=1.0)
+    assert bottom == pytest.approx(y + h * (32 - 10) / height + 4, abs=1.0)
+
+
+def test_a_tone_through_the_whole_clip_is_called_so():
+    departure = np.zeros((32, 63))
+    departure[20:23] = 5.0
+    example = make_example(ROW, departure=departure)
+    region = spectrogram.find_region(departure)
+    assert region.frames == (0, 63)
+    assert "through the whole clip" in spectrogram.describe(example, region)
+
+
+def test_a_single_loud_bin_is_no_departure():
+    departure = np.zeros((32, 63))
+    departure[4, 4] = 30.0
+    assert spectrogram.find_region(departure) is None
+    sentence = spectrogram.describe(make_example(ROW, departure=departure), None)
+    assert "No single spot" in sentence
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (32, 1), (1, 63), (3, 2)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 9.0])
+def test_strange_pictures_are_drawn(shape, value):
+    example = make_example(
+        ROW,
+        spectrogram=np.full(shape, value),
+        departure=np.full(shape, value),
+        mel_frequencies=np.linspace(100.0, 8000.0, shape[0]),
+        frame_times=np.arange(shape[1]) * 0.1,
+        normal_db=np.zeros(shape[0]),
+    )
+    region = spectrogram.find_region(example.departure)
+    for svg in (
+        spectrogram.sound_panel(example, region),
+        spectrogram.departure_panel(example, region),
+    ):
+        assert "data:image/png;base64," in svg and "nan" not in svg.split("base64,")[1][-900:]
+    assert spectrogram.describe(example, region)
