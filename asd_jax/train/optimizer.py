@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from asd_jax.train.state import Optimizer
@@ -24,19 +25,19 @@ def _moments(settings: Any) -> optax.GradientTransformation:
 
 
 def learning_rate(
-    settings: Any, peak: Float[Array, ""], step: Array, total_steps: int
+    settings: Any, peak: Float[Array, ""], step: Array, total_steps: ArrayLike
 ) -> Float[Array, ""]:
     """The rate at `step`: linear warm-up to `peak`, then constant, or a half cosine.
 
     The cosine ends at `settings.final` times the peak (0, or the `lrf` of Sun 2025).
     """
-    warmup = round(settings.warmup * total_steps)
+    warmup = jnp.round(settings.warmup * total_steps)
     rate = peak
     if settings.schedule == "cosine":
-        done = (step - warmup) / max(total_steps - warmup, 1)
+        done = (step - warmup) / jnp.maximum(total_steps - warmup, 1.0)
         share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0.0, 1.0)))
         rate = peak * (settings.final + (1.0 - settings.final) * share)
-    if warmup:
+    if settings.warmup:
         rate = jnp.where(step < warmup, peak * (step + 1) / warmup, rate)
     return rate
 
@@ -58,7 +59,8 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer
         by_network: `asd_jax.recipes.settings.Optimizer` by the network's name.
         total_steps: length of the stage, for the schedules.
     """
-    tunables = {}
+    # Read from the state as well: stages and runs that differ in length share one compiled step.
+    tunables = {"total_steps": float(total_steps)}
     for name, settings in by_network.items():
         tunables[f"learning_rate/{name}"] = settings.learning_rate
         tunables[f"weight_decay/{name}"] = settings.weight_decay
@@ -69,10 +71,10 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer
     def update(
         gradients: dict[str, Tree], opt_state: Tree, params: dict[str, Tree], step: Array, rates
     ) -> tuple[dict[str, Tree], Tree]:
-        new_params, new_state = {}, {}
+        new_params, new_state, total = {}, {}, rates["total_steps"]
         for name, settings in by_network.items():
             decay = rates[f"weight_decay/{name}"]
-            rate = learning_rate(settings, rates[f"learning_rate/{name}"], step, total_steps)
+            rate = learning_rate(settings, rates[f"learning_rate/{name}"], step, total)
             direction, new_state[name] = _updates(
                 settings, gradients[name], opt_state[name], params[name], decay
             )

@@ -60,3 +60,14 @@ def test_cosine_ends_at_its_final_share():
     for step in (0, 50, 199, 200, 300):
         rate = learning_rate(settings, jnp.float32(0.01), jnp.int32(step), 200)
         np.testing.assert_allclose(rate, cosine(step), rtol=1e-5)
+
+
+def test_stages_of_different_length_are_one_program():
+    def program(total):
+        ours = make_optimizer({"net": Optimizer("sgd", 0.1, schedule="cosine", warmup=0.1)}, total)
+        params = {"net": {"w": jnp.ones(3)}}
+        rates = {name: jnp.float32(value) for name, value in ours.tunables.items()}
+        arguments = (params, ours.init(params), params, jnp.int32(0), rates)
+        return str(jax.make_jaxpr(ours.update)(*arguments))
+
+    assert program(5) == program(500)
