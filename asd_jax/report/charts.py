@@ -151,7 +151,7 @@ def waffle(total: int, part: int, css: str, label: str) -> Markup:
         shown = round(100 * part / total)
         shown = min(max(shown, int(part > 0)), 100 - int(part < total))  # never hide the rest
         total, part = 100, shown
-    columns = min(total, 10 if total <= 30 else 20)
+    columns = 10 if total <= 30 else 20
     step, rows = 12, math.ceil(total / columns)
     panel = Panel(columns * step, rows * step)
     full, hollow = [], []

@@ -91,7 +91,7 @@ class ScoreAxis:
         """An axis that shows all scores and the threshold, and the healthy clips at some width."""
         shown = scores if threshold is None else np.append(scores, threshold)
         low, high = float(shown.min()), float(shown.max())
-        usual = scores[labels == 0] if (labels == 0).sum() > 2 else scores
+        usual = scores[labels == 0] if (labels == 0).sum() >= 8 else scores
         first, centre, third = np.quantile(usual, [0.25, 0.5, 0.75])
         if high <= low:
             return cls(low - 0.5, low + 0.5)
@@ -116,9 +116,14 @@ class ScoreAxis:
             return nice_ticks(self.low, self.high, count)
         ends = self._bend(np.array([self.low, self.high]))
         bent = np.linspace(ends[0], ends[1], count + 2)[1:-1]
-        values = [float(f"{v:.1g}") for v in np.sinh(bent) * self.spread + self.centre]
-        kept = dict.fromkeys(v for v in values if self.low <= v <= self.high)
-        return list(kept)
+        values = np.sinh(bent) * self.spread + self.centre
+        kept: list[float] = []
+        for digits in (1, 2, 3, 4):  # as round as can be, without falling off the axis
+            rounded = dict.fromkeys(float(f"{v:.{digits}g}") for v in values)
+            kept = [v for v in rounded if self.low <= v <= self.high]
+            if len(kept) >= min(3, count):
+                break
+        return kept
 
     def _bend(self, scores: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.arcsinh((scores - self.centre) / self.spread) if self.compressed else scores

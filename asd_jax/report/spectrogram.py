@@ -14,7 +14,9 @@ from asd_jax.report.svg import Panel
 _WIDTH, _HEIGHT = 460.0, 240.0
 _FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # Hz
 _FULL = 6.0  # standard deviations at which the departure picture has its full colour
-_LEAST = 2.0  # a smoothed departure below this many standard deviations is nothing special
+# (bins, frames, least mean in standard deviations that is worth naming): a knock or a patch of
+# noise, a thin tone that lasts, a bang over many bins. Longer means are steadier, so less will do.
+_SHAPES = ((5, 7, 2.0), (1, 61, 1.5), (41, 3, 1.5))
 LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
 
 
@@ -28,20 +30,28 @@ class Region:
 
 
 def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
-    """The rectangle around the strongest smoothed departure; None where nothing stands out.
+    """The rectangle around the strongest departure; None where nothing stands out.
 
-    It grows from the peak, side by side, as long as the next row or column has at least half
-    of the peak and the same sign.
+    The departure is averaged over windows of several shapes; the shape that stands out most sets
+    the peak. From there the rectangle grows, side by side, as long as the next row or column has
+    at least half of the peak and the same sign.
     """
     values = np.nan_to_num(np.asarray(departure, np.float64), posinf=0.0, neginf=0.0)
-    smooth = _smooth(values)
-    if not smooth.size or np.abs(smooth).max() < _LEAST:
+    found = [(_smooth(values, mels, frames), least) for mels, frames, least in _SHAPES]
+    smooth, least = max(found, key=lambda pair: float(np.abs(pair[0]).max()) / pair[1])
+    if np.abs(smooth).max() < least:
         return None
-    mel, frame = np.unravel_index(int(np.abs(smooth).argmax()), smooth.shape)
+    mel, frame = (int(i) for i in np.unravel_index(int(np.abs(smooth).argmax()), smooth.shape))
     peak = smooth[mel, frame]
-    towards = smooth * np.sign(peak)
-    least = abs(peak) / 2
-    low, high, first, last = int(mel), int(mel) + 1, int(frame), int(frame) + 1
+    mels, frames = _grow(smooth * np.sign(peak), mel, frame, abs(peak) / 2)
+    return Region(mels, frames, float(values[slice(*mels), slice(*frames)].mean()))
+
+
+def _grow(
+    towards: Float[np.ndarray, "mels frames"], mel: int, frame: int, least: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The half-open ranges of bins and frames around a peak whose sides hold `least`."""
+    low, high, first, last = mel, mel + 1, frame, frame + 1
     growing = True
     while growing:
         growing = False
@@ -53,11 +63,11 @@ def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
             first, growing = first - 1, True
         if last < towards.shape[1] and towards[low:high, last].mean() >= least:
             last, growing = last + 1, True
-    return Region((low, high), (first, last), float(values[low:high, first:last].mean()))
+    return (low, high), (first, last)
 
 
 def _smooth(
-    values: Float[np.ndarray, "mels frames"], mels: int = 5, frames: int = 7
+    values: Float[np.ndarray, "mels frames"], mels: int, frames: int
 ) -> Float[np.ndarray, "mels frames"]:
     """Means over a box of bins and frames, smaller at the edges."""
     for axis, size in ((0, mels), (1, frames)):
@@ -82,7 +92,9 @@ def describe(example: Example, region: Region | None) -> str:
     frames = example.departure.shape[1]
     whole = region.frames[1] - region.frames[0] > 0.9 * frames
     when = "through the whole clip" if whole else f"{first:.1f}–{last:.1f} s"
-    sentence = f"Strongest departure: {when}, {hertz(low, high)}, "
+    bins = region.mels[1] - region.mels[0]
+    where = "at all pitches" if bins > 0.9 * len(example.departure) else hertz(low, high)
+    sentence = f"Strongest departure: {when}, {where}, "
     if example.normal_db is not None:
         level = np.asarray(example.spectrogram, float) - np.asarray(example.normal_db)[:, None]
         gain = float(level[slice(*region.mels), slice(*region.frames)].mean())

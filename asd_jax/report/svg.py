@@ -153,6 +153,6 @@ def number(value: float) -> str:
     if "e" in text:
         mantissa, exponent = text.split("e")
         if abs(int(exponent)) <= 5:
-            return f"{value:,.0f}".replace(",", " ")  # a narrow space
+            return f"{value:,.0f}".replace("-", "−").replace(",", " ")  # a narrow space
         return f"{mantissa}e{int(exponent)}"
     return text.replace("-", "−")

@@ -12,10 +12,10 @@ from asd_jax.report.summary import Machine, grade, machine_name, percent
 
 _NONE = "–"
 _EXTRA = {
+    "pauc": "pAUC",
     "auc_source": "AUC, source",
     "auc_target": "AUC, target",
-    "recall_eer": "Recall at EER",
-    "f1": "F1",
+    "recall_at_eer": "Recall at EER",  # of an oracle's threshold, as the caption says
 }
 
 
@@ -27,11 +27,12 @@ def machine_table(report: Report, machines: Sequence[Machine]) -> dict[str, Any]
     extra = [f for f in _EXTRA if any(m.number(f) is not None for m in machines)]
     heads = ["Clips"]
     if scored:
-        heads += ["AUC", "pAUC", *(_EXTRA[field] for field in extra)]
+        heads += ["AUC", *(_EXTRA[field] for field in extra)]
     if decided:
         heads += ["Faults caught"] * has[1] + ["False alarms"] * has[0] + ["Unusual"] * has[-1]
     rows = [_machine_row(m, scored, decided, has, extra) for m in machines]
     return {
+        "intervals": any(m.auc is not None and m.interval() is not None for m in machines),
         "heads": [*heads, "Scores"],
         "rows": rows,
         "mean": _mean_row(report, machines, heads, extra) if len(machines) > 1 else None,
@@ -50,7 +51,7 @@ def _machine_row(
     cells = [_cell(", ".join(f"{n} {k}" for n, k in counts if n) or "none", soft=True)]
     if scored:
         cells.append(_auc_cell(machine))
-        cells += [_cell(_three(machine.number(field))) for field in ("pauc", *extra)]
+        cells += [_cell(_three(machine.number(field))) for field in extra]
     for label in (1, 0, -1) if decided else ():
         if has[label]:
             cells.append(_count_cell(machine, label))
@@ -86,7 +87,7 @@ def _mean_row(
     given = report.results.get("mean")
     given = given if isinstance(given, Mapping) else {}
     cells = []
-    fields = {"AUC": "auc", "pAUC": "pauc", **{_EXTRA[field]: field for field in extra}}
+    fields = {"AUC": "auc", **{_EXTRA[field]: field for field in extra}}
     for head in heads:
         if head in fields:
             field = fields[head]
@@ -192,9 +193,13 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found.append(("Protocol", str(protocol)))
     # These have their own place on the page, or stand in results.json for programs.
     shown = ("protocol", "groups", "mean", "timing", "notes", "warnings", "verdict", "weights")
-    shown += ("classification", "branches", "version" if report.version else "")
+    shown += ("classification", "branches", "incomplete", "version" if report.version else "")
     rest = {k: v for k, v in report.results.items() if k not in shown}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
+    mean = report.results.get("mean")
+    official = mean.get("official") if isinstance(mean, Mapping) else None
+    if isinstance(official, Mapping):
+        found += [(f"DCASE {year} score", _three(_number(v, None))) for year, v in official.items()]
     return [(what, value) for what, value in found if value]
 
 

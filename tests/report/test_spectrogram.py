@@ -71,6 +71,23 @@ def test_a_tone_through_the_whole_clip_is_called_so():
     assert "through the whole clip" in spectrogram.describe(example, region)
 
 
+@pytest.mark.parametrize(
+    ("mels", "frames"), [((60, 61), (0, 300)), ((0, 200), (100, 102)), ((60, 61), (150, 300))]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_thin_tones_and_short_bangs_are_found_in_noise(mels, frames, sign):
+    departure = np.random.default_rng(0).normal(size=(200, 300))
+    departure[slice(*mels), slice(*frames)] += 3.5 * sign
+    region = spectrogram.find_region(departure)
+    assert np.sign(region.mean) == sign
+    assert abs(region.mels[0] - mels[0]) <= 1 and abs(region.mels[1] - mels[1]) <= 1
+    assert abs(region.frames[0] - frames[0]) <= 31 and abs(region.frames[1] - frames[1]) <= 31
+
+
+def test_noise_is_no_departure():
+    assert spectrogram.find_region(np.random.default_rng(0).normal(size=(224, 313))) is None
+
+
 def test_a_single_loud_bin_is_no_departure():
     departure = np.zeros((32, 63))
     departure[4, 4] = 30.0
