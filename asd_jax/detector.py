@@ -64,6 +64,11 @@ class Detector:
         return dict(self.ensemble.weights)
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader should know about the weights, in sentences."""
+        return list(self.ensemble.reasons)
+
+    @property
     def gated(self) -> dict[str, str]:
         """The branches that were left out, and why."""
         return dict(self.ensemble.gated)

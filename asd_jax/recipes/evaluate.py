@@ -45,7 +45,7 @@ def evaluate(
     write_scores(run.workdir.path("scores.csv"), rows)
 
     accuracy = identification_accuracy(run, variables, trained)
-    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.gated.values()]
+    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.notes]
     results = {
         "protocol": {
             "name": config.protocol,
@@ -146,7 +146,11 @@ def _examples(run: Run, detector: Detector, rows: Rows) -> tuple[Example, ...]:
     scores = np.array([row["score"] for row in rows])
     if not len(scores):
         return ()
-    order = np.argsort(-scores, kind="stable")[:EXAMPLES]
+    # Machines differ in the unit of their scores: count deviations of the machine's own normals.
+    unit = np.array([max(n.std(), 1e-6) if len(n) else 1.0 for n in detector.normal_scores])
+    base = np.array([row["threshold"] if np.isfinite(row["threshold"]) else 0.0 for row in rows])
+    beyond = (scores - base) / unit[corpus.label[corpus.test]]
+    order = np.argsort(-beyond, kind="stable")[:EXAMPLES]
     chosen, group = corpus.test[order], corpus.label[corpus.test[order]]
     waves = corpus.waves.gather(chosen)
     level, departure = detector.departure(to_float(jnp.asarray(waves)), group)

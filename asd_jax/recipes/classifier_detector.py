@@ -1,0 +1,182 @@
+"""What a trained classifier is for: waveforms in, probabilities of an anomaly and decisions out."""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+import asd_jax
+from asd_jax.data.clips import UNKNOWN
+from asd_jax.detector import (
+    FORMAT,
+    Group,
+    below,
+    decide,
+    flatten_tree,
+    read_folder,
+    unflatten_tree,
+)
+from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.recipes import classifier_network as network
+from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.settings import from_config
+from asd_jax.report.files import plain, write_whole
+from asd_jax.scoring.threshold import percentile
+
+Tree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierDetector:
+    """A trained classifier with what is normal for each machine that it was trained on.
+
+    It answers `asd_jax.score` as `asd_jax.detector.Detector` does. Its score is the probability of
+    an anomaly; a machine that it has not heard is scored too, which only a supervised detector can.
+
+    Attributes:
+        config: the settings of the run that made it.
+        groups: the machines (type, ID) that it was trained on; a group index points in here, and
+            -1 stands for any other machine.
+        variables: of the network.
+        normal_scores: validation normals' scores of each group, ascending, and last of all.
+        frame_mean, frame_std: a normal frame's level in dB, `[groups + 1, mels]`, the last of all.
+    """
+
+    config: PumpClassifier
+    groups: tuple[Group, ...]
+    variables: Tree
+    normal_scores: tuple[np.ndarray, ...]
+    frame_mean: np.ndarray
+    frame_std: np.ndarray
+
+    @property
+    def thresholds(self) -> Float[np.ndarray, "groups"]:
+        """The decision threshold of each group; the same for all."""
+        return np.full(len(self.groups), self.config.decision.threshold)
+
+    @property
+    def spec(self) -> LogMel:
+        """The spectrogram that reports show."""
+        return network.display(self.config)
+
+    @property
+    def samples(self) -> int:
+        """Samples of one clip."""
+        return network.clip_samples(self.config)
+
+    @functools.cached_property
+    def _read(self) -> Any:
+        return jax.jit(network.reader(self.config, network.build(self.config)))
+
+    def percentiles(
+        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
+    ) -> Float[np.ndarray, "clips"]:
+        """Share of validation normals of the machine with a lower score, in percent."""
+        return np.array(
+            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
+        )
+
+    def departure(
+        self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
+        level = np.asarray(log_mel(wave, spec=self.spec))[..., 0]
+        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
+        return level, (level - mean) / std
+
+    def score(
+        self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]], *, batch: int
+    ) -> list[dict[str, Any]]:
+        """Scores int16 clips of `samples` samples, `batch` at a time.
+
+        Args:
+            clips: (name, waveform, indices of the groups that it may be of); the groups only say
+                what the clip is called and which normals it is ranked among.
+            batch: the size that is compiled; fewer clips are padded to it.
+
+        Returns:
+            rows as scores.csv holds them, and `percentile`.
+        """
+        rows = []
+        for start in range(0, len(clips), batch):
+            part = clips[start : start + batch]
+            waves = np.zeros((batch, self.samples), np.int16)
+            waves[: len(part)] = np.stack([wave for _, wave, _ in part])
+            logit = np.asarray(self._read(self.variables, waves)["logit"], np.float64)
+            rows += [
+                self._row(name, probability(logit[i]), candidates)
+                for i, (name, _, candidates) in enumerate(part)
+            ]
+        return rows
+
+    def _row(self, name: str, score: float, candidates: Sequence[int]) -> dict[str, Any]:
+        group = candidates[0] if len(candidates) == 1 else -1
+        types = {self.groups[g][0] for g in candidates}
+        machine_type, machine_id = (
+            self.groups[group] if group >= 0 else (types.pop() if len(types) == 1 else "", "")
+        )
+        threshold = self.config.decision.threshold
+        return {
+            "path": name,
+            "machine_type": machine_type,
+            "machine_id": machine_id,
+            "domain": "",
+            "label": UNKNOWN,
+            "score": float(score),
+            "threshold": threshold,
+            "decision": decide(score, threshold),
+            "percentile": percentile(score, self.normal_scores[group]),
+        }
+
+    def save(self, folder: str) -> None:
+        """Writes the folder; an older one in its place is replaced file by file."""
+        os.makedirs(folder, exist_ok=True)
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.variables).items()}
+        arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
+        arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
+        temporary = os.path.join(folder, "arrays.npz.tmp")
+        with open(temporary, "wb") as file:
+            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+        os.replace(temporary, os.path.join(folder, "arrays.npz"))
+        about = {
+            "format": FORMAT,
+            "asd_jax": asd_jax.__version__,
+            "recipe": self.config.recipe,
+            "config": dataclasses.asdict(self.config),
+            "groups": [list(group) for group in self.groups],
+        }
+        text = json.dumps(plain(about), indent=2, ensure_ascii=False)
+        write_whole(os.path.join(folder, "detector.json"), text.encode())
+
+    @classmethod
+    def load(cls, folder: str) -> "ClassifierDetector":
+        """Reads a folder that `save` wrote; raises UserError if it is none."""
+        about, arrays = read_folder(folder)
+        return cls.from_parts(about, arrays)
+
+    @classmethod
+    def from_parts(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "ClassifierDetector":
+        """The detector of what `read_folder` found."""
+        groups = tuple((g[0], g[1]) for g in about["groups"])
+        tree = unflatten_tree(below(arrays, "variables/"))
+        return cls(
+            config=from_config(PumpClassifier, about["config"]),
+            groups=groups,
+            variables={"params": tree["params"], "batch_stats": tree.get("batch_stats", {})},
+            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups) + 1)),
+            frame_mean=arrays["frame_mean"],
+            frame_std=arrays["frame_std"],
+        )
+
+
+def probability(logit: np.ndarray | float) -> Any:
+    """sigmoid(logit) in float64, so that sure clips still differ."""
+    return np.exp(-np.logaddexp(0.0, -np.asarray(logit, np.float64)))

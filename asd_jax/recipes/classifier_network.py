@@ -1,0 +1,119 @@
+"""The classifier's network, what it is fed, and what is read off it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int16
+
+from asd_jax.data.loader import eval_batches
+from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
+from asd_jax.features.pictures import Picture, picture
+from asd_jax.models import Model
+from asd_jax.models.classifiers import build_classifier
+from asd_jax.models.pretrained import from_timm, load_safetensors
+from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.train.sharding import data_mesh, replicated, sharded
+
+Tree = Any
+Waves = Int16[Array, "batch samples"]
+# fn(variables, int16 waves) -> arrays with a leading batch axis, by name
+Readout = Callable[[Tree, Waves], dict[str, Array]]
+
+
+def front_end(config: PumpClassifier) -> Picture:
+    """The pictures that the network sees."""
+    features = config.features
+    return Picture(
+        kind=features.kind,
+        size=features.size,
+        render=features.render,
+        sample_rate=config.data.sample_rate,
+        n_fft=features.n_fft,
+        hop_length=features.hop_length,
+        n_mels=features.n_mels,
+        top_db=features.top_db,
+    )
+
+
+def display(config: PumpClassifier) -> LogMel:
+    """The spectrogram that reports show, whatever the network sees."""
+    return LogMel(sample_rate=config.data.sample_rate, n_mels=128, channels=("power",))
+
+
+def clip_samples(config: PumpClassifier) -> int:
+    """Samples of one clip."""
+    return round(config.data.clip_seconds * config.data.sample_rate)
+
+
+def build(config: PumpClassifier) -> Model:
+    """The network of the run: one logit, of an anomaly."""
+    network = config.network
+    return build_classifier(
+        network.name,
+        num_outputs=1,
+        attention=network.attention or None,
+        attention_stages=tuple(network.attention_stages),
+        simam=network.simam,
+        width=network.width,
+        depth=network.depth,
+        scan=network.scan or None,
+        input_size=config.features.size,
+    )
+
+
+def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
+    """The variables that training starts from: drawn, or a weights file on top of that.
+
+    Raises:
+        UserError: the weights file is absent or is of another network.
+    """
+    variables = net.init(key)
+    if not config.network.weights:
+        return variables
+    return from_timm(config.network.name, load_safetensors(config.network.weights), variables)
+
+
+def reader(config: PumpClassifier, net: Model) -> Readout:
+    """`read(variables, wave)` gives `logit` `[batch]` and `embedding` `[batch, dim]`, pure."""
+    spec = front_end(config)
+
+    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+        (output, taps), _ = net.apply(variables, picture(to_float(wave), spec=spec), train=False)
+        return {"logit": output[:, 0], "embedding": taps["embedding"]}
+
+    return read
+
+
+def level_moments(config: PumpClassifier) -> Readout:
+    """Mean and mean square over time of each band's level in dB, both `[batch, mels]`."""
+    spec = display(config)
+
+    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+        level = power_to_db(mel_power(to_float(wave), spec=spec))
+        return {"mean": level.mean(-1), "square": (level**2).mean(-1)}
+
+    return read
+
+
+class Reading:
+    """Runs a readout over clips: compiled once, whatever the variables."""
+
+    def __init__(self, read: Readout, *, batch_size: int) -> None:
+        self._mesh, self._batch_size = data_mesh(batch_size), batch_size
+        same, split = replicated(self._mesh), sharded(self._mesh)
+        self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
+
+    def __call__(
+        self, variables: Tree, waves: Any, indices: np.ndarray
+    ) -> dict[str, Float[np.ndarray, "clips ..."]]:
+        """The readout of the clips at `indices` of the cache `waves`, in their order."""
+        split = sharded(self._mesh)
+        variables = jax.device_put(variables, replicated(self._mesh))
+        parts: list[dict[str, np.ndarray]] = []
+        for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
+            valid = np.asarray(batch["valid"])
+            values = self._run(variables, batch["wave"])
+            parts.append({name: np.asarray(value)[valid] for name, value in values.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,51 @@
+"""The supervised pump classifier, stage by stage (Sun 2025, EfficientNetV2 with improved CBAM).
+
+wav -> picture -> pretrain (one noise level) -> finetune (best by validation) -> evaluate
+
+Each stage resumes from its own checkpoint, so the same command on the same folder goes on where it
+was stopped, and ends at once where it was finished.
+"""
+
+from typing import Any
+
+import jax
+
+from asd_jax.recipes import classifier_corpus, classifier_evaluate, classifier_network
+from asd_jax.recipes import classifier_training as training
+from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.settings import from_config
+from asd_jax.recipes.workdir import Clock, Workdir
+
+
+def run(values: dict[str, Any], folder: str) -> int:
+    """Trains and evaluates the classifier.
+
+    Args:
+        values: the resolved config, nested plain values.
+        folder: of the run; made if need be. See the README for what a finished one holds.
+
+    Raises:
+        UserError: for anything that the user can mend.
+        Interrupted: when asked to stop; everything up to the last step is saved.
+    """
+    config = from_config(PumpClassifier, values)
+    workdir = Workdir.open(folder, values)
+    if workdir.finished():
+        workdir.say_result()
+        return 0
+    clock = Clock()
+    corpus = classifier_corpus.load(config)
+    clock.lap("data")
+    run_ = training.Run(config, workdir, corpus, classifier_network.build(config))
+
+    pretrain_key, finetune_key = jax.random.split(jax.random.key(config.seed))
+    variables = training.pretrain(run_, pretrain_key)
+    clock.lap("pretrain")
+    variables = training.finetune(run_, finetune_key, variables)
+    clock.lap("finetune")
+
+    detector = classifier_evaluate.make_detector(run_, variables)
+    detector.save(workdir.path("detector"))
+    classifier_evaluate.evaluate(run_, detector, clock.seconds)
+    workdir.say_result()
+    return 0
