@@ -19,7 +19,8 @@ from jaxtyping import Float
 
 from asd_jax.errors import UserError
 from asd_jax.models import layers, ops
-from asd_jax.models.layers import BatchNorm
+from asd_jax.models.initialise import kernel_init
+from asd_jax.models.layers import BatchNorm, dense
 from asd_jax.models.soca import Soca
 
 SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
@@ -110,7 +111,7 @@ class Eca(nn.Module):
         """Returns x gated by channel."""
         channels = x.shape[-1]
         taps = self.kernel or eca_taps(channels)
-        weight = self.param("kernel", nn.initializers.normal(1 / math.sqrt(taps)), (taps,))
+        weight = self.param("kernel", kernel_init, (taps, 1))
         pooled = jnp.mean(x, (1, 2), dtype=jnp.float32)
         padded = jnp.pad(pooled, ((0, 0), (taps // 2, taps // 2)))
         mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(taps))
@@ -133,8 +134,8 @@ class ChannelGate(nn.Module):
         """Returns one gate a channel from the mean and the maximum of its map."""
         channels = mean.shape[-1]
         both = jnp.stack([mean, peak])
-        hidden = nn.relu(nn.Dense(max(1, channels // self.reduction), name="reduce")(both))
-        return nn.sigmoid(jnp.sum(nn.Dense(channels, name="expand")(hidden), 0))
+        hidden = nn.relu(dense(max(1, channels // self.reduction), name="reduce")(both))
+        return nn.sigmoid(jnp.sum(dense(channels, name="expand")(hidden), 0))
 
 
 class Cbam(nn.Module):
@@ -153,7 +154,7 @@ class Cbam(nn.Module):
         gate = ChannelGate(self.reduction, name="channel")(mean, peak.astype(jnp.float32))
         x = x * gate[:, None, None].astype(x.dtype)
         pooled = jnp.stack([jnp.max(x, -1), jnp.mean(x, -1)], -1).astype(jnp.float32)
-        kernel = self.param("spatial", nn.initializers.he_normal(), (7, 7, 2, 1))
+        kernel = self.param("spatial", kernel_init, (7, 7, 2, 1))
         mixed = ops.conv(pooled, kernel, padding=(3, 3))
         mixed = BatchNorm(name="spatial_norm")(mixed, train=train)
         return x * nn.sigmoid(mixed).astype(x.dtype)

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.initialise import kernel_init
 
 Pair = tuple[int, int]
-Maps = Float[Array, "batch height width channels"]
+# The underscores: a layer's result has a size and channels of its own.
+Maps = Float[Array, "batch _height _width _channels"]
 Activation = Callable[[Array], Array] | None
 Padding = Pair | Literal["same"] | None
 
@@ -159,6 +161,31 @@ def dense(
 ) -> nn.Dense:
     """A dense layer with PyTorch's default initialisation of the weights; its bias starts at 0."""
     return nn.Dense(features, use_bias=bias, kernel_init=kernel_init, dtype=dtype, name=name)
+
+
+def drop_path(module: nn.Module, x: Maps, rate: Float[Array, ""] | float, *, train: bool) -> Maps:
+    """Stochastic depth (Huang 2016): drops a whole example's residual branch in training.
+
+    Args:
+        module: the module that asks, for its "dropout" random numbers.
+        x: the branch.
+        rate: probability to drop it; what stays is divided by 1 - rate.
+        train: mode; otherwise x is returned.
+    """
+    if not train or (isinstance(rate, float) and rate == 0):
+        return x
+    keep = 1 - jnp.asarray(rate, jnp.float32)
+    kept = jax.random.bernoulli(module.make_rng("dropout"), keep, (x.shape[0], 1, 1, 1))
+    return x * (kept / keep).astype(x.dtype)
+
+
+def check_channels(x: Maps, channels: int) -> None:
+    """Raises UserError unless the maps have so many channels."""
+    if x.shape[-1] != channels:
+        raise UserError(
+            f"the network was built for in_channels={channels} but its input has {x.shape[-1]}; "
+            "set in_channels to the number of feature channels."
+        )
 
 
 def round_channels(channels: float, divisor: int = 4) -> int:

@@ -6,6 +6,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from asd_jax.models.layers import dense
+
 ITERATIONS = 5  # of Newton-Schulz, as in the paper
 TINY = 1e-10  # a flat map has trace 0
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -25,8 +27,8 @@ class Soca(nn.Module):
         """Returns x gated by channel."""
         batch, h, w, channels = x.shape
         pooled = second_order_pool(x.astype(jnp.float32).reshape(batch, h * w, channels))
-        hidden = nn.relu(nn.Dense(max(1, channels // self.reduction), name="reduce")(pooled))
-        gate = nn.sigmoid(nn.Dense(channels, name="expand")(hidden))
+        hidden = nn.relu(dense(max(1, channels // self.reduction), name="squeeze")(pooled))
+        gate = nn.sigmoid(dense(channels, name="excite")(hidden))
         return x * gate[:, None, None].astype(x.dtype)
 
 

@@ -123,7 +123,7 @@ def test_improved_cbam_is_channel_attention_then_simam(definition):
 def test_eca(kernel, taps):
     x = maps()
     out, v = run(Attention("eca", eca_kernel=kernel), x)
-    weight = v["params"]["kernel"]
+    weight = v["params"]["kernel"][:, 0]
     assert weight.shape == (taps,)
     pooled = np.pad(x.astype(np.float64).mean((1, 2)), ((0, 0), (taps // 2, taps // 2)))
     mixed = np.stack([pooled[:, c : c + taps] @ weight for c in range(32)], -1)
@@ -154,9 +154,9 @@ def test_soca(shape):
     x = maps(shape)
     out, v = run(Attention("soca"), x)
     p = v["params"]
-    assert p["reduce"]["kernel"].shape == (16, 2)
+    assert p["squeeze"]["kernel"].shape == (16, 2)
     pooled = soca_root(x).mean(1)
-    gate = sigmoid(dense(p["expand"], np.maximum(dense(p["reduce"], pooled), 0)))
+    gate = sigmoid(dense(p["excite"], np.maximum(dense(p["squeeze"], pooled), 0)))
     np.testing.assert_allclose(out, x * gate[:, None, None], rtol=2e-5)
 
 

@@ -1,0 +1,295 @@
+"""EfficientNetV2-S (Tan 2021; Sun 2025, Table 2) and EfficientNet B0 to B7 (Tan 2019).
+
+Both are a table of `Block` rows. Stochastic depth, BatchNorm's constants, the squeeze ratio and
+TensorFlow's padding are those of the released networks, which Sun's paper does not repeat.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from asd_jax.models.attention import Attention, make_attention
+from asd_jax.models.layers import ConvBN, Maps, check_channels, dense, drop_path, round_channels
+
+Tree = Any
+
+EPSILON = 1e-3  # of every BatchNorm here; its momentum is that of layers.py, 0.9
+DROP_PATH = 0.2  # rate to which stochastic depth rises
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One row of the table: a stage of `repeats` residual blocks.
+
+    Attributes:
+        kernel: taps of the spatial convolution.
+        stride: of the first block; the others have 1.
+        expand: expanded channels as a multiple of the input's.
+        out: channels of the result.
+        repeats: number of blocks.
+        fused: one full convolution in place of the 1 x 1 and the depthwise one (Fused-MBConv).
+        attention: the released network has squeeze-and-excitation here.
+    """
+
+    kernel: int
+    stride: int
+    expand: int
+    out: int
+    repeats: int
+    fused: bool = False
+    attention: bool = True
+
+
+V2_S = (
+    Block(3, 1, 1, 24, 2, fused=True, attention=False),
+    Block(3, 2, 4, 48, 4, fused=True, attention=False),
+    Block(3, 2, 4, 64, 4, fused=True, attention=False),
+    Block(3, 2, 4, 128, 6),
+    Block(3, 1, 6, 160, 9),
+    Block(3, 2, 6, 256, 15),
+)
+
+B0 = (
+    Block(3, 1, 1, 16, 1),
+    Block(3, 2, 6, 24, 2),
+    Block(5, 2, 6, 40, 2),
+    Block(3, 2, 6, 80, 3),
+    Block(5, 1, 6, 112, 3),
+    Block(5, 2, 6, 192, 4),
+    Block(3, 1, 6, 320, 1),
+)
+
+# Width, depth, input size and dropout of B0 to B7.
+SCALES = (
+    (1.0, 1.0, 224, 0.2),
+    (1.0, 1.1, 240, 0.2),
+    (1.1, 1.2, 260, 0.3),
+    (1.2, 1.4, 300, 0.3),
+    (1.4, 1.8, 380, 0.4),
+    (1.6, 2.2, 456, 0.4),
+    (1.8, 2.6, 528, 0.5),
+    (2.0, 3.1, 600, 0.5),
+)
+
+
+def scale_width(channels: int, width: float) -> int:
+    """Channels times width, rounded to a multiple of 8."""
+    return round_channels(channels * width, 8)
+
+
+def scale_stages(stages: tuple[Block, ...], width: float, depth: float) -> tuple[Block, ...]:
+    """Compound scaling: channels times width, rounded; repeats times depth, rounded up."""
+    return tuple(
+        dataclasses.replace(
+            block, out=scale_width(block.out, width), repeats=math.ceil(block.repeats * depth)
+        )
+        for block in stages
+    )
+
+
+def drop_path_rates(stages: tuple[Block, ...], last: float) -> list[list[float]]:
+    """Stochastic depth of each block of each stage: last * index / number of blocks."""
+    total, index, rates = sum(block.repeats for block in stages), 0, []
+    for block in stages:
+        rates.append([last * (index + i) / total for i in range(block.repeats)])
+        index += block.repeats
+    return rates
+
+
+class Residual(nn.Module):
+    """One MBConv or Fused-MBConv block with attention and stochastic depth.
+
+    Attributes:
+        block: its row.
+        stride: its own stride.
+        attention: what it carries; kind "none" for nothing.
+        dtype: what it computes in.
+    """
+
+    block: Block
+    stride: int
+    attention: Attention
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Maps, drop: Float[Array, ""] | float, *, train: bool) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`.
+
+        Args:
+            x: the maps.
+            drop: probability to leave the block out, in training.
+            train: mode.
+        """
+        block, channels = self.block, x.shape[-1]
+        norm = {"epsilon": EPSILON, "dtype": self.dtype}
+        act = {"activation": nn.silu, **norm}
+        taps, stride = (block.kernel,) * 2, (self.stride,) * 2
+        spatial = {"kernel": taps, "stride": stride, "padding": "same"}
+        attend = make_attention(self.attention, block_channels=channels, name="attention")
+        place = self.attention.place
+
+        if block.fused:
+            width = block.out if block.expand == 1 else channels * block.expand
+            y = ConvBN(width, **spatial, **act, name="spatial")(x, train=train)
+        else:
+            y = x
+            if block.expand > 1:
+                y = ConvBN(channels * block.expand, **act, name="expand")(y, train=train)
+            y = ConvBN(None, **spatial, **act, name="spatial")(y, train=train)
+        if place == "expanded":
+            y = attend(y, train=train)
+        if not (block.fused and block.expand == 1):
+            y = ConvBN(block.out, **norm, name="project")(y, train=train)
+        if place == "projected":
+            y = attend(y, train=train)
+        if self.stride > 1 or channels != block.out:
+            return y
+        return x + drop_path(self, y, drop, train=train)
+
+
+class EfficientNet(nn.Module):
+    """The trunk, the last 1 x 1 convolution, mean pooling, dropout and a linear layer.
+
+    Attributes:
+        num_outputs: logits; 0 for the pooled embedding.
+        in_channels: channels of the input, checked.
+        stages: the table.
+        stem: channels of the first convolution.
+        head: channels of the last one.
+        attention: what the blocks carry.
+        attention_stages: numbers, from 1, of the stages that carry it; none at all
+            for those where the released network has squeeze-and-excitation (4, 5 and 6 of V2-S,
+            all of B0 to B7).
+        dropout: before the linear layer, in training.
+        drop_path: rate to which stochastic depth rises, linearly over the blocks.
+        scan: trace and compile the equal blocks of a stage once. Their variables are then stacked
+            under "stage<i>_rest" in place of "stage<i>_block1", "stage<i>_block2", ...
+        dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
+    """
+
+    num_outputs: int = 1
+    in_channels: int = 3
+    stages: tuple[Block, ...] = V2_S
+    stem: int = 24
+    head: int = 1280
+    attention: Attention = Attention("se")
+    attention_stages: tuple[int, ...] = ()
+    dropout: float = 0.2
+    drop_path: float = DROP_PATH
+    scan: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool
+    ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
+        """Returns (logits or embedding, taps): stem, stage1 ..., final, and embedding."""
+        check_channels(x, self.in_channels)
+        act = {"activation": nn.silu, "epsilon": EPSILON, "dtype": self.dtype}
+        stem = {"kernel": (3, 3), "stride": (2, 2), "padding": "same"}
+        x = ConvBN(self.stem, **stem, **act, name="stem")(x, train=train)
+        taps = {"stem": x}
+        rates = drop_path_rates(self.stages, self.drop_path)
+        for number, (block, drops) in enumerate(zip(self.stages, rates, strict=True), start=1):
+            taps[f"stage{number}"] = x = self._stage(number, block, drops, x, train)
+        taps["final"] = x = ConvBN(self.head, **act, name="final")(x, train=train)
+        taps["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+        if not self.num_outputs:
+            return x, taps
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return dense(self.num_outputs, name="classifier")(x), taps
+
+    def _stage(self, number: int, block: Block, drops: list[float], x: Array, train: bool) -> Array:
+        carries = block.attention
+        if self.attention_stages:
+            carries = number in self.attention_stages
+        attention = self.attention if carries else Attention("none")
+        name = f"stage{number}_block"
+        x = Residual(block, block.stride, attention, self.dtype, name=f"{name}0")(
+            x, drops[0], train=train
+        )
+        if not self.scan or block.repeats < 3:
+            for i, drop in enumerate(drops[1:], start=1):
+                x = Residual(block, 1, attention, self.dtype, name=f"{name}{i}")(
+                    x, drop, train=train
+                )
+            return x
+        always = drops[-1] == 0.0  # known while tracing: asks for no random numbers
+        repeat = nn.scan(
+            lambda module, x, drop: (module(x, 0.0 if always else drop, train=train), None),
+            variable_axes={"params": 0, "batch_stats": 0},
+            split_rngs={"params": True, "dropout": True},
+        )
+        rest = Residual(block, 1, attention, self.dtype, name=f"stage{number}_rest")
+        return repeat(rest, x, jnp.asarray(drops[1:]))[0]
+
+
+def stack_blocks(variables: Tree) -> Tree:
+    """Variables of the network with `scan=False` for the one with `scan=True`.
+
+    Blocks 1, 2, ... of a stage become one tree with a leading axis. Works on any tree whose nodes
+    are the network's: variables, gradients, an optimizer's moments.
+    """
+    if not isinstance(variables, dict):
+        return variables
+    out = {name: stack_blocks(value) for name, value in variables.items()}
+    for stage in {name.split("_block")[0] for name in out if "_block" in name}:
+        rest = [f"{stage}_block{i}" for i in range(1, len(out)) if f"{stage}_block{i}" in out]
+        if len(rest) > 1:
+            blocks = [out.pop(name) for name in rest]
+            out[f"{stage}_rest"] = jax.tree.map(lambda *v: jnp.stack(v), *blocks)
+    return out
+
+
+def unstack_blocks(variables: Tree) -> Tree:
+    """The inverse of `stack_blocks`."""
+    if not isinstance(variables, dict):
+        return variables
+    out = {name: unstack_blocks(value) for name, value in variables.items()}
+    for name in [name for name in out if name.endswith("_rest")]:
+        rest, stage = out.pop(name), name.removesuffix("_rest")
+        for i in range(len(jax.tree.leaves(rest)[0])):
+            out[f"{stage}_block{i + 1}"] = jax.tree.map(lambda v, i=i: v[i], rest)
+    return out
+
+
+def efficientnetv2_s(*, width: float = 1.0, depth: float = 1.0, **options: Any) -> EfficientNet:
+    """EfficientNetV2-S; options are the attributes of `EfficientNet`.
+
+    Args:
+        width: factor on all channels.
+        depth: factor on the repeats of every stage.
+        options: attributes.
+    """
+    table = {
+        "stages": scale_stages(V2_S, width, depth),
+        "stem": scale_width(24, width),
+        "head": scale_width(1280, width),
+    }
+    return EfficientNet(**{**table, **options})
+
+
+def efficientnet_b(
+    number: int, *, width: float = 1.0, depth: float = 1.0, **options: Any
+) -> EfficientNet:
+    """EfficientNet B0 to B7; options are the attributes of `EfficientNet`.
+
+    Args:
+        number: 0 to 7.
+        width: factor on all channels, beside that of the variant.
+        depth: factor on the repeats of every stage, beside that of the variant.
+        options: attributes.
+    """
+    own_width, own_depth, _, dropout = SCALES[number]
+    table = {
+        "stages": scale_stages(B0, own_width * width, own_depth * depth),
+        "stem": scale_width(32, own_width * width),
+        "head": scale_width(1280, own_width * width),
+        "dropout": dropout,
+    }
+    return EfficientNet(**{**table, **options})

@@ -1,0 +1,208 @@
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asd_jax.models import ops
+from asd_jax.models.attention import Attention
+from asd_jax.models.classifiers import build_classifier
+from asd_jax.models.efficientnet import (
+    V2_S,
+    Block,
+    EfficientNet,
+    drop_path_rates,
+    stack_blocks,
+    unstack_blocks,
+)
+from tests.models.reference import efficientnet_blocks, ours_and_theirs, random_variables, shapes_of
+
+TINY = (
+    Block(3, 1, 1, 8, 2, fused=True, attention=False),
+    Block(3, 2, 2, 8, 2, fused=True, attention=False),
+    Block(3, 2, 4, 16, 4),
+)
+
+
+def tiny(**options):
+    return EfficientNet(**{"stages": TINY, "stem": 8, "head": 16, "num_outputs": 2, **options})
+
+
+def picture(seed=0, shape=(4, 24, 20, 3)):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+@pytest.fixture
+def quick():
+    """The forms of the operations that compile fastest."""
+    with ops.implementation("lax"):
+        yield
+
+
+@pytest.mark.parametrize("scan", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_v2_s_is_timms_block_by_block(scan):
+    blocks = efficientnet_blocks("tf_efficientnetv2_s")
+    if scan:  # what happens inside a scan can't be seen
+        blocks = {ours: theirs for ours, theirs in blocks.items() if ours in ("stem", "final")}
+    else:
+        assert len(blocks) == 42
+    got, want, seen, wanted = ours_and_theirs(
+        "efficientnetv2_s", "tf_efficientnetv2_s", blocks, scan=scan
+    )
+    for block, values in wanted.items():
+        np.testing.assert_allclose(seen[block], values, atol=1e-4, err_msg=block)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_table_is_the_papers():
+    # Sun 2025, Table 2: repeats, output channels, expansion, kernel, stride of the first block.
+    rows = [(b.repeats, b.out, b.expand, b.kernel, b.stride) for b in V2_S]
+    assert rows == [
+        (2, 24, 1, 3, 1),
+        (4, 48, 4, 3, 2),
+        (4, 64, 4, 3, 2),
+        (6, 128, 4, 3, 2),
+        (9, 160, 6, 3, 1),
+        (15, 256, 6, 3, 2),
+    ]
+    assert [b.attention for b in V2_S] == [b.fused is False for b in V2_S]
+
+
+def test_stochastic_depth_rises_from_block_to_block():
+    rates = drop_path_rates(V2_S, 0.2)
+    np.testing.assert_allclose(np.concatenate(rates), 0.2 * np.arange(40) / 40)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_stochastic_depth_leaves_out_whole_examples(quick, scan):
+    # With a rate near 1 all blocks with a shortcut are left out, so the training output is that of
+    # a network without them; the first block of each stage has none or the rate 0.
+    module = tiny(drop_path=0.0, dropout=0.0, scan=scan)
+    dropping = tiny(drop_path=0.5, dropout=0.0, scan=scan)
+    x = picture()
+    variables = random_variables(module, x.shape)
+
+    @jax.jit
+    def stages(key):
+        (_, taps), _ = dropping.apply(
+            variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return taps["stage2"], taps["stage1"]
+
+    draws = [stages(jax.random.key(i)) for i in range(12)]
+    assert len({np.asarray(d[1]).tobytes() for d in draws}) > 1
+    same = [np.asarray(a[1][i] == b[1][i]).all() for a in draws for b in draws for i in range(4)]
+    assert 48 < sum(same) < len(same)  # some examples agree between two draws, others do not
+
+
+def test_drop_path_scales_what_it_keeps():
+    from flax import linen as nn
+
+    from asd_jax.models.layers import drop_path
+
+    class Branch(nn.Module):
+        @nn.compact
+        def __call__(self, x, rate, train):
+            return drop_path(self, x, rate, train=train)
+
+    x = jnp.ones((4000, 1, 1, 2))
+    rngs = {"dropout": jax.random.key(0)}
+    out = np.asarray(Branch().apply({}, x, 0.25, True, rngs=rngs))
+    assert set(np.unique(out)) == {0.0, np.float32(1 / 0.75)}
+    assert (out[..., 0] == out[..., 1]).all()
+    np.testing.assert_allclose(out.mean(), 1, atol=0.05)
+    np.testing.assert_array_equal(Branch().apply({}, x, 0.25, False), x)
+    np.testing.assert_array_equal(Branch().apply({}, x, 0.0, True), x)  # asks for no numbers
+
+
+def test_scan_computes_the_same_outputs_gradients_and_statistics(quick):
+    x = picture()
+    plain, scanned = tiny(drop_path=0.0, dropout=0.0), tiny(drop_path=0.0, dropout=0.0, scan=True)
+    variables = random_variables(plain, x.shape)
+    stacked = stack_blocks(variables)
+    assert "stage3_rest" in stacked["params"] and "stage3_block1" not in stacked["params"]
+    jax.tree.map(np.testing.assert_array_equal, unstack_blocks(stacked), variables)
+
+    def run(module, variables):
+        def loss(params):
+            (logits, _), updated = module.apply(
+                {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
+            )
+            return jnp.sum(jnp.square(logits)), (logits, updated["batch_stats"])
+
+        gradients, (logits, stats) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+        return logits, gradients, stats
+
+    want, got = run(plain, variables), run(scanned, stacked)
+    got = got[0], unstack_blocks(got[1]), unstack_blocks(got[2])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5), got, want)
+
+
+def test_batch_norm_keeps_nine_tenths_of_its_statistics(quick):
+    module, x = tiny(), picture()
+    variables = random_variables(module, x.shape)
+    stats = variables["batch_stats"]["stem"]["bn"]
+
+    @jax.jit
+    def run(variables, x):
+        rngs = {"dropout": jax.random.key(0)}
+        return module.apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"])[1]
+
+    updated = run(variables, x)["batch_stats"]["stem"]["bn"]
+    kernel = variables["params"]["stem"]["conv"]["kernel"]
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    mean, var = y.mean((0, 1, 2)), y.var((0, 1, 2))
+    np.testing.assert_allclose(updated["mean"], 0.9 * stats["mean"] + 0.1 * mean, atol=1e-5)
+    np.testing.assert_allclose(updated["var"], 0.9 * stats["var"] + 0.1 * var, rtol=1e-4)
+
+
+def carriers(**options):
+    """The blocks that have attention parameters."""
+    params = shapes_of(tiny(**options), (1, 16, 16, 3))["params"]
+    return {name for name, block in params.items() if "attention" in block}
+
+
+def test_attention_sits_where_it_is_asked_for():
+    third = {f"stage3_block{i}" for i in range(4)}
+    assert carriers() == third
+    assert carriers(attention=Attention("none")) == set()
+    fused = carriers(attention=Attention("simam_cbam"), attention_stages=(1, 2))
+    assert fused == {f"stage{s}_block{i}" for s in (1, 2) for i in range(2)}
+
+
+def test_projected_attention_sees_the_blocks_output():
+    attention = Attention("simam_cbam", place="projected")
+    params = shapes_of(tiny(attention=attention, scan=True), (1, 16, 16, 3))["params"]
+    expanded = dataclasses.replace(attention, place="expanded")
+    wide = shapes_of(tiny(attention=expanded), (1, 16, 16, 3))["params"]
+    kernel = ("attention", "channel", "reduce", "kernel")
+    for tree, name, shape in (
+        (params, "stage3_rest", (3, 16, 1)),
+        (wide, "stage3_block1", (64, 4)),
+    ):
+        leaf = tree[name]
+        for key in kernel:
+            leaf = leaf[key]
+        assert leaf.shape == shape
+
+
+def test_half_precision_body(quick):
+    module = tiny(dtype=jnp.bfloat16, attention=Attention("simam_cbam"))
+    x = picture()
+    variables = random_variables(module, x.shape)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    logits, taps = jax.jit(partial(module.apply, train=False))(variables, x)
+    assert taps["stage3"].dtype == jnp.bfloat16 and logits.dtype == jnp.float32
+    full = tiny(attention=Attention("simam_cbam"))
+    full, _ = jax.jit(partial(full.apply, train=False))(variables, x)
+    np.testing.assert_allclose(logits, full, atol=0.1)
+
+
+def test_repeated_blocks_start_differently():
+    model = build_classifier("efficientnetv2_s", width=0.25, depth=0.2, scan=True, input_size=32)
+    kernel = model.init(jax.random.key(0))["params"]["stage6_rest"]["expand"]["conv"]["kernel"]
+    assert kernel.shape[0] == 2 and not np.array_equal(kernel[0], kernel[1])
