@@ -5,19 +5,25 @@ from typing import Any
 
 from asd_jax.errors import UserError
 from asd_jax.models.arcface import class_centres
+from asd_jax.models.classifiers import CLASSIFIERS, build_classifier
 from asd_jax.models.fusion import fusion
 from asd_jax.models.ghostnet import ghostnetv2
 from asd_jax.models.model import Model
+from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.models.simsiam import predictor, projector
 from asd_jax.models.temporal import temporal
 
 __all__ = [
     "BACKBONES",
+    "CLASSIFIERS",
     "Model",
     "backbone",
+    "build_classifier",
     "class_centres",
+    "from_timm",
     "fusion",
     "ghostnetv2",
+    "load_safetensors",
     "predictor",
     "projector",
     "temporal",
