@@ -59,6 +59,7 @@ def quickstart(config, *, alike: bool) -> None:
         config.synthetic.types = ("fan",)
         config.synthetic.ids = ("id_00", "id_02", "id_04")
         config.synthetic.alike = True
+    config.features.n_mels = 128
     config.encoder.width = 0.5
     config.pretrain.update(epochs=6.0, batch_size=16)
     config.finetune.update(epochs=3.0, batch_size=16)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from asd_jax.models import ops
 from asd_jax.models.layers import (
     Activation,
+    BatchNorm,
     ConvBN,
     Maps,
     SqueezeExcite,
@@ -145,6 +146,9 @@ class Bottleneck(nn.Module):
 class GhostNetV2(nn.Module):
     """The trunk, its 1280-wide head and a linear embedding in place of the classifier.
 
+    The embedding is centred and scaled by BatchNorm, as ArcFace's authors do (Deng et al. 2019,
+    section 3.1): all cosines are near 1 without it, and identification then learns nothing.
+
     Attributes:
         width: factor on all channels but the head's, 0.35 to 1.6.
         embed_dim: width of the embedding; 0 for the head's output itself.
@@ -182,7 +186,10 @@ class GhostNetV2(nn.Module):
         taps["pool"] = x = x.astype(jnp.float32).mean(axis=(1, 2))
         taps["head"] = x = relu(dense(self.head, name="head")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return (dense(self.embed_dim, name="embedding")(x) if self.embed_dim else x), taps
+        if self.embed_dim:
+            x = dense(self.embed_dim, name="embedding")(x)
+            x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
+        return x, taps
 
 
 def ghostnetv2(input_shape: tuple[int, int, int], **options: Any) -> Model:

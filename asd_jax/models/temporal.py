@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
-from asd_jax.models.layers import ConvBN, Maps, leaky_relu
+from asd_jax.models.layers import BatchNorm, ConvBN, Maps, leaky_relu
 from asd_jax.models.model import Model, wrap
 
 
@@ -104,6 +104,8 @@ class Temporal(nn.Module):
         mean = x.mean(axis=1)
         if self.head == "mean_max":
             mean = jnp.concatenate([mean, x.max(axis=1)], axis=-1)
+        # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
+        mean = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(mean, train=train)
         return mean, taps
 
 

@@ -6,6 +6,7 @@ Each stage resumes from its own checkpoint, so the same command on the same fold
 was stopped, and ends at once where it was finished.
 """
 
+import sys
 from typing import Any
 
 import jax
@@ -37,7 +38,7 @@ def run(values: dict[str, Any], folder: str) -> int:
         workdir.say_result()
         return 0
     clock = Clock()
-    clips = corpus.load(config)
+    clips = corpus.load(config, progress=sys.stderr.isatty())
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.groups)))
 
