@@ -21,7 +21,10 @@ WORKDIR = flags.DEFINE_string(
 )
 
 # The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
-RECIPES = {"ensemble": "asd_jax.recipes.ensemble"}
+RECIPES = {
+    "ensemble": "asd_jax.recipes.ensemble",
+    "pump_classifier": "asd_jax.recipes.pump_classifier",
+}
 
 
 def default_workdir(config_path: str, argument: str) -> str:

@@ -7,6 +7,7 @@ the ensemble is `asd_jax.augment.spectrogram.mix_batch`.
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 
@@ -47,7 +48,9 @@ def mix(
     return share * x + (1 - share) * other
 
 
-def smooth_labels(label: Float[Array, "batch"], *, epsilon: float = 0.1) -> Float[Array, "batch"]:
+def smooth_labels(
+    label: Float[Array, "batch"], *, epsilon: ArrayLike = 0.1
+) -> Float[Array, "batch"]:
     """y (1 - eps) + eps / 2: labels 0 and 1 as eps / 2 and 1 - eps / 2.
 
     Label smoothing (Szegedy et al., 2016) for one logit and two classes. Sun gives no eps; 0.1 is

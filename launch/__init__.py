@@ -1,0 +1,1 @@
+"""Where to run it: many runs, many machines."""
