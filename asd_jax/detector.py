@@ -90,7 +90,7 @@ class Detector:
         return branches.make_extractor(self.config, nets, self.spec)
 
     def branch_scores(
-        self, features: Mapping[str, Array], group: Int[np.ndarray, "clips"]
+        self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
     ) -> dict[str, Float[np.ndarray, "clips"]]:
         """Raw scores of each branch, each clip by the scorer of its own group."""
         return score_groups(self.scorers, features, group)
@@ -245,7 +245,7 @@ def decide(score: float, threshold: float) -> int:
 
 def score_groups(
     fitted: Mapping[str, Sequence[Any]],
-    features: Mapping[str, Array],
+    features: Mapping[str, Any],
     group: Int[np.ndarray, "clips"],
 ) -> dict[str, Float[np.ndarray, "clips"]]:
     """Scores each branch's features `[clips, dim]` by the scorer of each clip's group."""
@@ -273,6 +273,22 @@ def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if about.get("format", 0) > FORMAT:
         raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
     return about, arrays
+
+
+def load_detector(folder: str) -> Any:
+    """The detector in a folder, of whatever recipe: all answer `score` and have `groups`.
+
+    Raises:
+        UserError: the folder holds no detector, or one of an unknown recipe.
+    """
+    recipe = read_folder(folder)[0].get("recipe")
+    if recipe == "pump_classifier":
+        from asd_jax.recipes.classifier_detector import ClassifierDetector
+
+        return ClassifierDetector.load(folder)
+    if recipe != "ensemble":
+        raise UserError(f"{folder} holds a detector of the recipe {recipe!r}, which is unknown.")
+    return Detector.load(folder)
 
 
 def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -305,7 +321,7 @@ def unflatten_tree(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return tree
 
 
-def restore_normaliser(fields: Mapping[str, Array]) -> Any:
+def restore_normaliser(fields: Mapping[str, Any]) -> Any:
     """The named tuple that `flatten_tree` took apart."""
     from asd_jax.features.normalise import Normaliser
 

@@ -60,6 +60,11 @@ def quickstart(config, *, alike: bool) -> None:
         config.synthetic.ids = ("id_00", "id_02", "id_04")
         config.synthetic.alike = True
     config.features.n_mels = 128
+    # The full schedule's margin and noise leave a network nothing to hold on to in so few steps.
+    config.arcface.margin = 0.2
+    config.augment.update(
+        mix_probability=0.5, semitones=(-1.0, 1.0), snr_db=(0.0, 20.0), probability=0.3
+    )
     config.encoder.width = 0.5
     config.pretrain.update(epochs=6.0, batch_size=16)
     config.finetune.update(epochs=3.0, batch_size=16)

@@ -53,6 +53,7 @@ def fit_detector(
     fitted = _fit_final(run, everything)
     calibration = _cross_fit(run, everything, _weak_features(run, key, extract))
     names = [clips.groups[g] for g in calibration.group]
+    _keep(run, calibration)
     ensemble = ensembles.fit_ensemble(
         calibration.normal,
         calibration.weak,
@@ -83,7 +84,8 @@ def identification_accuracy(
     if "spectral" not in features or len(run.corpus.groups) < 2:
         return None
     held = np.isin(run.corpus.training, run.corpus.held_out)
-    prototypes, _ = run.nets.identify.apply(variables["identify"], train=False)
+    centres = jax.tree.map(jnp.asarray, variables["identify"])
+    prototypes, _ = run.nets.identify.apply(centres, train=False)
     cosines = losses.class_cosines(jnp.asarray(features["spectral"][held]), prototypes)
     return float(np.mean(np.argmax(cosines, -1) == run.corpus.label[run.corpus.held_out]))
 
@@ -146,6 +148,15 @@ def _cross_fit(run: Run, features: Mapping[str, np.ndarray], weak: dict[str, dic
                 for kind, changed in weak.items():
                     weak_scores[branch][kind][out] = scorers.score(scorer, changed[branch][out])
     return Calibration(group, normal, weak_scores)
+
+
+def _keep(run: Run, calibration: Calibration) -> None:
+    """Leaves the held-out scores in calibration.npz, to study other rules on without training."""
+    arrays = {"group": calibration.group}
+    for branch, scores in calibration.normal.items():
+        arrays[f"normal/{branch}"] = scores
+        arrays |= {f"weak/{branch}/{kind}": v for kind, v in calibration.weak[branch].items()}
+    np.savez(run.workdir.path("calibration.npz"), **arrays)
 
 
 def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:

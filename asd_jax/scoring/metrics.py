@@ -178,7 +178,7 @@ def eer(
     gap = (
         1.0 - curve.true_positive_rate - curve.false_positive_rate
     )  # FAR - FRR, falls from 1 to -1
-    if np.isnan(gap).any():
+    if np.isnan(gap).any() or len(gap) < 2:
         return float("nan"), float("nan")
     last = int(np.argmax(gap <= 0.0))
     share = gap[last - 1] / (gap[last - 1] - gap[last])

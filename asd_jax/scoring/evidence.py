@@ -1,0 +1,128 @@
+"""What held-out normals and weak pseudo-anomalies made from them say of each branch."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from asd_jax.scoring import metrics
+
+# One clip too many in a group of few must not set the scale: its type's spread counts as this
+# many clips more.
+PRIOR_CLIPS = 1.0
+
+
+class Evidence(NamedTuple):
+    """How each branch answers each kind of weak pseudo-anomaly, over some groups."""
+
+    auc: Float[np.ndarray, "kinds branches"]  # weak against held-out normals, mean over groups
+    shift: Float[np.ndarray, "kinds branches"]  # mean rise of a clip's z-score
+    error: Float[np.ndarray, "kinds branches"]  # its standard error
+    correlation: Float[np.ndarray, "branches branches"]  # of the normals' z-scores
+
+
+def calibrate(
+    scores: Float[np.ndarray, "clips branches"],
+    group: Int[np.ndarray, "clips"],
+    types: Sequence[str],
+    *,
+    robust: bool = False,
+) -> tuple[Float[np.ndarray, "groups branches"], Float[np.ndarray, "groups branches"]]:
+    """Mean and standard deviation of held-out normals' scores by group and branch.
+
+    A group with no held-out clips takes both from its type, or from all; one with few shrinks its
+    deviation a little towards theirs.
+
+    Args:
+        scores: of held-out normal clips.
+        group: index of each clip's group into `types`.
+        types: machine type of each group.
+        robust: median and scaled median absolute deviation instead. It costs 0.004 AUC where the
+            normals have few outliers (simulation in `ensemble`).
+    """
+    count, branches = len(types), scores.shape[1]
+    mean, std = np.full((count, branches), np.nan), np.full((count, branches), np.nan)
+    clips = np.bincount(group, minlength=count)
+    for g in np.unique(group):
+        mean[g], std[g] = _moments(scores[group == g], robust)
+    centre, spread = mean.copy(), std.copy()
+    for g, machine_type in enumerate(types):
+        alike = [k for k in range(count) if types[k] == machine_type]
+        pooled = _pooled_spread(std[alike], std)
+        centre[g] = mean[g] if clips[g] else _pooled_mean(mean[alike], mean)
+        own = max(clips[g] - 1.0, 0.0)
+        square = np.where(np.isnan(std[g]), 0.0, std[g]) ** 2
+        spread[g] = np.sqrt((own * square + PRIOR_CLIPS * pooled**2) / (own + PRIOR_CLIPS))
+    return centre, np.where(spread > 0, spread, 1.0)
+
+
+def gather(
+    normal: Float[np.ndarray, "clips branches"],
+    weak: Float[np.ndarray, "kinds clips branches"],
+    group: Int[np.ndarray, "clips"],
+) -> Evidence:
+    """Evidence from z-scores of held-out normals and of weak variants of the same clips.
+
+    The rise of a clip's own score when it is changed is known far better than an AUC: the clip's
+    noise cancels. Eight clips rank branches by it where an AUC has an error of 0.1.
+    """
+    kinds, clips, branches = weak.shape
+    shifts = weak - normal[None]
+    labels = {g: np.repeat([0, 1], np.sum(group == g)) for g in np.unique(group)}
+    auc = np.full((kinds, branches), 0.5)
+    for k in range(kinds):
+        for b in range(branches):
+            auc[k, b] = np.mean(
+                [
+                    metrics.auc(own, np.r_[normal[group == g, b], weak[k, group == g, b]])
+                    for g, own in labels.items()
+                ]
+            )
+    error = shifts.std(1, ddof=1) / np.sqrt(clips) if clips > 1 else np.abs(shifts.mean(1))
+    return Evidence(auc, shifts.mean(1), error, _correlation(normal))
+
+
+def stack(
+    normal: Mapping[str, np.ndarray], weak: Mapping[str, Mapping[str, np.ndarray]]
+) -> tuple[Float[np.ndarray, "clips branches"], tuple[str, ...], np.ndarray]:
+    """Scores by name as arrays: normals, the kinds' names, weak `[kinds, clips, branches]`."""
+    held = np.stack([np.asarray(v, np.float64) for v in normal.values()], axis=1)
+    kinds = tuple(dict.fromkeys(k for branch in normal for k in weak.get(branch, {})))
+    changed = [[np.asarray(weak[b][k], np.float64) for b in normal] for k in kinds]
+    shape = (len(kinds), held.shape[1], held.shape[0])
+    return held, kinds, np.reshape(changed, shape).swapaxes(1, 2)
+
+
+def _moments(scores: np.ndarray, robust: bool) -> tuple[np.ndarray, np.ndarray]:
+    if len(scores) < 2:
+        return scores.mean(0), np.full(scores.shape[1], np.nan)
+    if not robust:
+        return scores.mean(0), scores.std(0, ddof=1)
+    middle = np.median(scores, axis=0)
+    return middle, 1.4826 * np.median(np.abs(scores - middle), axis=0)
+
+
+def _pooled_spread(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    """Geometric mean of the known deviations of a type, or of all groups, or 1."""
+    pooled = np.ones(alike.shape[1])
+    for b in range(alike.shape[1]):
+        for candidates in (alike[:, b], everywhere[:, b]):
+            known = candidates[np.isfinite(candidates) & (candidates > 0)]
+            if len(known):
+                pooled[b] = np.exp(np.mean(np.log(known)))
+                break
+    return pooled
+
+
+def _pooled_mean(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    known = alike if np.isfinite(alike).any() else everywhere
+    return np.nanmean(known, axis=0)
+
+
+def _correlation(normal: np.ndarray) -> np.ndarray:
+    square = normal.T @ normal / len(normal)
+    scale = np.sqrt(np.maximum(np.diag(square), 1e-12))
+    correlation = square / scale / scale[:, None]
+    np.fill_diagonal(correlation, 1.0)
+    return correlation

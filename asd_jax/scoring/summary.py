@@ -1,0 +1,163 @@
+"""The figures of results.json from the rows of scores.csv."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asd_jax.scoring import intervals, metrics, official
+
+AVERAGED = (
+    "auc",
+    "pauc",
+    "pauc_raw",
+    "recall",
+    "false_alarm_rate",
+    "eer",
+    "recall_at_eer",
+    "auc_source",
+    "auc_target",
+)
+
+
+def summarise(
+    rows: Sequence[Mapping[str, Any]], *, draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, Any]:
+    """Figures of each machine and their means, as strict JSON can hold them.
+
+    Args:
+        rows: as scores.csv holds them. Rows of unknown label (-1) count nowhere; a row without a
+            finite score is left out and named.
+        draws: of the bootstrap interval of each AUC; 0 for none.
+        level: of the interval.
+        seed: of the bootstrap.
+
+    Returns:
+        `groups`: one mapping a (machine_type, machine_id): `clips_normal`, `clips_anomaly`,
+        `auc`, `auc_interval`, `pauc` (McClish, p = 0.1), `pauc_raw` (area over p), `recall` and
+        `false_alarm_rate` of the decisions, `threshold`, `eer`, `recall_at_eer` (an oracle), with
+        domains `auc_source`, `auc_target` and `domains`, and `branches`.
+        `mean`: each figure's arithmetic mean over IDs, then types; `minimum` (AUC, pAUC);
+        `by_type`; `official` scores by year; `branches`.
+        `incomplete`: sentences on the machines that lack a figure. Such figures are None.
+    """
+    members: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        key = (str(row.get("machine_type", "")), str(row.get("machine_id", "")))
+        members.setdefault(key, []).append(row)
+    branches = list(dict.fromkeys(k for row in rows for k in row if k.startswith("score_")))
+    groups, incomplete = [], []
+    for (machine_type, machine_id), own in members.items():
+        name = f"{machine_type} {machine_id}".strip() or "the machine"
+        figures, missing = _group(own, branches, draws, level, seed)
+        groups.append({"machine_type": machine_type, "machine_id": machine_id, **figures})
+        incomplete += [f"{name}: {reason}" for reason in missing]
+    mean = _mean(groups, [b.removeprefix("score_") for b in branches])
+    return _plain({"groups": groups, "mean": mean, "incomplete": incomplete})
+
+
+def _group(
+    rows: Sequence[Mapping[str, Any]], branches: Sequence[str], draws: int, level: float, seed: int
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures of one machine, and what is missing."""
+    labels, scores = _column(rows, "label", -1.0).astype(np.int64), _column(rows, "score")
+    known = labels >= 0
+    finite = np.isfinite(scores)
+    missing = [] if finite.all() else [f"{np.sum(~finite)} clips have no finite score."]
+    keep = known & finite
+    own = [row for row, kept in zip(rows, keep, strict=True) if kept]
+    labels, scores = labels[keep], scores[keep]
+    if not (np.any(labels == 0) and np.any(labels == 1)):
+        counts = f"{np.sum(labels == 0)} normal and {np.sum(labels == 1)} anomalous clips"
+        missing.append(f"{counts} with a known label give no AUC.")
+    rate = metrics.eer(labels, scores)[0]
+    figures = {
+        "clips_normal": int(np.sum(labels == 0)),
+        "clips_anomaly": int(np.sum(labels == 1)),
+        "auc": metrics.auc(labels, scores),
+        "auc_interval": intervals.bootstrap(labels, scores, draws=draws, level=level, seed=seed)
+        if draws
+        else None,
+        "pauc": metrics.pauc(labels, scores),
+        "pauc_raw": metrics.pauc(labels, scores, raw=True),
+        **_decided(own, labels, scores),
+        "eer": rate,
+        "recall_at_eer": 1.0 - rate,
+    }
+    domains = np.array([str(row.get("domain") or "") for row in own], dtype=object)
+    if np.isin(domains, official.DOMAINS).any():
+        figures |= official.domain_areas(labels, scores, domains)
+    figures["branches"] = {b.removeprefix("score_"): _branch(own, labels, b) for b in branches}
+    return figures, missing
+
+
+def _decided(
+    rows: Sequence[Mapping[str, Any]], labels: np.ndarray, scores: np.ndarray
+) -> dict[str, float]:
+    """Recall and false alarms of the stored decisions, or of score above threshold."""
+    thresholds = _column(rows, "threshold")
+    decisions = _column(rows, "decision")
+    decisions = np.where(decisions >= 0, decisions, np.nan)
+    above = np.where(np.isfinite(thresholds), scores > thresholds, np.nan)
+    decisions = np.where(np.isnan(decisions), above, decisions)
+    made = ~np.isnan(decisions)
+    found = metrics.detection(labels[made], decisions[made])
+    common = np.unique(thresholds[np.isfinite(thresholds)])
+    return {
+        "recall": found.recall,
+        "precision": found.precision,
+        "f1": found.f1,
+        "false_alarm_rate": found.false_alarm_rate,
+        "threshold": float(common[0]) if len(common) == 1 else float("nan"),
+    }
+
+
+def _branch(rows: Sequence[Mapping[str, Any]], labels: np.ndarray, column: str) -> dict[str, float]:
+    scores = _column(rows, column)
+    finite = np.isfinite(scores)
+    labels, scores = labels[finite], scores[finite]
+    return {"auc": metrics.auc(labels, scores), "pauc": metrics.pauc(labels, scores)}
+
+
+def _mean(groups: Sequence[Mapping[str, Any]], branches: Sequence[str]) -> dict[str, Any]:
+    fields = [f for f in AVERAGED if any(f in group for group in groups)]
+    filled = [{**dict.fromkeys(fields, float("nan")), **group} for group in groups]
+    types = {field: official.by_type(filled, field) for field in fields}
+    mean: dict[str, Any] = {field: _average(types[field].values()) for field in fields}
+    mean["minimum"] = {f: _least(group[f] for group in groups) for f in ("auc", "pauc")}
+    mean["by_type"] = {
+        name: {field: types[field][name] for field in fields} for name in types.get("auc", {})
+    }
+    mean["official"] = official.official_means(groups)
+    mean["branches"] = {}
+    for branch in branches:
+        tables = [{"machine_type": g["machine_type"], **g["branches"][branch]} for g in groups]
+        mean["branches"][branch] = {
+            **{f: _average(official.by_type(tables, f).values()) for f in ("auc", "pauc")},
+            "minimum_auc": _least(table["auc"] for table in tables),
+        }
+    return mean
+
+
+def _column(rows: Sequence[Mapping[str, Any]], field: str, default: float = math.nan) -> np.ndarray:
+    values = [row.get(field) for row in rows]
+    return np.array([default if v is None or v == "" else float(v) for v in values], np.float64)
+
+
+def _average(values: Any) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _least(values: Any) -> float:
+    return min((value for value in values if np.isfinite(value)), default=float("nan"))
+
+
+def _plain(value: Any) -> Any:
+    """NaN as None, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

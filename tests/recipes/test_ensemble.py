@@ -1,0 +1,218 @@
+"""Whole runs of the ensemble, on tiny networks: what a run leaves, and what a user can do to it."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_jax import score
+from asd_jax.detector import Detector
+from asd_jax.errors import UserError
+from asd_jax.recipes import ensemble, networks
+from asd_jax.report.files import read_results, read_scores
+from asd_jax.train import loop
+from tests.recipes import tiny
+from tests.recipes.test_settings import get_config
+
+CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.fixture(autouse=True)
+def tiny_networks(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(networks, "build", tiny.build)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def config(argument="smoke", **changes):
+    values = get_config("ensemble", argument)
+    values.unlock()
+    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+    return values.to_dict()
+
+
+def smoke(argument="smoke", **changes):
+    small = {f"{stage}__epochs": 0.5 for stage in ("pretrain", "finetune", "temporal", "fusion")}
+    small |= {f"{stage}__batch_size": 8 for stage in ("pretrain", "finetune", "temporal", "fusion")}
+    small |= {"data__clip_seconds": 1.0, "features__n_mels": 64, "scoring__bootstrap": 50}
+    return config(argument, **(small | changes))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build", tiny.build)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        ensemble.run(config(), str(folder))
+    return folder
+
+
+def test_a_finished_run_leaves_what_the_readme_says(finished):
+    names = {p.name for p in finished.iterdir()}
+    expected = {"config.json", "metrics.jsonl", "scores.csv", "results.json", "report.html"}
+    assert expected | {"detector", "checkpoints"} <= names
+    assert {p.name for p in (finished / "detector").iterdir()} == {"detector.json", "arrays.npz"}
+    rows, results = read_scores(finished / "scores.csv"), read_results(finished / "results.json")
+    assert len(rows) == 2 * 2 * (4 + 4)
+    assert {"score_fusion", "score_statistics", "threshold", "decision"} <= rows[0].keys()
+    assert len(results["groups"]) == 4 and results["protocol"]["name"] == "recommended"
+    assert all(0 <= group["auc"] <= 1 for group in results["groups"])
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert results["verdict"].split(".")[0] in page
+
+
+def test_the_same_command_again_ends_at_once_and_changes_nothing(finished, monkeypatch, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    monkeypatch.setattr(ensemble, "STAGES", None)
+    ensemble.run(config(), str(finished))
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()} == before
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_another_config_is_refused_with_the_fields_that_differ(finished):
+    with pytest.raises(UserError, match=r"seed: 0 there, 5 now"):
+        ensemble.run(config(seed=5), str(finished))
+
+
+def test_the_detector_gives_the_scores_of_the_run(finished):
+    rows = read_scores(finished / "scores.csv")
+    detector = Detector.load(str(finished / "detector"))
+    again, unreadable = score.score_paths(detector, [row["path"] for row in rows])
+    assert not unreadable
+    assert [(r["machine_type"], r["machine_id"]) for r in again] == [
+        (r["machine_type"], r["machine_id"]) for r in rows
+    ]
+    np.testing.assert_allclose(
+        [r["score"] for r in again], [r["score"] for r in rows], rtol=1e-4, atol=1e-4
+    )
+    assert [r["decision"] for r in again] == [r["decision"] for r in rows]
+
+
+def test_interrupted_in_every_stage_and_taken_up_again_the_scores_are_the_same_bytes(
+    finished, tmp_path, monkeypatch
+):
+    stops = []
+
+    class Stop(loop._Stop):
+        """Asks for a stop after the first step of each stage, once."""
+
+        @property
+        def asked(self):
+            return self.stage is not None
+
+        @asked.setter
+        def asked(self, value):
+            self.stage = None
+
+    original = loop._run
+
+    def stop_once(stage, *arguments):
+        if stage.name in stops:
+            return original(stage, *arguments)
+        stops.append(stage.name)
+        with monkeypatch.context() as patch:
+            patch.setattr(Stop, "asked", True)
+            patch.setattr(loop, "_Stop", Stop)
+            return original(stage, *arguments)
+
+    monkeypatch.setattr(loop, "_run", stop_once)
+    for _ in range(4):
+        with pytest.raises(loop.Interrupted):
+            ensemble.run(config(), str(tmp_path))
+    ensemble.run(config(), str(tmp_path))
+    assert stops == ["pretrain", "finetune", "temporal", "fusion"]
+    assert (tmp_path / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
+
+
+def write(path, seconds=1.0, seed=0, rate=16000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(scale=0.1, size=round(seconds * rate))
+    soundfile.write(path, noise, rate)
+
+
+def normals(root, machine="pump", number=8):
+    for k in range(number):
+        write(root / machine / "train" / "normal" / f"{k}.wav", seed=k)
+
+
+def folder_run(root, workdir, **changes):
+    ensemble.run(smoke("folder", data__root=str(root), **changes), str(workdir))
+    return read_results(workdir / "results.json")
+
+
+def test_a_folder_of_normals_alone_gives_a_detector(tmp_path):
+    for k in range(6):
+        write(tmp_path / "in" / f"day {k}" / "Aufnahme ü.WAV", seed=k, seconds=2.5)
+    results = folder_run(tmp_path / "in", tmp_path / "run")
+    assert results["groups"] == [] and (tmp_path / "run" / "detector" / "arrays.npz").exists()
+    detector = Detector.load(str(tmp_path / "run" / "detector"))
+    write(tmp_path / "new.wav", seed=99)
+    rows, _ = score.score_paths(detector, [str(tmp_path / "new.wav")])
+    assert np.isfinite(rows[0]["score"]) and rows[0]["decision"] in (0, 1)
+
+
+def test_one_class_only_in_the_test_set(tmp_path):
+    normals(tmp_path / "in")
+    for k in range(3):
+        write(tmp_path / "in" / "pump" / "test" / "abnormal" / f"{k}.wav", seed=50 + k)
+    results = folder_run(tmp_path / "in", tmp_path / "run")
+    assert results["groups"][0]["auc"] is None
+    assert "report.html" in {p.name for p in (tmp_path / "run").iterdir()}
+
+
+def test_an_unreadable_wav_among_good_ones_is_named_and_left_out(tmp_path):
+    normals(tmp_path / "in")
+    bad = tmp_path / "in" / "pump" / "train" / "normal" / "broken.wav"
+    bad.write_bytes(b"RIFF nothing")
+    results = folder_run(tmp_path / "in", tmp_path / "run")
+    assert any("broken.wav" in note for note in results["notes"])
+
+
+def test_a_machine_without_normal_clips_is_named_and_the_others_go_on(tmp_path):
+    normals(tmp_path / "in")
+    write(tmp_path / "in" / "fan" / "test" / "abnormal" / "1.wav", seed=70)
+    write(tmp_path / "in" / "pump" / "test" / "normal" / "1.wav", seed=71)
+    results = folder_run(tmp_path / "in", tmp_path / "run")
+    assert any("fan" in note for note in results["notes"])
+    assert [g["machine_type"] for g in results["groups"]] == ["pump"]
+
+
+def test_fewer_clips_than_a_batch(tmp_path):
+    normals(tmp_path / "in", number=3)
+    folder_run(tmp_path / "in", tmp_path / "run", pretrain__batch_size=64)
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert {e["stage"] for e in logged} == {"pretrain", "finetune", "temporal", "fusion"}
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
+def test_a_missing_or_empty_root_is_one_sentence_that_names_it(tmp_path, make):
+    make(tmp_path / "in")
+    with pytest.raises(UserError, match=str(tmp_path / "in")):
+        folder_run(tmp_path / "in", tmp_path / "run")
+    with pytest.raises(UserError, match=r"config\.data\.root"):
+        ensemble.run(smoke("mimii"), str(tmp_path / "run2"))
+
+
+def test_an_error_does_not_lose_what_was_computed(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    (tmp_path / "run" / "scores.csv").unlink()
+    ensemble.run(config(), str(tmp_path / "run"))
+    assert (tmp_path / "run" / "scores.csv").read_bytes() == (
+        finished / "scores.csv"
+    ).read_bytes()
+
+
+def test_literal_has_the_papers_two_branches(tmp_path):
+    ensemble.run(config("smoke,literal"), str(tmp_path))
+    results = read_results(tmp_path / "results.json")
+    assert results["protocol"]["name"] == "literal"
+    assert results["weights"] == {"fusion": 0.9, "statistics": 0.1}
+
+
+def test_real_recordings_run_from_wavs_to_report(real_recordings, tmp_path):
+    results = folder_run(real_recordings / "bldc_motors", tmp_path / "run")
+    assert results["groups"] and any("motor_4" in note for note in results["notes"])

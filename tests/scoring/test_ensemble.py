@@ -1,0 +1,275 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from asd_jax.errors import UserError
+from asd_jax.scoring import ensemble as ensembles
+from asd_jax.scoring import evidence
+from asd_jax.scoring.metrics import auc
+
+FAN, VALVE = ("fan", "id_00"), ("valve", "id_02")
+
+
+def distances(rng, shifts, clips, correlation, noise=None):
+    """Squared distances [clips, branches] of Gaussian clips, each branch moved by its shift."""
+    if noise is None:
+        common = rng.normal(size=(clips, 1, 20))
+        own = rng.normal(size=(clips, len(shifts), 20))
+        noise = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+    moved = noise.copy()
+    moved[:, :, 0] += np.asarray(shifts)
+    return 0.5 * np.sum(moved**2, axis=2), noise
+
+
+def system(seed, weak, faults, *, clips=16, test=150, correlation=0.5):
+    """Held-out normals, weak variants by kind, test normals and anomalies of branches b0, b1, ...
+
+    weak: `[kinds, branches]` sensitivities; faults: the same of true faults, drawn alike often.
+    """
+    rng = np.random.default_rng(seed)
+    weak, faults = np.atleast_2d(weak), np.atleast_2d(faults)
+    branches = weak.shape[1]
+    scale, offset = rng.lognormal(0, 2, branches), rng.normal(0, 100, branches)
+    held, noise = distances(rng, np.zeros(branches), clips, correlation)
+    changed = [distances(rng, 2.0 * kind, clips, correlation, noise)[0] for kind in weak]
+    normal, _ = distances(rng, np.zeros(branches), test, correlation)
+    parts = [distances(rng, 4.0 * fault, test, correlation)[0] for fault in faults]
+    anomaly = np.concatenate(parts)
+    tidy = [x * scale + offset for x in (held, normal, anomaly)]
+    return named(tidy[0]), kinds_of([x * scale + offset for x in changed]), *map(named, tidy[1:])
+
+
+def named(scores):
+    return {f"b{b}": scores[:, b] for b in range(scores.shape[1])}
+
+
+def kinds_of(changed):
+    branches = changed[0].shape[1]
+    return {f"b{b}": {f"k{k}": x[:, b] for k, x in enumerate(changed)} for b in range(branches)}
+
+
+def area(normal, anomaly):
+    labels = np.repeat([0, 1], [len(normal), len(anomaly)])
+    return auc(labels, np.concatenate([normal, anomaly]))
+
+
+def compare(seed, weak, faults, rule="recommended", **settings):
+    """AUC of the ensemble and of each branch."""
+    held, changed, normal, anomaly = system(seed, weak, faults, **settings)
+    fitted = ensembles.fit_ensemble(held, changed, rule=rule, weights=weights_for(rule, weak))
+    total = area(ensembles.combine(fitted, normal), ensembles.combine(fitted, anomaly))
+    return total, np.array([area(normal[b], anomaly[b]) for b in normal])
+
+
+def weights_for(rule, weak):
+    branches = np.atleast_2d(weak).shape[1]
+    return [0.9] + [0.1 / (branches - 1)] * (branches - 1) if rule in ("fixed", "literal") else ()
+
+
+STATIONARY, TRANSIENT = [1.0, 1.0, 0.1, 0.1], [0.1, 0.1, 1.0, 1.0]
+CASES = {
+    "useless networks": ([[0, 0, 0, 0, 0, 1.0]], [[0, 0, 0, 0, 0, 1.0]]),
+    "one dominant": ([[0.3, 1.2, 0.3, 0.3]], [[0.3, 1.2, 0.3, 0.3]]),
+    "complementary": ([STATIONARY, TRANSIENT], [STATIONARY, TRANSIENT]),
+    "all alike": (np.ones((2, 5)), np.ones((1, 5))),
+    "two": ([[1.0, 0.6]], [[1.0, 0.6]]),
+}
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+@pytest.mark.parametrize("clips", [8, 40])
+@pytest.mark.parametrize("case", CASES)
+def test_recommended_stays_near_its_best_branch(case, clips, correlation):
+    weak, faults = CASES[case]
+    gaps = []
+    for seed in range(8):
+        total, each = compare(seed, weak, faults, clips=clips, correlation=correlation)
+        gaps.append(total - each.max())
+    assert np.mean(gaps) > -0.01
+    if case == "complementary":
+        assert np.mean(gaps) > 0.1
+
+
+def test_the_papers_weights_fall_where_the_network_knows_nothing():
+    weak, faults = CASES["useless networks"]
+    total, each = compare(0, weak, faults, rule="fixed")
+    assert total < each.max() - 0.2  # or the test above could not fail
+
+
+def test_a_useless_branch_is_named_and_has_no_weight():
+    held, changed, _, _ = system(0, [[0.0, 1.0]], [[0.0, 1.0]])
+    fitted = ensembles.fit_ensemble(held, changed)
+    assert list(fitted.gated) == ["b0"] and fitted.reasons == [fitted.gated["b0"]]
+    assert "b0 is left out" in fitted.gated["b0"] and "b1 has" in fitted.gated["b0"]
+    assert fitted.weights["b0"] < 0.1 and sum(fitted.weights.values()) == pytest.approx(1)
+    loud = {"b0": held["b0"] + 1e6, "b1": held["b1"]}
+    without = {"b0": held["b0"], "b1": held["b1"]}
+    unmixed = dataclasses.replace(fitted, mixing=fitted.mixing * [0.0, 1.0])
+    np.testing.assert_allclose(
+        ensembles.combine(unmixed, loud), ensembles.combine(unmixed, without)
+    )
+
+
+def test_when_nothing_is_known_all_branches_count_and_it_says_so():
+    held, changed, _, _ = system(0, [[0.0, 0.0]], [[1.0, 1.0]])
+    fitted = ensembles.fit_ensemble(held, changed)
+    assert fitted.gated == {} and "a guess" in fitted.notes[0]
+    assert fitted.weights == {"b0": 0.5, "b1": 0.5}
+    fitted = ensembles.fit_ensemble(held)
+    assert "No weak pseudo-anomalies" in fitted.notes[0]
+    assert fitted.weights == {"b0": 0.5, "b1": 0.5}
+
+
+def test_literal_is_the_raw_weighted_sum():
+    held, changed, normal, _ = system(0, [[1.0, 1.0]], [[1.0, 1.0]])
+    fitted = ensembles.fit_ensemble(held, changed, rule="literal")
+    expected = 0.9 * normal["b0"] + 0.1 * normal["b1"]
+    np.testing.assert_allclose(ensembles.combine(fitted, normal), expected)
+    assert fitted.weights == pytest.approx({"b0": 0.9, "b1": 0.1})
+
+
+@pytest.mark.parametrize("rule,weights", [("fixed", (0.7, 0.3)), ("equal", (0.5, 0.5))])
+def test_fixed_and_equal_weigh_z_scores(rule, weights):
+    held, changed, normal, _ = system(0, [[1.0, 1.0]], [[1.0, 1.0]])
+    fitted = ensembles.fit_ensemble(
+        held, changed, rule=rule, weights=weights if rule == "fixed" else ()
+    )
+    z = [(normal[b] - held[b].mean()) / held[b].std(ddof=1) for b in ("b0", "b1")]
+    expected = weights[0] * z[0] + weights[1] * z[1]
+    np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=1e-9)
+
+
+def test_recommended_equals_its_definition():
+    held, changed, normal, _ = system(0, [[1.0, 0.5, 0.8]], [[1.0, 1.0, 1.0]])
+    fitted = ensembles.fit_ensemble(held, changed)
+    mean = np.array([held[b].mean() for b in held])
+    std = np.array([held[b].std(ddof=1) for b in held])
+    z = lambda scores: (np.stack(list(scores.values()), 1) - mean) / std  # noqa: E731
+    rise = z({b: changed[b]["k0"] for b in held}) - z(held)
+    error = rise.std(0, ddof=1) / np.sqrt(len(rise))
+    sure = rise.mean(0) ** 3 / (rise.mean(0) ** 2 + error**2)
+    strength = sure / sure.max()
+    np.testing.assert_allclose(fitted.strength[0], strength, rtol=1e-9)
+    power = np.array([(area(held[b], changed[b]["k0"]) - 0.5) ** 2 for b in held])
+    total = z(normal) @ power / np.std(z(held) @ power) * np.sqrt(1 - 1 / len(rise))
+    expected = np.maximum(np.max(z(normal) + 1.5 * np.log(strength), axis=1), total)
+    np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=0.02)
+
+
+def test_fisher_sums_minus_log_p_of_a_gamma_tail():
+    shape = np.array([3.0, 15.0])
+    z = np.random.default_rng(0).gamma(shape, size=(300, 2)) / np.sqrt(shape) - np.sqrt(shape)
+    ours = ensembles._surprise(z, shape, np)
+    expected = -stats.gamma.logsf(z * np.sqrt(shape) + shape, shape)
+    np.testing.assert_allclose(ours, expected, rtol=0.03, atol=0.02)
+    far = ensembles._surprise(np.array([[40.0, 40.0], [400.0, 400.0]]), shape, np)
+    assert np.isfinite(far).all() and (far[1] > far[0]).all()
+
+
+@pytest.mark.parametrize("rule", ensembles.RULES)
+def test_every_rule_is_stored_and_jitted_without_change(rule):
+    held, changed, normal, _ = two_machines()
+    groups, tested = machines(held), machines(normal)
+    weights = (0.6, 0.3, 0.1) if rule in ("fixed", "literal") else ()
+    fitted = ensembles.fit_ensemble(held, changed, groups, rule=rule, weights=weights)
+    stored = json.loads(json.dumps(ensembles.to_dict(fitted), allow_nan=False))
+    again = ensembles.from_dict(stored)
+    total = ensembles.combine(fitted, normal, tested)
+    np.testing.assert_array_equal(ensembles.combine(again, normal, tested), total)
+    index = jnp.asarray(ensembles.group_index(again, tested, len(tested)))
+    stacked = jnp.asarray(np.stack(list(normal.values()), 1), jnp.float32)
+    jitted = jax.jit(lambda s, g: ensembles.combine_array(again, s, g))(stacked, index)
+    np.testing.assert_allclose(jitted, total, rtol=2e-3, atol=2e-3)
+    higher = ensembles.combine(fitted, {b: v + 1.0 for b, v in normal.items()}, tested)
+    assert (higher >= total).all() and (higher > total).any()
+    assert sum(fitted.weights.values()) == pytest.approx(1.0)
+
+
+def two_machines():
+    """A fan that b0 hears and a valve that b2 hears, one after the other."""
+    parts = [system(0, [[1.0, 0.7, 0.0]], [[1.0, 0.7, 0.0]])]
+    parts.append(system(1, [[0.0, 0.7, 1.0]], [[0.0, 0.7, 1.0]]))
+    held, changed, normal, anomaly = zip(*parts, strict=True)
+    join = lambda many: {b: np.concatenate([one[b] for one in many]) for b in many[0]}  # noqa: E731
+    changed = {b: {"k0": np.concatenate([c[b]["k0"] for c in changed])} for b in changed[0]}
+    return join(held), changed, join(normal), join(anomaly)
+
+
+def machines(scores):
+    half = len(scores["b0"]) // 2
+    return [FAN] * half + [VALVE] * half
+
+
+def test_each_type_has_its_own_strengths_and_each_machine_its_calibration():
+    held, changed, normal, anomaly = two_machines()
+    fitted = ensembles.fit_ensemble(held, changed, machines(held))
+    assert fitted.groups == (FAN, VALVE)
+    assert fitted.strength[0, 0] == fitted.strength[1, 2] == 1.0
+    assert fitted.strength[0, 2] < 0.1 and fitted.strength[1, 0] < 0.1
+    assert fitted.gated == {}  # no branch is useless everywhere
+    pooled = ensembles.fit_ensemble(held, changed, machines(held), pool="all")
+    assert (pooled.strength[0] == pooled.strength[1]).all()
+    np.testing.assert_allclose(pooled.mean[0, 0], held["b0"][:16].mean())
+    for rows in (slice(0, 150), slice(150, 300)):
+        clean = [{b: v[rows] for b, v in part.items()} for part in (normal, anomaly)]
+        group = [FAN if rows.start == 0 else VALVE] * 150
+        total = area(*(ensembles.combine(fitted, part, group) for part in clean))
+        assert total > max(area(clean[0][b], clean[1][b]) for b in normal) - 0.01
+
+
+def test_a_machine_with_few_or_no_held_out_clips_borrows_from_its_type():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(5.0, 2.0, (21, 1))
+    group = np.array([0] * 20 + [1])
+    mean, std = evidence.calibrate(scores, group, ["fan", "fan", "fan"])
+    own = scores[:20].std(ddof=1)
+    assert mean[1, 0] == scores[20, 0] and std[1, 0] == pytest.approx(own)
+    assert mean[2, 0] == pytest.approx(mean[:2, 0].mean()) and std[2, 0] == pytest.approx(own)
+    mean, std = evidence.calibrate(scores[:1], group[:1], ["fan"])
+    assert (mean[0, 0], std[0, 0]) == (scores[0, 0], 1.0)
+
+
+def test_robust_calibration_shrugs_off_an_outlier():
+    scores = np.random.default_rng(0).normal(0.0, 1.0, (40, 1))
+    scores[0] = 1e6
+    mean, std = evidence.calibrate(scores, np.zeros(40, int), ["fan"], robust=True)
+    assert abs(mean[0, 0]) < 0.5 and 0.5 < std[0, 0] < 2.0
+    assert evidence.calibrate(scores, np.zeros(40, int), ["fan"])[1][0, 0] > 1e4
+
+
+@pytest.mark.parametrize("clips", [1, 2, 3])
+def test_few_held_out_clips_give_finite_scores(clips):
+    held, changed, normal, _ = system(0, [[1.0, 0.5]], [[1.0, 1.0]], clips=clips)
+    for rule in ensembles.RULES:
+        fitted = ensembles.fit_ensemble(held, changed, rule=rule)
+        assert np.isfinite(ensembles.combine(fitted, normal)).all()
+
+
+def test_wrong_input_is_named():
+    held, changed, normal, _ = system(0, [[1.0, 0.5]], [[1.0, 1.0]])
+    with pytest.raises(UserError, match="known are recommended"):
+        ensembles.fit_ensemble(held, changed, rule="best")
+    with pytest.raises(UserError, match="3 weights for 2 branches"):
+        ensembles.fit_ensemble(held, changed, rule="fixed", weights=(1.0, 1.0, 1.0))
+    with pytest.raises(UserError, match=r"'b1'.*not finite"):
+        ensembles.fit_ensemble({**held, "b1": held["b1"] * np.nan}, changed)
+    with pytest.raises(UserError, match="'b1' has 15 scores"):
+        ensembles.fit_ensemble({**held, "b1": held["b1"][1:]}, changed)
+    with pytest.raises(UserError, match="'b1' lacks weak scores"):
+        ensembles.fit_ensemble(held, {"b0": changed["b0"]})
+    with pytest.raises(UserError, match="held-out normal clips"):
+        ensembles.fit_ensemble({})
+    fitted = ensembles.fit_ensemble(held, changed, [FAN] * 8 + [VALVE] * 8)
+    with pytest.raises(UserError, match="'pump id_00' is not known"):
+        ensembles.combine(fitted, normal, [("pump", "id_00")] * 150)
+    with pytest.raises(UserError, match="several machines"):
+        ensembles.combine(fitted, normal)
+    with pytest.raises(UserError, match="No scores of branch 'b1'"):
+        ensembles.combine(fitted, {"b0": normal["b0"]}, [FAN] * 150)
+    with pytest.raises(UserError, match="lacks 'std'"):
+        ensembles.from_dict({k: v for k, v in ensembles.to_dict(fitted).items() if k != "std"})
