@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from asd_jax.errors import UserError
@@ -123,4 +124,4 @@ def build_classifier(
     if not options.get("scan"):
         return model
     plain = wrap(module.clone(scan=False), shape)
-    return Model(lambda key: stack_blocks(plain.init(key)), model.apply)
+    return Model(jax.jit(lambda key: stack_blocks(plain.init(key))), model.apply)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -242,7 +243,10 @@ def stack_blocks(variables: Tree) -> Tree:
         rest = [f"{stage}_block{i}" for i in range(1, len(out)) if f"{stage}_block{i}" in out]
         if len(rest) > 1:
             blocks = [out.pop(name) for name in rest]
-            out[f"{stage}_rest"] = jax.tree.map(lambda *v: jnp.stack(v), *blocks)
+            # NumPy's arrays stay NumPy's: JAX would compile a program for every shape.
+            out[f"{stage}_rest"] = jax.tree.map(
+                lambda *v: (np if isinstance(v[0], np.ndarray) else jnp).stack(v), *blocks
+            )
     return out
 
 

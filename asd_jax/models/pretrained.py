@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax import traverse_util
 
@@ -64,7 +64,7 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
         raise UserError(
             f"there is no map of timm's weights to {name!r}; known: {', '.join(MODULES)}."
         )
-    plain = unstack_blocks(variables)
+    plain = unstack_blocks(jax.device_get(dict(variables)))
     modules = MODULES[name](plain["params"])
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     flat, used = traverse_util.flatten_dict(plain), set()
@@ -87,7 +87,7 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
         raise UserError(f"the weights have a tensor {left[0]!r}, which {name} has no place for.")
     loaded = traverse_util.unflatten_dict(flat)
     loaded = {**plain, **loaded}  # an empty collection has no leaves
-    return stack_blocks(loaded) if _is_stacked(variables) else loaded
+    return jax.device_put(stack_blocks(loaded) if _is_stacked(variables) else loaded)
 
 
 def adapt_input(kernel: np.ndarray, channels: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def _fitted(name: str, tensor: str, array: np.ndarray, value: Any) -> Any:
             f"tensor {tensor!r} has the shape {array.shape} in our layout, but {name} needs "
             f"{tuple(value.shape)}; are width, depth and stages those of the file?"
         )
-    return jnp.asarray(array, value.dtype)
+    return np.asarray(array, value.dtype)
 
 
 def _shape(state: State, tensor: str) -> tuple[int, ...] | None:

@@ -28,6 +28,7 @@ def timm_state(timm_name):
     return seeded_state(names, [tuple(shape) for shape in shapes], float(saved["gain"]))
 
 
+@functools.cache
 def shapes_of(module, shape):
     """Shapes and types of the network's variables: nothing is compiled."""
     with ops.implementation("lax"):  # the quickest to trace
@@ -44,20 +45,20 @@ def random_variables(module, shape, seed=0):
 
     def draw(path, leaf):
         if path[-1].key in ("scale", "var"):
-            return jnp.asarray(rng.uniform(0.6, 1.4, leaf.shape), leaf.dtype)
+            return rng.uniform(0.6, 1.4, leaf.shape).astype(leaf.dtype)
         spread = (2 / max(1, np.prod(leaf.shape[-4:-1]))) ** 0.5 if leaf.ndim > 1 else 0.1
-        return jnp.asarray(spread * rng.standard_normal(leaf.shape), leaf.dtype)
+        return (spread * rng.standard_normal(leaf.shape)).astype(leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, shapes_of(module, shape))
 
 
-def ours_and_theirs(name, timm_name, blocks, **options):
+def ours_and_theirs(name, timm_name, blocks, *, state=None, **options):
     """Logits of both, and samples of the output of each of `blocks`: {ours: timm's}."""
     saved = golden(timm_name)
-    shape = tuple(saved["shape"])
+    shape = tuple(saved["shape"].tolist())
     module = classifier_module(name, num_outputs=saved["logits"].shape[1], **options)
-    empty = jax.tree.map(lambda v: jnp.zeros(v.shape, v.dtype), shapes_of(module, shape))
-    variables = from_timm(name, timm_state(timm_name), empty)
+    empty = jax.tree.map(lambda v: np.zeros(v.shape, v.dtype), shapes_of(module, shape))
+    variables = from_timm(name, state or timm_state(timm_name), empty)
 
     @jax.jit
     def run(variables, x):
