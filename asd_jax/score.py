@@ -35,9 +35,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("give a detector: --detector=RUN/detector.")
     if len(argv) < 2:
         raise UserError("give recordings or folders to score.")
-    from asd_jax.detector import Detector
+    from asd_jax.detector import load_detector
 
-    detector = Detector.load(DETECTOR.value)
+    detector = load_detector(DETECTOR.value)
     known = chosen_machine(MACHINE.value, detector.groups)
     paths = find_recordings(argv[1:])
     commands.prepare_jax()

@@ -38,11 +38,17 @@ class LabelledCorpus:
         number = {group: g for g, group in enumerate(self.groups)}
         return np.array([number.get(self.clips[i].group, -1) for i in indices], int)
 
-    def balanced(self, indices: np.ndarray) -> np.ndarray:
-        """The clips, those of the rarer class repeated until both classes are as many."""
-        sides = [indices[self.label[indices] == y] for y in (NORMAL, ANOMALY)]
-        most = max(map(len, sides))
-        return np.concatenate([np.resize(side, most) for side in sides if len(side)])
+
+def balanced(clips: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """The clips, those of the rarer class repeated until both classes are as many.
+
+    Args:
+        clips: positions.
+        label: of every position.
+    """
+    sides = [clips[label[clips] == y] for y in (NORMAL, ANOMALY)]
+    most = max(map(len, sides))
+    return np.concatenate([np.resize(side, most) for side in sides if len(side)])
 
 
 def load(config: PumpClassifier, *, progress: bool = True) -> LabelledCorpus:

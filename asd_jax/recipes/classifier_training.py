@@ -18,14 +18,14 @@ from asd_jax.features.pictures import picture
 from asd_jax.losses import bce_with_logits
 from asd_jax.models import Model
 from asd_jax.recipes import classifier_network as network
-from asd_jax.recipes.classifier_corpus import LabelledCorpus
+from asd_jax.recipes.classifier_corpus import LabelledCorpus, balanced
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.best import Best
 from asd_jax.train.loop import Stage, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh, sharded
-from asd_jax.train.state import Optimizer, TrainState, create_state, final_variables
+from asd_jax.train.state import TrainState, create_state, final_variables
 from asd_jax.train.step import Loss, make_step, mean_over_batch
 
 Tree = Any
@@ -82,7 +82,7 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     config, corpus = run.config, run.corpus
     schedule = getattr(config, name)
     if config.labels.imbalance == "balanced":
-        clips = corpus.balanced(clips)
+        clips = balanced(clips, corpus.label)
     size = min(schedule.batch_size, len(clips))
     total = max(1, round(schedule.epochs * len(clips) / size))
     optimizer, mesh = make_optimizer({NAME: schedule.optimizer}, total), data_mesh(size)
@@ -118,8 +118,11 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     draw, root = jax.random.split(key)
     if start is None:
         start = network.initial(config, run.net, draw)
-    create = functools.partial(_initial, optimizer=optimizer, average=schedule.ema > 0)
-    state = jax.jit(create)(start, root, tunables)
+    state = jax.jit(
+        lambda root, start: create_state(
+            root, {NAME: start}, optimizer, tunables=tunables, average=schedule.ema > 0
+        )
+    )(root, start)
     state = train(
         stage,
         state,
@@ -131,17 +134,6 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     if name == "finetune":
         _, _, variables = best.take(variables)
     return jax.device_get(variables)
-
-
-def _initial(
-    start: Tree,
-    root: jax.Array,
-    tunables: dict[str, float],
-    *,
-    optimizer: Optimizer,
-    average: bool,
-) -> TrainState:
-    return create_state(root, {NAME: start}, optimizer, tunables=tunables, average=average)
 
 
 def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]:

@@ -1,0 +1,249 @@
+"""Whole runs of the pump classifier, on a tiny network: what a run leaves, and what it says."""
+
+import dataclasses
+import shutil
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+
+from asd_jax import score
+from asd_jax.detector import load_detector
+from asd_jax.errors import UserError
+from asd_jax.models.model import wrap
+from asd_jax.recipes import (
+    classifier_evaluate,
+    classifier_network,
+    classifier_settings,
+    classifier_training,
+    pump_classifier,
+)
+from asd_jax.recipes.classifier_corpus import balanced
+from asd_jax.recipes.settings import from_config
+from asd_jax.report.files import read_results, read_scores
+from asd_jax.train import loop
+from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.state import create_state
+from tests.recipes.test_settings import get_config
+
+
+class Tiny(nn.Module):
+    """A network of a few weights."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.Conv(4, (8, 8), (8, 8), use_bias=False)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x)).mean((1, 2))
+        return nn.Dense(1)(x), {"embedding": x}
+
+
+def tiny(config):
+    """Takes the place of `classifier_network.build`."""
+    return wrap(Tiny(), (1, config.features.size, config.features.size, 3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_network(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_network, "build", tiny)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
+def config(argument="smoke", **changes):
+    values = get_config("pump_classifier", argument)
+    values.unlock()
+    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+    return values.to_dict()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_network):
+    folder = tmp_path_factory.mktemp("finished")
+    pump_classifier.run(config(), str(folder))
+    return folder
+
+
+def test_a_finished_run_leaves_what_an_ensembles_does(finished):
+    names = {p.name for p in finished.iterdir()}
+    expected = {"config.json", "metrics.jsonl", "scores.csv", "results.json", "report.html"}
+    assert expected | {"detector", "checkpoints"} <= names
+    assert {p.name for p in (finished / "detector").iterdir()} == {"detector.json", "arrays.npz"}
+    rows, results = read_scores(finished / "scores.csv"), read_results(finished / "results.json")
+    assert all(0 <= row["score"] <= 1 and row["threshold"] == 0.5 for row in rows)
+    assert len({row["label"] for row in rows}) == 2
+    found = results["classification"]
+    assert sum(found["confusion"].values()) == found["clips"] == len(rows)
+    assert found["recordings"] == len(rows) / 2  # two noise levels, kept together
+    right = np.mean([row["label"] == row["decision"] for row in rows])
+    assert found["accuracy"] == pytest.approx(right)
+    assert set(found["conditions"]) == {"0 dB", "-6 dB"}
+    assert results["protocol"]["leaking_clips"] == 0
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert 'id="decisions"' in page and "gets most wrong" in page
+    assert "set on healthy recordings" not in page
+
+
+def test_metrics_hold_both_stages_and_the_validation(finished):
+    events = loop.Logbook(str(finished / "metrics.jsonl")).read()
+    assert {e["stage"] for e in events} == {"pretrain", "finetune"}
+    validated = [e for e in events if "validation_loss" in e]
+    assert validated and all(e["stage"] == "finetune" for e in validated)
+
+
+def test_the_same_command_again_ends_at_once(finished, monkeypatch):
+    monkeypatch.setattr(classifier_training, "finetune", None)
+    before = (finished / "results.json").stat().st_mtime_ns
+    pump_classifier.run(config(), str(finished))
+    assert (finished / "results.json").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match="seed: 0 there, 5 now"):
+        pump_classifier.run(config(seed=5), str(finished))
+
+
+def test_the_detector_gives_the_scores_of_the_run(finished, tmp_path):
+    moved = shutil.copytree(finished / "detector", tmp_path / "moved")
+    detector = load_detector(str(moved))
+    rows = read_scores(finished / "scores.csv")
+    again, unreadable = score.score_paths(detector, [row["path"] for row in rows])
+    assert not unreadable
+    np.testing.assert_allclose(
+        [row["score"] for row in again], [row["score"] for row in rows], atol=2e-5
+    )
+    machines = [(row["machine_type"], row["machine_id"]) for row in rows]
+    assert [(row["machine_type"], row["machine_id"]) for row in again] == machines
+    assert all(0 <= row["percentile"] <= 100 for row in again)
+
+
+def test_a_machine_never_heard_is_scored_under_its_type(finished, tmp_path):
+    detector = load_detector(str(finished / "detector"))
+    soundfile.write(tmp_path / "pump.wav", np.zeros(8000, np.int16), 16000)
+    rows, _ = score.score_paths(detector, [str(tmp_path / "pump.wav")])
+    assert (rows[0]["machine_type"], rows[0]["machine_id"]) == ("pump", "")
+    assert 0 <= rows[0]["score"] <= 1
+
+
+def test_an_interrupted_run_goes_on_to_the_same_scores(finished, tmp_path, monkeypatch):
+    offered = classifier_training.validate
+
+    def interrupt(*args):
+        monkeypatch.setattr(classifier_training, "validate", offered)
+        raise loop.Interrupted("enough")
+
+    monkeypatch.setattr(classifier_training, "validate", interrupt)
+    with pytest.raises(loop.Interrupted):
+        pump_classifier.run(config(save_seconds=0.0), str(tmp_path))
+    pump_classifier.run(config(), str(tmp_path))
+    assert (tmp_path / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
+
+
+def test_the_printed_protocol_says_that_it_leaks(tmp_path):
+    pump_classifier.run(config("smoke,literal"), str(tmp_path))
+    results = read_results(tmp_path / "results.json")
+    assert results["protocol"]["split"] == "sun_721" and results["protocol"]["name"] == "literal"
+    assert results["protocol"]["leaking_clips"] > 0
+    assert "leaks" in results["verdict"] and any("leaks" in note for note in results["notes"])
+    assert any("Pre-training heard" in note for note in results["notes"])
+    assert "This split leaks" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_machine_left_out(tmp_path):
+    pump_classifier.run(
+        config(split__rule="leave_one_id_out", pretrain__snr="", finetune__ema=0.5), str(tmp_path)
+    )
+    rows = read_scores(tmp_path / "scores.csv")
+    assert {row["machine_id"] for row in rows} == {"02"}
+    assert not (tmp_path / "checkpoints" / "pretrain").exists()
+    assert "report.html" in {p.name for p in tmp_path.iterdir()}
+
+
+def settings(**changes):
+    return from_config(classifier_settings.PumpClassifier, config(**changes))
+
+
+def test_the_best_by_validation_is_kept_not_the_last(tmp_path, monkeypatch):
+    losses = iter([0.2, 0.9, 0.9])
+    seen = []
+
+    def validate(run, variables):
+        seen.append(jax.device_get(variables))
+        return {"validation_loss": next(losses)}
+
+    monkeypatch.setattr(classifier_training, "validate", validate)
+    pump_classifier.run(config(finetune__epochs=1.5, pretrain__snr=""), str(tmp_path))
+    kept = load_detector(str(tmp_path / "detector")).variables
+    jax.tree.map(np.testing.assert_array_equal, kept["params"], seen[0]["params"])
+    with pytest.raises(AssertionError):
+        jax.tree.map(np.testing.assert_array_equal, kept["params"], seen[-1]["params"])
+
+
+def test_balanced_clips_repeat_the_rarer_class():
+    label = np.array([0, 0, 0, 0, 0, 1, 1, -1])
+    drawn = balanced(np.arange(7), label)
+    assert np.bincount(label[drawn]).tolist() == [5, 5]
+    assert sorted(set(drawn)) == list(range(7))
+
+
+def test_weights_give_both_classes_the_same_share_of_the_loss():
+    label = np.array([0] * 9 + [1])
+    weighted = classifier_training.loss_tunables(label, settings(labels__imbalance="weighted"))
+    assert weighted["weight/normal"] * 9 == pytest.approx(weighted["weight/anomaly"] * 1)
+    assert 9 * weighted["weight/normal"] + weighted["weight/anomaly"] == pytest.approx(10)
+    printed = classifier_training.loss_tunables(label, settings(labels__imbalance="none"))
+    assert printed["weight/normal"] == printed["weight/anomaly"] == 1.0
+
+
+def test_the_loss_without_mixing_is_that_of_the_smoothed_labels():
+    plain = settings(labels__mixup=0.0)
+    net = tiny(plain)
+    variables = net.init(jax.random.key(0))
+    wave = (np.random.default_rng(0).normal(size=(4, 16000)) * 3000).astype(np.int16)
+    label = np.array([0, 1, 1, 0], np.int32)
+    tunables = classifier_training.loss_tunables(label, plain)
+    optimizer = make_optimizer({"classifier": plain.finetune.optimizer}, 1)
+    state = create_state(jax.random.key(0), {"classifier": variables}, optimizer, tunables=tunables)
+    loss = classifier_training.classifier_loss(plain, net)
+    batch = {"wave": jnp.asarray(wave), "label": jnp.asarray(label)}
+    value, _ = loss({"classifier": variables["params"]}, state, batch, jax.random.key(1))
+    x = classifier_training.picture(
+        jnp.asarray(wave / 32768, jnp.float32), spec=classifier_network.front_end(plain)
+    )
+    (logit, _), _ = net.apply(variables, x, train=True)
+    logit, target = np.asarray(logit[:, 0], np.float64), np.where(label, 0.95, 0.05)
+    expected = np.mean(np.logaddexp(0, logit) - target * logit)
+    assert float(value) == pytest.approx(expected, abs=1e-4)
+
+
+def test_mean_loss_by_class_does_not_mind_how_many_there_are():
+    logit, label = np.array([-2.0, 1.0]), np.array([0, 1])
+    many = np.repeat([0, 1], [9, 1])
+    by_class = classifier_training.mean_loss(logit[many], label[many], by_class=True)
+    plain = classifier_training.mean_loss(logit, label, by_class=False)
+    assert by_class == pytest.approx(plain)
+    expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2
+    assert plain == pytest.approx(expected)
+
+
+def test_probabilities_of_sure_clips_still_differ():
+    values = classifier_evaluate.probability(np.array([-800.0, 0.0, 20.0, 30.0]))
+    assert values[0] >= 0 and values[1] == 0.5 and values[2] < values[3] < 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"), [("mimii,folder", "one data set"), ("mnist", "mnist is not known")]
+)
+def test_a_wrong_argument_is_one_sentence(argument, message):
+    with pytest.raises(UserError, match=message):
+        get_config("pump_classifier", argument)
+
+
+@pytest.mark.parametrize("argument", ["", "quickstart", "mimii", "mimii,literal", "folder"])
+def test_every_argument_makes_valid_settings(argument):
+    made = from_config(
+        classifier_settings.PumpClassifier, get_config("pump_classifier", argument).to_dict()
+    )
+    assert dataclasses.asdict(made)["protocol"] == (
+        "literal" if "literal" in argument else "recommended"
+    )
