@@ -38,10 +38,8 @@ def get_config(arg: str = ""):
     elif source[0] in DATA_SETS:
         config.data.layout = source[0]
     else:
-        raise UserError(
-            f"configs/ensemble.py:{source[0]} is not known; known are quickstart, alike, smoke, literal, "
-            f"{', '.join(DATA_SETS)}."
-        )
+        known = ", ".join(("quickstart", "alike", "smoke", "literal", *DATA_SETS))
+        raise UserError(f"configs/ensemble.py:{source[0]} is not known; known are {known}.")
     if source[0] == "mimii":
         config.data.snr = ("0",)  # the headline; a MIMII number without its SNR means nothing
     if source[0] == "folder":

@@ -108,7 +108,7 @@ class Extractor:
     """The branches' features of many clips: one compiled program, whatever is done to the waves."""
 
     def __init__(self, extract: Extract, variables: dict[str, Tree], *, batch_size: int) -> None:
-        """Takes `batch_size` clips at a time; the last are padded, so that nothing compiles twice."""
+        """Takes `batch_size` clips at a time; the last are padded, so all compile once."""
         self._mesh = data_mesh(batch_size)
         same, split = replicated(self._mesh), sharded(self._mesh)
         self._run = jax.jit(extract, in_shardings=(same, split), out_shardings=same)

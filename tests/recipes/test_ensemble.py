@@ -201,9 +201,7 @@ def test_an_error_does_not_lose_what_was_computed(finished, tmp_path):
     (tmp_path / "run" / "results.json").unlink()
     (tmp_path / "run" / "scores.csv").unlink()
     ensemble.run(config(), str(tmp_path / "run"))
-    assert (tmp_path / "run" / "scores.csv").read_bytes() == (
-        finished / "scores.csv"
-    ).read_bytes()
+    assert (tmp_path / "run" / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
 def test_literal_has_the_papers_two_branches(tmp_path):
