@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.layers import (
     Activation,
@@ -69,6 +70,9 @@ STAGES: tuple[tuple[Block, ...], ...] = (
         Block(5, 960, 160, 0.25, 1),
     ),
 )
+
+
+SMALLEST = 33  # height and width of an input whose last maps can still be halved for attention
 
 
 def hard_sigmoid(x: Array) -> Array:
@@ -198,5 +202,14 @@ def ghostnetv2(input_shape: tuple[int, int, int], **options: Any) -> Model:
     Args:
         input_shape: (mels, frames, channels).
         options: the attributes of `GhostNetV2`.
+
+    Raises:
+        UserError: for spectrograms that shrink to nothing on the way.
     """
+    if min(input_shape[:2]) < SMALLEST:
+        raise UserError(
+            f"A spectrogram of {input_shape[0]} mels and {input_shape[1]} frames is too small for "
+            f"GhostNetV2, which needs {SMALLEST} of both: raise data.clip_seconds or "
+            "features.n_mels, or lower features.hop_length."
+        )
     return wrap(GhostNetV2(**options), (1, *input_shape))

@@ -23,18 +23,44 @@ MOMENTUM = 0.9
 EPSILON = 1e-5
 
 
-class BatchNorm(nn.BatchNorm):
-    """Normalisation over batch and positions, with the constants of this file.
+class BatchNorm(nn.Module):
+    """Normalisation over batch and positions (Ioffe and Szegedy 2015), by the constants above.
 
-    The statistics are those of the whole batch, on one device or many.
+    The statistics are those of the whole batch, on one device or many. The running variance is the
+    biased one; PyTorch keeps n / (n - 1) of it.
+
+    Attributes:
+        epsilon: added to the variance.
+        momentum: share of the old statistics in the running ones.
+        use_bias: learn a summand for each channel.
+        use_scale: learn a factor for each channel.
+        dtype: of the result; None for that of the input.
     """
 
-    momentum: float = MOMENTUM
     epsilon: float = EPSILON
+    momentum: float = MOMENTUM
+    use_bias: bool = True
+    use_scale: bool = True
+    dtype: Any = None
 
+    @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """Normalises `[batch, ..., channels]` by the batch in training, else by the averages."""
-        return super().__call__(x, use_running_average=not train)
+        size = (x.shape[-1],)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, size)
+        var = self.variable("batch_stats", "var", jnp.ones, size)
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        scale = self.param("scale", ones, size) if self.use_scale else jnp.ones(size)
+        bias = self.param("bias", zeros, size) if self.use_bias else jnp.zeros(size)
+        x = x.astype(self.dtype or x.dtype)
+        if not train:
+            factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
+            return ((x - mean.value) * factor + bias).astype(x.dtype)
+        y, *batch = ops.batch_norm(x, scale, bias, self.epsilon)
+        if not self.is_initializing():
+            for running, new in zip((mean, var), batch, strict=True):
+                running.value = self.momentum * running.value + (1 - self.momentum) * new
+        return y
 
 
 def leaky_relu(x: Array) -> Array:

@@ -8,6 +8,22 @@ Tree = Any
 Path = tuple[str, ...]
 
 
+# GhostNetV2: how timm groups the sixteen bottlenecks, and where the layers of each stand in timm's
+# sequences of convolution and BatchNorm: our path, the sequence, the convolution's place in it.
+GHOSTNET_GROUPS = (1, 1, 1, 1, 1, 1, 5, 1, 4)
+GHOSTNET_LAYERS: tuple[tuple[Path, str, int], ...] = (
+    (("ghost1", "primary"), "ghost1.primary_conv", 0),
+    (("ghost1", "cheap"), "ghost1.cheap_operation", 0),
+    (("ghost1", "attention", "mix"), "ghost1.short_conv", 0),
+    (("ghost1", "attention", "along_width"), "ghost1.short_conv", 2),
+    (("ghost1", "attention", "along_height"), "ghost1.short_conv", 4),
+    (("ghost2", "primary"), "ghost2.primary_conv", 0),
+    (("ghost2", "cheap"), "ghost2.cheap_operation", 0),
+    (("shortcut_depthwise",), "shortcut", 0),
+    (("shortcut_pointwise",), "shortcut", 2),
+)
+
+
 @dataclasses.dataclass
 class Modules:
     """The names of one network.
@@ -114,12 +130,31 @@ def resnet(params: Tree) -> Modules:
     return modules
 
 
+def ghostnetv2(params: Tree) -> Modules:
+    """GhostNetV2 of any width; timm's classifier is left out, our embedding is our own."""
+    modules = Modules({("head",): "conv_head"}, ignored=("classifier.",))
+    modules.convbn(("stem",), "conv_stem", "bn1")
+    groups = GHOSTNET_GROUPS
+    modules.convbn(("final",), f"blocks.{len(groups)}.0.conv", f"blocks.{len(groups)}.0.bn1")
+    theirs = [f"blocks.{group}.{i}." for group, size in enumerate(groups) for i in range(size)]
+    for number, block in enumerate(theirs):
+        ours = f"block{number}"
+        for path, sequence, first in GHOSTNET_LAYERS:
+            conv, bn = (f"{block}{sequence}.{first + i}" for i in (0, 1))
+            modules.convbn((ours, *path), conv, bn)
+        modules.convbn((ours, "depthwise"), block + "conv_dw", block + "bn_dw")
+        for layer in ("reduce", "expand"):
+            modules.names[(ours, "squeeze", layer)] = f"{block}se.conv_{layer}"
+    return modules
+
+
 def _unused_classifier(params: Tree, theirs: str = "classifier") -> tuple[str, ...]:
     """timm's classifier is left over where ours is absent."""
     return () if "classifier" in params else (theirs + ".",)
 
 
 MODULES: dict[str, Callable[[Tree], Modules]] = {
+    "ghostnetv2": ghostnetv2,
     "efficientnetv2_s": efficientnet,
     **{f"efficientnet_b{i}": efficientnet for i in range(8)},
     "mobilevit_s": mobilevit,
