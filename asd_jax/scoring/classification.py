@@ -83,7 +83,7 @@ def measures(table: Shaped[np.ndarray, "*draws 4"]) -> dict[str, Any]:
         }
 
 
-def wilson(right: int, clips: int, *, level: float = 0.95) -> Interval:
+def wilson(right: float, clips: int, *, level: float = 0.95) -> Interval:
     """Wilson's score interval of a share, for independent clips; (NaN, NaN) of no clip."""
     if not clips:
         return math.nan, math.nan
@@ -108,7 +108,9 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Percentile intervals of every measure of `measures`, and of the `auc`.
 
-    Recordings are drawn anew within each class, each with all of its clips.
+    Recordings are drawn anew within each class, each with all of its clips. Where all clips of a
+    class are right no draw differs; accuracy, recall, false alarm rate and balanced accuracy are
+    then given at least the width of Wilson's interval for as many recordings.
 
     Args:
         labels: of the clips.
@@ -128,7 +130,9 @@ def bootstrap(
         _count(index[labels == y], rank[labels == y], weight.shape[1], len(values)) for y in (0, 1)
     ]
     drawn["auc"] = metrics.area(weight @ counts[0], weight @ counts[1])
-    return {name: _percentiles(value, level) for name, value in drawn.items()}
+    found = {name: _percentiles(value, level) for name, value in drawn.items()}
+    recordings_of = [len(set(index[labels == y])) for y in (0, 1)]
+    return found | _at_least_wilson(found, confusion(labels, alarm), recordings_of, level)
 
 
 def brier(labels: Labels, probabilities: Probabilities) -> float:
@@ -198,6 +202,27 @@ def compare(
         p_value=mcnemar(*only),
         clips=len(labels),
     )
+
+
+def _at_least_wilson(
+    found: dict[str, Interval], table: Confusion, recordings: list[int], level: float
+) -> dict[str, Interval]:
+    """The intervals of shares, widened to Wilson's for so many normal and anomalous recordings."""
+    values = measures(np.array(table))
+    numbers = {
+        "accuracy": sum(recordings),
+        "recall": recordings[1],
+        "false_alarm_rate": recordings[0],
+    }
+    wider = {}
+    for name, number in numbers.items():
+        low, high = wilson(float(values[name]) * number, number, level=level)
+        wider[name] = (float(np.fmin(low, found[name][0])), float(np.fmax(high, found[name][1])))
+    if found["balanced_accuracy"][0] == found["balanced_accuracy"][1]:
+        recall, alarms = wider["recall"], wider["false_alarm_rate"]
+        low, high = 0.5 * (recall[0] + 1 - alarms[1]), 0.5 * (recall[1] + 1 - alarms[0])
+        wider["balanced_accuracy"] = (low, high)
+    return wider
 
 
 def _draw_recordings(
