@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from asd_jax.errors import UserError
+from asd_jax.errors import Interrupted, UserError
 
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 
@@ -77,6 +77,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
             return main(argv) or 0
         except UserError as error:
             fail(str(error))
+        except Interrupted as stop:
+            print(f"{stop} The same command goes on from here.", file=sys.stderr)
+            return STOPPED
         except KeyboardInterrupt:
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
             return STOPPED

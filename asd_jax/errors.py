@@ -1,4 +1,4 @@
-"""The one exception that a command turns into a single sentence for its user."""
+"""What a command turns into a single sentence for its user, without a traceback."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     The message is one clear sentence that names the file or the field and says what to do. The
     command modules print it without a traceback and exit with status 2.
     """
+
+
+class Interrupted(Exception):
+    """The user, or the cluster, asked the run to stop; what was done is saved."""

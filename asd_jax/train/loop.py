@@ -12,16 +12,12 @@ import jax
 import numpy as np
 from absl import logging
 
-from asd_jax.errors import UserError
+from asd_jax.errors import Interrupted, UserError
 from asd_jax.train.checkpoint import Checkpoints
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.sharding import replicated
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
-
-
-class Interrupted(Exception):
-    """The user, or the cluster, asked the run to stop; what was done is saved."""
 
 
 class Diverged(UserError):
