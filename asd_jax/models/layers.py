@@ -99,7 +99,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", kernel_init, shape, jnp.float32)
         return ops.conv(
             x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            jnp.asarray(kernel, self.dtype),
             stride=self.stride,
             padding=padding,
         )
@@ -120,7 +120,7 @@ class Depthwise(nn.Module):
         kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
         return ops.depthwise(
             x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            jnp.asarray(kernel, self.dtype),
             stride=self.stride,
             padding=padding,
         )

@@ -1,8 +1,12 @@
 """Whole runs of the ensemble, on tiny networks: what a run leaves, and what a user can do to it."""
 
+import contextlib
+import dataclasses
 import json
+import os
 import pathlib
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -91,32 +95,35 @@ def test_the_detector_gives_the_scores_of_the_run(finished):
     assert [r["decision"] for r in again] == [r["decision"] for r in rows]
 
 
+def interrupted(batches):
+    """Sends the process a Ctrl-C while the first step has its batch."""
+
+    @contextlib.contextmanager
+    def open_batches(*arguments):
+        with batches(*arguments) as inner:
+
+            def generate():
+                for number, batch in enumerate(inner):
+                    if number == 0:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    yield batch
+
+            yield generate()
+
+    return open_batches
+
+
+@pytest.mark.slow
 def test_interrupted_in_every_stage_and_taken_up_again_the_scores_are_the_same_bytes(
     finished, tmp_path, monkeypatch
 ):
-    stops = []
-
-    class Stop(loop._Stop):
-        """Asks for a stop after the first step of each stage, once."""
-
-        @property
-        def asked(self):
-            return self.stage is not None
-
-        @asked.setter
-        def asked(self, value):
-            self.stage = None
-
-    original = loop._run
+    stops, original = [], loop._run
 
     def stop_once(stage, *arguments):
-        if stage.name in stops:
-            return original(stage, *arguments)
-        stops.append(stage.name)
-        with monkeypatch.context() as patch:
-            patch.setattr(Stop, "asked", True)
-            patch.setattr(loop, "_Stop", Stop)
-            return original(stage, *arguments)
+        if stage.name not in stops:
+            stops.append(stage.name)
+            stage = dataclasses.replace(stage, batches=interrupted(stage.batches))
+        return original(stage, *arguments)
 
     monkeypatch.setattr(loop, "_run", stop_once)
     for _ in range(4):
@@ -143,6 +150,7 @@ def folder_run(root, workdir, **changes):
     return read_results(workdir / "results.json")
 
 
+@pytest.mark.slow
 def test_a_folder_of_normals_alone_gives_a_detector(tmp_path):
     for k in range(6):
         write(tmp_path / "in" / f"day {k}" / "Aufnahme ü.WAV", seed=k, seconds=2.5)
@@ -154,6 +162,7 @@ def test_a_folder_of_normals_alone_gives_a_detector(tmp_path):
     assert np.isfinite(rows[0]["score"]) and rows[0]["decision"] in (0, 1)
 
 
+@pytest.mark.slow
 def test_one_class_only_in_the_test_set(tmp_path):
     normals(tmp_path / "in")
     for k in range(3):
@@ -163,6 +172,7 @@ def test_one_class_only_in_the_test_set(tmp_path):
     assert "report.html" in {p.name for p in (tmp_path / "run").iterdir()}
 
 
+@pytest.mark.slow
 def test_an_unreadable_wav_among_good_ones_is_named_and_left_out(tmp_path):
     normals(tmp_path / "in")
     bad = tmp_path / "in" / "pump" / "train" / "normal" / "broken.wav"
@@ -171,6 +181,7 @@ def test_an_unreadable_wav_among_good_ones_is_named_and_left_out(tmp_path):
     assert any("broken.wav" in note for note in results["notes"])
 
 
+@pytest.mark.slow
 def test_a_machine_without_normal_clips_is_named_and_the_others_go_on(tmp_path):
     normals(tmp_path / "in")
     write(tmp_path / "in" / "fan" / "test" / "abnormal" / "1.wav", seed=70)
@@ -180,6 +191,7 @@ def test_a_machine_without_normal_clips_is_named_and_the_others_go_on(tmp_path):
     assert [g["machine_type"] for g in results["groups"]] == ["pump"]
 
 
+@pytest.mark.slow
 def test_fewer_clips_than_a_batch(tmp_path):
     normals(tmp_path / "in", number=3)
     folder_run(tmp_path / "in", tmp_path / "run", pretrain__batch_size=64)
@@ -196,6 +208,7 @@ def test_a_missing_or_empty_root_is_one_sentence_that_names_it(tmp_path, make):
         ensemble.run(smoke("mimii"), str(tmp_path / "run2"))
 
 
+@pytest.mark.slow
 def test_an_error_does_not_lose_what_was_computed(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
@@ -204,6 +217,7 @@ def test_an_error_does_not_lose_what_was_computed(finished, tmp_path):
     assert (tmp_path / "run" / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_literal_has_the_papers_two_branches(tmp_path):
     ensemble.run(config("smoke,literal"), str(tmp_path))
     results = read_results(tmp_path / "results.json")
@@ -211,6 +225,7 @@ def test_literal_has_the_papers_two_branches(tmp_path):
     assert results["weights"] == {"fusion": 0.9, "statistics": 0.1}
 
 
+@pytest.mark.slow
 def test_real_recordings_run_from_wavs_to_report(real_recordings, tmp_path):
     results = folder_run(real_recordings / "bldc_motors", tmp_path / "run")
     assert results["groups"] and any("motor_4" in note for note in results["notes"])

@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asd_jax import models
+from asd_jax.errors import UserError
+from asd_jax.models import ops
+from asd_jax.models.fusion import LAYOUTS, Fusion
+from tests.models.reference import random_variables
+
+
+def variables_of(module, *shapes):
+    inputs = [jnp.zeros(shape) for shape in shapes]
+    return jax.eval_shape(lambda key: module.init(key, *inputs, train=False), jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("layout", "sizes"),
+    [
+        ("24x24", [(24, 24, 16), (12, 12, 64), (6, 6, 256), (1, 1, 512)]),
+        ("16x32", [(16, 32, 16), (8, 16, 64), (8, 16, 256), (1, 1, 512)]),
+        ("flat_1d", [(1, 512, 16), (1, 256, 64), (1, 128, 256), (1, 1, 512)]),
+    ],
+)
+def test_maps_of_table_2(layout, sizes):
+    module, shapes = Fusion(LAYOUTS[layout]), ((3, 512), (3, 512))
+    variables = variables_of(module, *shapes)
+    embedding, taps = jax.eval_shape(
+        lambda v, a, b: module.apply(v, a, b, train=False),
+        variables,
+        *(jnp.zeros(shape) for shape in shapes),
+    )
+    assert embedding.shape == (3, 128)
+    assert taps["input"].shape == (3, *LAYOUTS[layout].shape, 2)
+    for number, size in enumerate(sizes, start=1):
+        assert taps[f"layer{number}"].shape == (3, *size)
+    params = variables["params"]
+    assert params["squeeze1"]["reduce"]["kernel"].shape == (16, 8)  # mid = 0.5 x channels
+    assert params["squeeze2"]["reduce"]["kernel"].shape == (64, 32)
+    assert params["layer4"]["conv"]["kernel"].shape == (*LAYOUTS[layout].last, 256, 512)
+    assert {name for name in params if "prelu" in name} == {"prelu1", "prelu2"}
+    assert ("project_temporal" in params) == LAYOUTS[layout].project
+
+
+def test_first_channel_is_time_second_is_frequency():
+    model = models.fusion((512, 512), layout="16x32")
+    variables = model.init(jax.random.key(0))
+    temporal, spectral = jnp.arange(512.0)[None], -jnp.arange(512.0)[None]
+    (_, taps), _ = jax.jit(lambda v, a, b: model.apply(v, a, b, train=False))(
+        variables, temporal, spectral
+    )
+    np.testing.assert_array_equal(taps["input"][0, 1, 2], [34.0, -34.0])
+
+
+def test_fast_forms_give_the_same():
+    module = Fusion()
+
+    class Pair(type(module)):  # one input, as the helper wants
+        def __call__(self, x, *, train):
+            return super().__call__(x, x, train=train)
+
+    variables = random_variables(Pair(), (2, 40))
+    x = np.random.default_rng(0).normal(size=(2, 40)).astype("f4")
+    y = np.random.default_rng(1).normal(size=(2, 40)).astype("f4")
+    results = []
+    for form in ("fast", "lax"):
+        with ops.implementation(form):
+            run = jax.jit(lambda v, x, y: module.apply(v, x, y, train=False)[0])
+            results.append(run(variables, x, y))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-4)
+
+
+def test_wrong_layouts_are_refused_in_a_sentence():
+    with pytest.raises(UserError, match="'6x6'; known are 24x24, 16x32, flat_1d"):
+        models.fusion((512, 512), layout="6x6")
+    with pytest.raises(UserError, match="two embeddings of 512, not 512 and 256"):
+        models.fusion((512, 256), layout="flat_1d")
+    models.fusion((512, 256))  # projections fit any width

@@ -1,0 +1,173 @@
+"""`Model`, the small heads, and what training and sharding ask of every network."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from asd_jax import losses, models
+from asd_jax.models.ghostnet import Block, GhostNetV2
+from asd_jax.models.initialise import kernel_init
+from asd_jax.models.layers import BatchNorm, Depthwise
+from asd_jax.models.model import wrap
+
+# A network of every part in two blocks: compiles in seconds.
+SMALL = ((Block(3, 8, 8, 0, 1, attention=False),), (Block(3, 12, 12, 0.25, 2),))
+
+
+def small(dropout=0.0):
+    return wrap(GhostNetV2(embed_dim=6, head=10, stages=SMALL, dropout=dropout), (1, 16, 13, 2))
+
+
+def batch(seed=0, size=8):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(size, 16, 13, 2)), jnp.float32)
+
+
+def make_step(model):
+    def loss(params, stats, x):
+        (embedding, _), stats = model.apply({"params": params, "batch_stats": stats}, x, train=True)
+        return jnp.mean(jnp.square(embedding - 1)), stats
+
+    def step(variables, x):
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (value, stats), g = gradient(variables["params"], variables["batch_stats"], x)
+        params = jax.tree.map(lambda p, g: p - 0.1 * g, variables["params"], g)
+        return {"params": params, "batch_stats": stats}, value
+
+    return step
+
+
+def assert_trees_close(one, two, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), one, two)
+
+
+def test_inference_leaves_statistics_alone_and_training_moves_them():
+    model = small()
+    variables = model.init(jax.random.key(0))
+    assert set(variables) == {"params", "batch_stats"}
+    _, kept = model.apply(variables, batch(), train=False)
+    assert_trees_close(kept, variables["batch_stats"], rtol=0)
+    _, moved = model.apply(variables, batch(), train=True)
+    assert float(jnp.abs(moved["stem"]["bn"]["mean"]).max()) > 0
+
+
+def test_momentum_is_the_share_of_the_old_statistics():
+    x = jnp.array([[1.0], [3.0]])
+    variables = {"batch_stats": {"mean": jnp.array([10.0]), "var": jnp.array([5.0])}}
+    module = BatchNorm(use_bias=False, use_scale=False)
+    _, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(new["batch_stats"]["mean"], [0.9 * 10 + 0.1 * 2], rtol=1e-6)
+    np.testing.assert_allclose(new["batch_stats"]["var"], [0.9 * 5 + 0.1 * 1], rtol=1e-6)
+
+
+def test_step_compiles_once_and_learns():
+    model, traces = small(), []
+
+    def step(variables, x):
+        traces.append(0)
+        return make_step(model)(variables, x)
+
+    step, variables = jax.jit(step), model.init(jax.random.key(0))
+    values = []
+    for _ in range(5):
+        variables, value = step(variables, batch())
+        values.append(float(value))
+    assert len(traces) == 1
+    assert values[-1] < values[0]
+
+
+def test_step_vmaps_over_runs():
+    model = small()
+    step = make_step(model)
+    runs = [model.init(jax.random.key(seed)) for seed in (0, 1)]
+    inputs = [batch(seed) for seed in (0, 1)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *runs)
+    together, values = jax.jit(jax.vmap(step))(stacked, jnp.stack(inputs))
+    single = jax.jit(step)
+    for run in range(2):
+        alone, value = single(runs[run], inputs[run])
+        np.testing.assert_allclose(values[run], value, rtol=1e-4)
+        assert_trees_close(
+            jax.tree.map(lambda leaf, run=run: leaf[run], together), alone, rtol=1e-3, atol=1e-4
+        )
+
+
+def test_eight_devices_are_one():
+    if jax.device_count() < 8:
+        pytest.skip("needs eight virtual devices")
+    model = small()
+    step, variables = make_step(model), model.init(jax.random.key(0))
+    one, value = jax.jit(step)(variables, batch())
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    same, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+    many = jax.jit(step, in_shardings=(same, split), out_shardings=(same, same))
+    eight, value8 = many(jax.device_put(variables, same), jax.device_put(batch(), split))
+    np.testing.assert_allclose(value8, value, rtol=1e-5)
+    assert_trees_close(eight, one, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_draws_from_the_key():
+    model = small(dropout=0.5)
+    variables = model.init(jax.random.key(0))
+    run = jax.jit(lambda key: model.apply(variables, batch(), train=True, key=key)[0][0])
+    one, same, other = (run(jax.random.key(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert float(jnp.abs(one - other).max()) > 0
+
+
+def test_initial_kernels_are_pytorchs_and_differ():
+    params = models.projector(64, hidden=256).init(jax.random.key(0))["params"]
+    for name, fan_in in (("dense1", 64), ("dense2", 256)):
+        kernel = np.asarray(params[name]["kernel"])
+        bound = 1 / math.sqrt(fan_in)
+        assert 0.98 * bound < np.abs(kernel).max() <= bound
+        np.testing.assert_allclose(kernel.std(), bound / math.sqrt(3), rtol=0.03)
+    one, two = (np.ravel(params[name]["kernel"])[:1000] for name in ("dense2", "dense3"))
+    assert abs(np.corrcoef(one, two)[0, 1]) < 0.2
+    again, other = (models.projector(64, hidden=256).init(jax.random.key(s)) for s in (0, 1))
+    assert_trees_close(again["params"], params, rtol=0)
+    assert not np.allclose(other["params"]["dense1"]["kernel"], params["dense1"]["kernel"])
+
+
+def test_initial_kernels_without_wrap_have_the_same_law():
+    kernel = kernel_init(jax.random.key(0), (3, 3, 1, 500))
+    assert np.abs(kernel).max() <= 1 / 3
+    np.testing.assert_allclose(kernel.std(), 1 / 3 / math.sqrt(3), rtol=0.03)
+    params = Depthwise().init(jax.random.key(0), jnp.zeros((1, 4, 4, 7)))["params"]
+    assert params["kernel"].shape == (3, 3, 1, 7)
+
+
+def test_projector_ends_in_batchnorm_without_scale_and_shift():
+    model = models.projector(12, out=5)
+    variables = model.init(jax.random.key(0))
+    assert set(variables["params"]) == {"dense1", "bn1", "dense2", "bn2", "dense3"}
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(64, 12)), jnp.float32)
+    z, _ = model.apply(variables, x, train=True)
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(z.std(0), 1, rtol=1e-2)
+
+
+def test_predictor_is_a_bottleneck():
+    params = models.predictor(512, hidden=128).init(jax.random.key(0))["params"]
+    assert params["dense1"]["kernel"].shape == (512, 128)
+    assert params["dense2"]["kernel"].shape == (128, 512)
+    assert "bias" in params["dense2"] and "bias" not in params["dense1"]
+
+
+def test_class_centres_fit_the_loss():
+    model = models.class_centres(7, 16, sub_centres=3)
+    centres, stats = model.apply(model.init(jax.random.key(0)), train=True)
+    assert centres.shape == (7, 3, 16) and stats == {}
+    np.testing.assert_allclose(jnp.linalg.norm(centres, axis=-1).mean(), 1.0, rtol=0.1)
+    embedding = 5 * centres[:, 1]
+    cosines = losses.class_cosines(embedding, centres)
+    np.testing.assert_array_equal(cosines.argmax(-1), np.arange(7))
+
+
+def test_linen_stays_inside_models():
+    assert isinstance(models.predictor(4, hidden=2), models.Model)
+    assert not isinstance(models.predictor(4, hidden=2), nn.Module)

@@ -1,0 +1,170 @@
+"""Every fast form against XLA's own: values and gradients, at odd and even sizes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from asd_jax.models import ops
+from asd_jax.models.ops.convolution import conv_lax
+from asd_jax.models.ops.depthwise import depthwise_lax
+
+
+def draw(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+def values_and_gradients(function, *inputs):
+    """The output, and the gradients of a loss that weighs every output differently."""
+    shape = jax.eval_shape(function, *inputs).shape
+    weight = draw(99, *shape)
+    numbers = tuple(range(len(inputs)))
+    gradient = jax.grad(lambda *inputs: jnp.sum(weight * function(*inputs)), argnums=numbers)
+    return jax.jit(lambda *inputs: (function(*inputs), *gradient(*inputs)))(*inputs)
+
+
+def assert_same(one, two, *inputs):
+    for a, b in zip(
+        values_and_gradients(one, *inputs), values_and_gradients(two, *inputs), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(b).max()))
+
+
+@pytest.fixture
+def fast():
+    with ops.implementation("fast"):
+        yield
+
+
+GEOMETRIES = [
+    # batch, height, width, channels, taps, stride, padding
+    (2, 8, 10, 3, (3, 3), (1, 1), (1, 1)),
+    (3, 7, 9, 4, (3, 3), (2, 2), (1, 1)),
+    (8, 9, 8, 2, (5, 5), (2, 2), (2, 2)),
+    (1, 6, 7, 3, (5, 5), (1, 1), (2, 2)),
+    (4, 5, 9, 3, (1, 5), (1, 1), (0, 2)),
+    (16, 9, 5, 3, (5, 1), (1, 1), (2, 0)),
+    (2, 1, 11, 4, (1, 3), (1, 3), (0, 1)),
+    (2, 7, 8, 3, (3, 3), (1, 1), (0, 0)),
+    (2, 5, 5, 2, (3, 3), (2, 1), (2, 1)),
+]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_depthwise(fast, geometry):
+    batch, height, width, channels, taps, stride, padding = geometry
+    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, 1, channels)
+    both = tuple((n, n) for n in padding)
+    assert_same(
+        lambda x, kernel: ops.depthwise(x, kernel, stride=stride, padding=padding),
+        lambda x, kernel: depthwise_lax(x, kernel, stride, both),
+        x,
+        kernel,
+    )
+
+
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, (2, 1, 40, 1, (1, 16), (1, 8), (0, 8))])
+def test_convolution(fast, geometry):
+    batch, height, width, channels, taps, stride, padding = geometry
+    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, channels, 5)
+    assert_same(
+        lambda x, kernel: ops.conv(x, kernel, stride=stride, padding=padding),
+        lambda x, kernel: conv_lax(x, kernel, stride, padding),
+        x,
+        kernel,
+    )
+
+
+def test_one_by_one_is_a_matrix_product():
+    x, kernel = draw(0, 2, 5, 4, 3), draw(1, 1, 1, 3, 6)
+    assert_same(
+        lambda x, kernel: ops.conv(x, kernel),
+        lambda x, kernel: conv_lax(x, kernel, (1, 1), (0, 0)),
+        x,
+        kernel,
+    )
+
+
+@pytest.mark.parametrize("size", [(6, 10), (7, 9), (6, 9)])
+def test_average_pool_leaves_an_odd_edge_out(size):
+    x = draw(0, 2, *size, 3)
+    assert_same(ops.average_pool_2x2, lambda x: nn.avg_pool(x, (2, 2), (2, 2), padding="VALID"), x)
+
+
+@pytest.mark.parametrize(("size", "out"), [((3, 5), (6, 11)), ((3, 4), (7, 8)), ((4, 5), (9, 17))])
+def test_upsampling_shows_floor_of_i_in_over_out(size, out):
+    x = draw(0, 2, *size, 3)
+    rows, columns = ([i * n // m for i in range(m)] for n, m in zip(size, out, strict=True))
+    assert_same(
+        lambda x: ops.upsample_nearest(x, out),
+        lambda x: x[:, np.array(rows)][:, :, np.array(columns)],
+        x,
+    )
+
+
+def test_upsampling_is_not_jax_image_resize_at_odd_sizes():
+    # Why it is written out: the nearest *centre* is another position.
+    x = draw(0, 1, 3, 3, 1)
+    resized = jax.image.resize(x, (1, 7, 7, 1), "nearest")
+    assert float(jnp.abs(ops.upsample_nearest(x, (7, 7)) - resized).max()) > 0.1
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (6, 8)])
+def test_batch_norm_and_its_gradient(shape):
+    x, scale, bias = 2 * draw(0, *shape) + 3, 1 + 0.1 * draw(1, shape[-1]), draw(2, shape[-1])
+    module = nn.BatchNorm(use_running_average=False, epsilon=1e-3, use_fast_variance=False)
+    stats = {"mean": jnp.zeros(shape[-1]), "var": jnp.ones(shape[-1])}
+
+    def reference(x, scale, bias):
+        variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": stats}
+        return module.apply(variables, x, mutable=["batch_stats"])[0]
+
+    assert_same(
+        lambda x, scale, bias: ops.batch_norm(x, scale, bias, 1e-3)[0], reference, x, scale, bias
+    )
+    axes = tuple(range(len(shape) - 1))
+    _, mean, variance = ops.batch_norm(x, scale, bias, 1e-3)
+    np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var(axes), rtol=1e-4)
+
+
+def test_batch_norm_of_embeddings_far_from_zero():
+    x = 1000 + draw(0, 16, 4)
+    y, _, variance = ops.batch_norm(x, jnp.ones(4), jnp.zeros(4), 1e-5)
+    np.testing.assert_allclose(variance, np.asarray(x, np.float64).var(0), rtol=1e-4)
+    np.testing.assert_allclose(y.std(0), 1.0, rtol=1e-4)
+
+
+def test_choice_of_form_follows_the_override():
+    x, kernel = draw(0, 1, 5, 5, 2), draw(1, 3, 3, 1, 2)
+
+    def program():
+        # A new function each time: the choice is made while tracing.
+        return jax.jit(lambda x: ops.depthwise(x, kernel)).lower(x).as_text()
+
+    assert "stablehlo.convolution" not in program()  # the tests run on a CPU
+    with ops.implementation("lax"):
+        assert "stablehlo.convolution" in program()
+    assert "stablehlo.convolution" not in program()
+
+
+@pytest.mark.parametrize("form", ["fast", "lax"])
+def test_operations_vmap_over_inputs_and_kernels(form):
+    x, kernel = draw(0, 3, 2, 6, 7, 4), draw(1, 3, 3, 3, 1, 4)
+    full = draw(2, 3, 3, 3, 4, 5)
+
+    def loss(x, kernel, full):
+        y = ops.depthwise(x, kernel, stride=(2, 2), padding=(1, 1))
+        y = ops.conv(y, full, padding=(1, 1))
+        y, _, _ = ops.batch_norm(y, jnp.ones(5), jnp.zeros(5), 1e-5)
+        return jnp.sum(jnp.sin(ops.upsample_nearest(ops.average_pool_2x2(y), (5, 4))))
+
+    with ops.implementation(form):
+        gradient = jax.grad(loss, argnums=(0, 1, 2))
+        together = jax.jit(jax.vmap(gradient))(x, kernel, full)
+        alone = jax.jit(gradient)
+        for run in range(3):
+            single = alone(x[run], kernel[run], full[run])
+            for a, b in zip(together, single, strict=True):
+                np.testing.assert_allclose(a[run], b, rtol=1e-3, atol=1e-4)

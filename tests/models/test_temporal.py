@@ -1,0 +1,111 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asd_jax import models
+from asd_jax.errors import UserError
+from asd_jax.models import ops
+from asd_jax.models.temporal import BLOCKS, Block, InvertedResidual, Temporal, temporal
+from tests.models.reference import random_variables, shapes_of
+
+
+def outputs(module, samples):
+    variables = shapes_of(module, (2, samples))
+    x = jax.ShapeDtypeStruct((2, samples), jnp.float32)
+    with ops.implementation("lax"):
+        return jax.eval_shape(lambda v, x: module.apply(v, x, train=False), variables, x)
+
+
+TABLE = (1250, 1250, 625, 313, 105, 53, 53, 27, 14, 7, 7)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stem_stride": 64, "stem_padding": 96, "post_stem_pool": 2}]
+)
+def test_lengths_are_those_of_table_1(options):
+    embedding, taps = outputs(Temporal(**options), 160_000)
+    lengths = tuple(taps[name].shape[1] for name in ("stem", *(f"block{i}" for i in range(10))))
+    assert lengths == TABLE
+    assert [taps[f"block{i}"].shape[2] for i in range(10)] == [
+        32, 32, 32, 64, 128, 256, 256, 256, 256, 256,
+    ]  # fmt: skip
+    assert embedding.shape == (2, 512)
+
+
+@pytest.mark.parametrize("head", ["conv", "mean_max", "wide"])
+def test_every_reading_of_the_head_gives_512(head):
+    embedding, taps = outputs(Temporal(head=head), 32_000)
+    assert embedding.shape == (2, 512)
+    assert taps["final"].shape[2] == (256 if head == "mean_max" else 512)
+
+
+@pytest.mark.parametrize("samples", [16_000, 31_999, 160_000])
+def test_other_lengths_are_pooled_over_what_remains(samples):
+    assert outputs(Temporal(), samples)[0].shape == (2, 512)
+
+
+def test_unknown_head_is_refused():
+    with pytest.raises(UserError, match="'max'; known are conv"):
+        models.backbone("temporal", (16_000,), head="max")
+
+
+def test_parameters_follow_from_the_table():
+    # Weights of the convolutions by hand, and two numbers a channel for each BatchNorm.
+    count, channels = 256 * 16 + 2 * 16, 16
+    for block in BLOCKS:
+        inner = block.expand * channels
+        count += channels * inner + 3 * inner + inner * block.out + 2 * (2 * inner + block.out)
+        channels = block.out
+    count += 256 * 512 + 2 * 512
+    variables = shapes_of(Temporal(), (1, 16_000))
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])) == count
+
+
+def correlate(x, kernel, stride, padding):
+    """`[batch, length, channels]` with `[taps, channels, features]`, by NumPy."""
+    x = np.pad(x, ((0, 0), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, len(kernel), axis=1)[:, ::stride]
+    return np.einsum("blct,tcf->blf", windows, kernel)
+
+
+def normalised(x, params, stats):
+    y = (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * params["scale"] + params["bias"]
+    return np.where(y > 0, y, 0.01 * y)
+
+
+@pytest.mark.parametrize("block", [Block(3, 8, 1), Block(2, 8, 2), Block(2, 12, 3), Block(2, 4, 1)])
+def test_block_is_that_of_figure_4(block):
+    shape = (2, 1, 13, 8)
+    variables = random_variables(InvertedResidual(block), shape)
+    x = np.random.default_rng(3).normal(size=shape).astype("f4")
+    got = jax.jit(lambda v, x: InvertedResidual(block).apply(v, x, train=False))(variables, x)
+
+    params, stats = variables["params"], variables["batch_stats"]
+    y = x[:, 0]
+    for name, stride, padding in (
+        ("expand", 1, 0),
+        ("depthwise", block.stride, 1),
+        ("project", 1, 0),
+    ):
+        kernel = np.asarray(params[name]["conv"]["kernel"])[0]
+        if name == "depthwise":  # one filter a channel, as a full kernel
+            kernel = kernel * np.eye(kernel.shape[-1])
+        y = correlate(y, kernel, stride, padding)
+        y = normalised(y, params[name]["bn"], stats[name]["bn"])
+    if block.stride == 1 and block.out == 8:
+        y = y + x[:, 0]
+    np.testing.assert_allclose(got[:, 0], y, rtol=1e-4, atol=1e-4)
+
+
+def test_stem_is_a_strided_correlation():
+    model = temporal((2_000,))
+    variables = random_variables(Temporal(), (1, 2_000))
+    wave = np.random.default_rng(0).normal(size=(2, 2_000)).astype("f4")
+    (_, taps), _ = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, wave)
+    stem = variables["params"]["stem"]
+    y = correlate(wave[:, :, None], np.asarray(stem["conv"]["kernel"])[0], 128, 64)
+    y = normalised(y, stem["bn"], variables["batch_stats"]["stem"]["bn"])
+    np.testing.assert_allclose(taps["stem"], y, rtol=1e-4, atol=1e-4)
