@@ -168,3 +168,13 @@ def test_operations_vmap_over_inputs_and_kernels(form):
             single = alone(x[run], kernel[run], full[run])
             for a, b in zip(together, single, strict=True):
                 np.testing.assert_allclose(a[run], b, rtol=1e-3, atol=1e-4)
+
+
+def test_one_by_one_with_a_stride(fast):
+    x, kernel = draw(0, 2, 5, 4, 3), draw(1, 1, 1, 3, 6)
+    assert_same(
+        lambda x, kernel: ops.conv(x, kernel, stride=(2, 2)),
+        lambda x, kernel: conv_lax(x, kernel, (2, 2), (0, 0)),
+        x,
+        kernel,
+    )

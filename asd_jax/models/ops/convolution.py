@@ -1,5 +1,10 @@
 """Full convolutions: every output channel sees every input channel."""
 
+import functools
+import math
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -32,10 +37,13 @@ def conv(
         stride: steps along height and width.
         padding: zeros on *both* sides of height and of width.
     """
-    if kernel.shape[:2] == (1, 1) and tuple(stride) == (1, 1) and tuple(padding) == (0, 0):
-        return pointwise(x, kernel[0, 0])
-    form = _matmul_form if chosen() == "fast" else conv_lax
-    return form(x, kernel, tuple(stride), tuple(padding))
+    stride, padding = tuple(stride), tuple(padding)
+    if kernel.shape[:2] == (1, 1) and padding == (0, 0):
+        return pointwise(x[:, :: stride[0], :: stride[1]], kernel[0, 0])
+    if chosen() == "lax":
+        return conv_lax(x, kernel, stride, padding)
+    form = _matmul_form if x.shape[1] == kernel.shape[0] == 1 else _plain
+    return form(x, kernel, stride, padding)
 
 
 def conv_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
@@ -44,6 +52,64 @@ def conv_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     return lax.conv_general_dilated(
         x, kernel, stride, both, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _plain(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
+    """XLA's plain convolution, with gradients that XLA's CPU backend is good at too.
+
+    The gradient of x is another plain convolution. That of the kernel is a matrix product for each
+    clip: its patches stay in the cache, and those of a whole batch need not be stored.
+    """
+    return _one_by_one(functools.partial(conv_lax, stride=stride, padding=padding))(x, kernel)
+
+
+def _forward(x: Array, kernel: Array, stride: Pair, padding: Pair) -> tuple:
+    return _plain(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride: Pair, padding: Pair, saved: tuple, dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    grad_x = functools.partial(_grad_input, size=x.shape[1:3], stride=stride, padding=padding)
+    grad_k = functools.partial(_grad_kernel, taps=kernel.shape[:2], stride=stride, padding=padding)
+    return _one_by_one(grad_x)(dy, kernel), _one_by_one(grad_k)(x, dy)
+
+
+_plain.defvjp(_forward, _backward)
+
+
+def _one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Lets vmap run it in a loop.
+
+    With a kernel for each of many runs XLA would make a grouped convolution, which is slow on CPUs.
+    """
+    return jax.custom_batching.sequential_vmap(function)
+
+
+def _grad_input(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """The correlation of dy, spread out by the stride, with the filters turned round."""
+    around = [
+        (k - 1 - pad, n + pad - s * (out - 1) - 1, s - 1)
+        for n, k, s, pad, out in zip(
+            size, kernel.shape[:2], stride, padding, dy.shape[1:3], strict=True
+        )
+    ]
+    spread = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *around, (0, 0, 0)])
+    return conv_lax(spread, kernel[::-1, ::-1].transpose(0, 1, 3, 2), (1, 1), (0, 0))
+
+
+def _grad_kernel(x: Array, dy: Array, *, taps: Pair, stride: Pair, padding: Pair) -> Array:
+    """The sum over clips of patches times dy, in float32."""
+    shape = (*taps, x.shape[-1], dy.shape[-1])
+
+    def add(total: Array, clip: tuple[Array, Array]) -> tuple[Array, None]:
+        patches = _patches(clip[0][None], taps, stride, padding)
+        flat = patches.reshape(-1, patches.shape[-1]).T
+        dense = clip[1].reshape(-1, shape[-1])
+        return total + jnp.matmul(flat, dense, preferred_element_type=jnp.float32), None
+
+    start = jnp.zeros((math.prod(shape[:-1]), shape[-1]), jnp.float32)
+    return lax.scan(add, start, (x, dy))[0].reshape(shape).astype(x.dtype)
 
 
 def _matmul_form(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
