@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from asd_jax import memory
 from asd_jax.errors import Interrupted, UserError
 
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
@@ -26,31 +27,12 @@ def fail(sentence: str) -> NoReturn:
 
 def prepare_jax() -> None:
     """Settings that belong before the first computation: compilation cache and allocator."""
-    _keep_memory()
+    memory.keep()
     import jax
 
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", cache_folder("xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def _keep_memory() -> None:
-    """Keeps glibc from handing large buffers back to the kernel after each step.
-
-    A training step allocates and frees the same gigabytes again and again; by default each of them
-    is mapped, filled with zeros page by page, and unmapped. On other C libraries nothing happens.
-    """
-    import ctypes
-
-    m_trim_threshold, m_top_pad, m_mmap_max, m_arena_max = -1, -2, -4, -8  # malloc.h
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(m_mmap_max, 0)
-    mallopt(m_trim_threshold, 2**31 - 1)
-    mallopt(m_top_pad, 64 << 20)
-    mallopt(m_arena_max, 1)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

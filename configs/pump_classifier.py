@@ -79,5 +79,5 @@ def literal(config) -> None:
     config.split.update(rule="sun_721", draw="balanced")
     config.features.render = "magma"
     config.network.simam = "sun"
-    config.labels.imbalance = "none"
+    config.labels.update(imbalance="none", time_shift=False)
     config.pretrain.clips = "all"

@@ -1,5 +1,6 @@
 """The views of a clip that are scored: each branch turns a waveform into one feature vector."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.features.statistics import TimePooling, pool_time
-from asd_jax.recipes.networks import Networks
+from asd_jax.recipes.networks import Networks, clip_samples
 from asd_jax.recipes.settings import Ensemble
+from asd_jax.train.ahead import Ahead
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -32,6 +34,8 @@ BRANCHES = {
     "peaks": "loud moments of the spectrum",
 }
 NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
+SEEN = ("normaliser", "encoder", "temporal")  # the variables of all branches but the fusion
+USED = (*SEEN, "fusion")
 
 
 def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
@@ -42,17 +46,36 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
     dB over the frames: what is normal at that frequency, to show where a clip departs from it.
     """
     wanted = config.scoring.branches
+    views = make_views(config, nets, spec, wanted)
 
     def extract(variables: dict[str, Tree], wave: Waves) -> Features:
+        features = views(variables, wave)
+        if "fusion" in wanted:
+            features["fusion"] = fuse(nets, variables, features)
+        return {k: v for k, v in features.items() if k in wanted or k.startswith("frame_")}
+
+    return extract
+
+
+def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[str]) -> Extract:
+    """All of `make_extractor` but the fusion, which needs only what this returns."""
+
+    def views(variables: dict[str, Tree], wave: Waves) -> Features:
         power = mel_power(wave, spec=spec)
         level = power_to_db(power)
         features = {"frame_mean": level.mean(-1), "frame_square": jnp.square(level).mean(-1)}
         features |= _statistics(config, power)
         if set(NETWORKS) & set(wanted):
             features |= _learned(nets, spec, variables, wave, wanted)
-        return {k: v for k, v in features.items() if k in wanted or k.startswith("frame_")}
+        return features
 
-    return extract
+    return views
+
+
+def fuse(nets: Networks, variables: dict[str, Tree], features: Features) -> Array:
+    """The fused embedding `[batch, dim]` of both networks' embeddings."""
+    inputs = (features["temporal"], features["spectral"])
+    return nets.fusion.apply(variables["fusion"], *inputs, train=False)[0][0]
 
 
 def needed(wanted: Sequence[str]) -> set[str]:
@@ -86,10 +109,6 @@ def _learned(
     if "fusion" in wanted or "temporal" in wanted:
         (temporal, _), _ = nets.temporal.apply(variables["temporal"], wave, train=False)
         features["temporal"] = temporal
-    if "fusion" in wanted:
-        inputs = (features["temporal"], spectral)
-        (fused, _), _ = nets.fusion.apply(variables["fusion"], *inputs, train=False)
-        features["fusion"] = fused
     return features
 
 
@@ -105,31 +124,58 @@ def pool_tap(x: Float[Array, "batch mels frames channels"]) -> Float[Array, "bat
 
 
 class Extractor:
-    """The branches' features of many clips: one compiled program, whatever is done to the waves."""
+    """The branches' features of many clips: compiled once, for every stage that asks for them."""
 
-    def __init__(self, extract: Extract, variables: dict[str, Tree], *, batch_size: int) -> None:
-        """Takes `batch_size` clips at a time; the last are padded, so all compile once."""
-        self._mesh = data_mesh(batch_size)
-        same, split = replicated(self._mesh), sharded(self._mesh)
-        self._run = jax.jit(extract, in_shardings=(same, split), out_shardings=same)
-        self._variables = jax.device_put(variables, same)
-        self._batch_size = batch_size
+    def __init__(self, config: Ensemble, nets: Networks, spec: LogMel) -> None:
+        """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
+        self._batch_size = config.eval_batch_size
+        self._samples = clip_samples(config)
+        self._mesh = data_mesh(self._batch_size)
+        self._same, self._split = replicated(self._mesh), sharded(self._mesh)
+        self._views = jax.jit(
+            make_views(config, nets, spec, NETWORKS),
+            in_shardings=(self._same, self._split),
+            out_shardings=self._same,
+        )
+        self._fuse = jax.jit(functools.partial(fuse, nets), out_shardings=self._same)
+        self._compiled: Callable[[], Any] | None = None
+
+    def prepare(self, variables: Callable[[], dict[str, Tree]], ahead: Ahead) -> None:
+        """Compiles beside the caller; `variables` gives their shapes and dtypes."""
+
+        def compiled() -> Any:
+            wave = jax.ShapeDtypeStruct((self._batch_size, self._samples), jnp.float32)
+            seen = {name: value for name, value in variables().items() if name in SEEN}
+            return self._views.lower(seen, wave).compile()
+
+        self._compiled = ahead.submit(compiled)
 
     def __call__(
-        self, waves: Any, indices: np.ndarray, change: Change = lambda wave, index: to_float(wave)
+        self,
+        variables: dict[str, Tree],
+        waves: Any,
+        indices: np.ndarray,
+        change: Change = lambda wave, index: to_float(wave),
     ) -> dict[str, np.ndarray]:
-        """`[clips, dim]` arrays by branch, in the order of `indices`.
+        """`[clips, dim]` arrays by branch, in the order of `indices`; fusion where it is trained.
 
         Args:
+            variables: of the networks, and the normaliser.
             waves: the wave cache.
             indices: which clips.
             change: makes float waveforms of int16 ones and their indices, batch by batch.
         """
-        split = sharded(self._mesh)
-        changed = jax.jit(change, in_shardings=(split, split), out_shardings=split)
+        variables = jax.device_put({k: variables[k] for k in variables if k in USED}, self._same)
+        seen = {name: variables[name] for name in SEEN}
+        views = self._compiled() if self._compiled else self._views
+        changed = jax.jit(change, in_shardings=(self._split,) * 2, out_shardings=self._split)
         parts: list[dict[str, np.ndarray]] = []
-        for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
+        for batch in eval_batches(
+            waves, indices, batch_size=self._batch_size, sharding=self._split
+        ):
             valid = np.asarray(batch["valid"])
-            features = self._run(self._variables, changed(batch["wave"], batch["index"]))
+            features = views(seen, changed(batch["wave"], batch["index"]))
+            if "fusion" in variables:
+                features["fusion"] = self._fuse(variables, features)
             parts.append({name: np.asarray(value)[valid] for name, value in features.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

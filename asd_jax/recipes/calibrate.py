@@ -45,13 +45,19 @@ class Calibration:
 
 
 def fit_detector(
-    run: Run, key: jax.Array, variables: dict[str, Tree], extract: branches.Extractor
+    run: Run, key: jax.Array, variables: dict[str, Tree], trained: Mapping[str, np.ndarray]
 ) -> Detector:
-    """Fits scorers, weighs the branches, sets the thresholds; `extract` has these variables."""
+    """Fits scorers, weighs the branches, sets the thresholds.
+
+    Args:
+        run: the run.
+        key: of the weak pseudo-anomalies.
+        variables: of the trained networks, and the normaliser.
+        trained: the branches' features of all normal clips, `corpus.training`.
+    """
     clips, config = run.corpus, run.config
-    everything = extract(clips.waves, clips.training)
-    fitted = _fit_final(run, everything)
-    calibration = _cross_fit(run, everything, _weak_features(run, key, extract))
+    fitted = _fit_final(run, trained)
+    calibration = _cross_fit(run, trained, _weak_features(run, key, variables))
     names = [clips.groups[g] for g in calibration.group]
     _keep(run, calibration)
     ensemble = ensembles.fit_ensemble(
@@ -62,7 +68,7 @@ def fit_detector(
         weights=config.scoring.weights,
     )
     combined = ensembles.combine(ensemble, calibration.normal, names)
-    frame_mean, frame_std = _frame_moments(run, everything)
+    frame_mean, frame_std = _frame_moments(run, trained)
     by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
     return Detector(
         config=config,
@@ -110,7 +116,7 @@ def _fit_final(run: Run, features: Mapping[str, np.ndarray]) -> dict[str, list[A
     }
 
 
-def _weak_features(run: Run, key: jax.Array, extract: branches.Extractor) -> dict[str, dict]:
+def _weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
     """Features of weakly changed versions of the held-out clips, by kind."""
 
     def changed(kind: str, strength: float, root: jax.Array, wave: Array, index: Array) -> Array:
@@ -124,7 +130,7 @@ def _weak_features(run: Run, key: jax.Array, extract: branches.Extractor) -> dic
     for number, (kind, strength) in enumerate(WEAK):
         change = functools.partial(changed, kind, strength, jax.random.fold_in(key, number))
         name = f"{kind} {strength:+g} dB"
-        features[name] = extract(run.corpus.waves, run.corpus.held_out, change)
+        features[name] = run.extract(variables, run.corpus.waves, run.corpus.held_out, change)
     return features
 
 

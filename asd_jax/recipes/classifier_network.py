@@ -58,6 +58,7 @@ def build(config: PumpClassifier) -> Model:
         simam=network.simam,
         width=network.width,
         depth=network.depth,
+        drop_path=network.drop_path if network.drop_path >= 0 else None,
         scan=network.scan or None,
         input_size=config.features.size,
     )

@@ -46,16 +46,18 @@ class Network:
     simam: str = "official"  # 'sun' as printed in eq. 1 and 2
     width: float = 1.0  # of every layer
     depth: float = 1.0  # of every stage
+    drop_path: float = -1.0  # stochastic depth; below 0 the network's own (0.2)
     weights: str = ""  # a .safetensors file of timm's network, to start from; '' draws at random
     scan: bool = False  # compile the equal blocks of a stage once: sooner ready, a little slower
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What is done to labels and inputs together (section 2.2.4), and to their imbalance."""
+    """What is done to inputs and labels in training (section 2.2.4), and to their imbalance."""
 
     mixup: float = 0.2  # alpha of Beta(alpha, alpha); 0 mixes nothing; not printed
     smoothing: float = 0.1  # epsilon; not printed
+    time_shift: bool = True  # turn each waveform round by a random time; not in the paper
     imbalance: str = "balanced"  # draw both classes alike; 'weighted' loss; 'none' as printed
 
     def __post_init__(self) -> None:

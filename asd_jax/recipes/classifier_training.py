@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from asd_jax.augment.mixup import mixup, smooth_labels
 from asd_jax.data.clips import ANOMALY
@@ -153,8 +153,11 @@ def classifier_loss(config: PumpClassifier, net: Model) -> Loss:
     spec = network.front_end(config)
 
     def loss(params: dict[str, Tree], state: TrainState, batch: dict[str, Array], key: Array):
-        mix_key, drop_key = jax.random.split(key)
-        x = picture(to_float(batch["wave"]), spec=spec)
+        mix_key, drop_key, shift_key = jax.random.split(key, 3)
+        wave = to_float(batch["wave"])
+        if config.labels.time_shift:
+            wave = turn_round(shift_key, wave)
+        x = picture(wave, spec=spec)
         label = batch["label"].astype(jnp.float32)
         target = smooth_labels(label, epsilon=state.tunables["smoothing"])
         x, target = mixup(mix_key, x, target, alpha=config.labels.mixup)
@@ -171,6 +174,12 @@ def classifier_loss(config: PumpClassifier, net: Model) -> Loss:
         return mean_over_batch(values), ({NAME: stats}, {"accuracy": right})
 
     return loss
+
+
+def turn_round(key: Array, wave: Float[Array, "batch samples"]) -> Float[Array, "batch samples"]:
+    """Each waveform begun at a random time, its start put behind its end."""
+    shift = jax.random.randint(key, (wave.shape[0],), 0, wave.shape[1])
+    return jax.vmap(jnp.roll)(wave, shift)
 
 
 def validate(run: Run, variables: Tree) -> dict[str, float]:

@@ -42,17 +42,19 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.groups)))
 
-    variables: dict[str, Tree] = {"normaliser": stages.fit_normaliser(run_)}
+    variables = stages.initial_variables(run_)
+    trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]
+    stages.compile_ahead(run_, trainings, variables)
     key = jax.random.key(config.seed)
-    for number, stage in enumerate(STAGES, 1):
-        variables |= stage(run_, jax.random.fold_in(key, number), variables)
-        clock.lap(stage.__name__)
+    for number, training in enumerate(trainings, 1):
+        variables |= training.train(jax.random.fold_in(key, number), variables)
+        clock.lap(training.plan.name)
 
-    key = jax.random.fold_in(key, len(STAGES) + 1)
-    extract = stages.extractor(run_, variables)
-    detector = calibrate.fit_detector(run_, key, variables, extract)
+    key = jax.random.fold_in(key, len(trainings) + 1)
+    trained = run_.extract(variables, clips.waves, clips.training)
+    detector = calibrate.fit_detector(run_, key, variables, trained)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
-    evaluate.evaluate(run_, detector, variables, extract, clock.seconds)
+    evaluate.evaluate(run_, detector, variables, trained, clock.seconds)
     workdir.say_result()
     return 0

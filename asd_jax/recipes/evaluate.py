@@ -28,15 +28,15 @@ def evaluate(
     run: Run,
     detector: Detector,
     variables: dict[str, Any],
-    extract: branches.Extractor,
+    trained: dict[str, np.ndarray],
     seconds: dict[str, float],
 ) -> None:
     """Scores the test clips and writes scores.csv, report.html and, last, results.json."""
     began = time.monotonic()
     corpus, config = run.corpus, run.config
-    features = extract(corpus.waves, np.concatenate([corpus.training, corpus.test]))
-    trained = {name: value[: len(corpus.training)] for name, value in features.items()}
-    tested = {name: value[len(corpus.training) :] for name, value in features.items()}
+    tested = {name: value[:0] for name, value in trained.items()}
+    if len(corpus.test):
+        tested = run.extract(variables, corpus.waves, corpus.test)
     group = corpus.label[corpus.test]
     scores = detector.branch_scores(tested, group)
     total = detector.combine(scores, group)

@@ -256,6 +256,7 @@ class Ensemble:
     recipe: str = "ensemble"
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
+    init_from: str = ""  # a .safetensors file of timm's network for the encoder to start from
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
     features: Features = Features()

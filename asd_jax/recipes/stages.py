@@ -1,4 +1,4 @@
-"""The training stages of the ensemble: each makes a step and hands it to the one loop.
+"""The training stages of the ensemble: each is a plan, made ready and handed to the one loop.
 
 A stage takes the variables that earlier ones left and returns those of its own networks.
 """
@@ -6,25 +6,29 @@ A stage takes the variables that earlier ones left and returns those of its own 
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
+from jax.sharding import Mesh
 
+from asd_jax import memory
 from asd_jax.data.loader import eval_batches, train_batches
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
+from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes import branches, networks, objectives, settings
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
-from asd_jax.train.loop import Stage, train
+from asd_jax.train.ahead import Ahead, compiled_step
+from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
-from asd_jax.train.step import Loss, make_step
+from asd_jax.train.step import Loss, Step, make_step
 
 Tree = Any
 Variables = dict[str, Tree]
@@ -44,6 +48,11 @@ class Run:
         """The front end."""
         return networks.front_end(self.config)
 
+    @functools.cached_property
+    def extract(self) -> branches.Extractor:
+        """The branches' features of clips."""
+        return branches.Extractor(self.config, self.nets, self.spec)
+
 
 def fit_normaliser(run: Run) -> Tree:
     """Mean and deviation of each mel bin over the normal clips that train; see the config."""
@@ -59,54 +68,127 @@ def fit_normaliser(run: Run) -> Tree:
     return fit_from_moments(moments, kind=kind)
 
 
-def pretrain(run: Run, key: jax.Array, variables: Variables) -> Variables:
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A stage before any variables are there: enough to compile its step.
+
+    Attributes:
+        name: of the stage and of its settings.
+        loss: what it minimises.
+        rates: the settings of each learning network's optimizer, by the network's name.
+        frozen: names of the variables that the loss only reads.
+        start: names of the networks that begin where an earlier stage left them.
+        clip: shape and dtype of one clip of a batch.
+        batches: `batches(variables, size, mesh, start_step)` opens the loader.
+    """
+
+    name: str
+    loss: Loss
+    rates: Mapping[str, settings.Optimizer]
+    frozen: tuple[str, ...]
+    start: tuple[str, ...]
+    clip: jax.ShapeDtypeStruct
+    batches: Callable[[Variables, int, Mesh, int], contextlib.AbstractContextManager]
+
+
+def pretrain(run: Run) -> Plan:
     """Contrastive pre-training of the spectrogram network with identification."""
-    config, nets = run.config, run.nets
-    names = ("encoder", "projector", "predictor", "identify")
-    rates = dict.fromkeys(names, config.pretrain.backbone) | {"identify": config.pretrain.auxiliary}
-    loss = objectives.pretrain_loss(config, nets, run.spec)
-    frozen = {"normaliser": variables["normaliser"]}
-    pairs = config.pretrain.pair == "same_class"
-    return _train(run, "pretrain", key, loss, rates, frozen, {}, _waves(run, pairs=pairs))
-
-
-def finetune(run: Run, key: jax.Array, variables: Variables) -> Variables:
-    """Fine-tuning of the spectrogram network on anchors, positives and pseudo-anomalies."""
     config = run.config
+    names = ("encoder", "projector", "predictor", "identify")
+    pairs = config.pretrain.pair == "same_class"
+    return Plan(
+        name="pretrain",
+        loss=objectives.pretrain_loss(config, run.nets, run.spec),
+        rates=dict.fromkeys(names, config.pretrain.backbone)
+        | {"identify": config.pretrain.auxiliary},
+        frozen=("normaliser",),
+        start=("encoder",) if config.init_from else (),
+        clip=_wave(run, 2) if pairs else _wave(run),
+        batches=_waves(run, pairs=pairs),
+    )
+
+
+def finetune(run: Run) -> Plan:
+    """Fine-tuning of the spectrogram network on anchors, positives and pseudo-anomalies."""
     names = ("encoder", "identify")
-    loss = objectives.finetune_loss(config, run.nets, run.spec)
-    start = {name: variables[name] for name in names}
-    rates = dict.fromkeys(names, config.finetune.optimizer)
-    frozen = {"normaliser": variables["normaliser"]}
-    return _train(run, "finetune", key, loss, rates, frozen, start, _waves(run))
+    return Plan(
+        name="finetune",
+        loss=objectives.finetune_loss(run.config, run.nets, run.spec),
+        rates=dict.fromkeys(names, run.config.finetune.optimizer),
+        frozen=("normaliser",),
+        start=names,
+        clip=_wave(run),
+        batches=_waves(run),
+    )
 
 
-def temporal(run: Run, key: jax.Array, variables: Variables) -> Variables:
+def temporal(run: Run) -> Plan:
     """The waveform network, trained to identify."""
-    del variables
-    rates = dict.fromkeys(("temporal", "temporal_identify"), run.config.temporal.optimizer)
-    loss = objectives.temporal_loss(run.config, run.nets)
-    return _train(run, "temporal", key, loss, rates, {}, {}, _waves(run))
+    names = ("temporal", "temporal_identify")
+    return Plan(
+        name="temporal",
+        loss=objectives.temporal_loss(run.config, run.nets),
+        rates=dict.fromkeys(names, run.config.temporal.optimizer),
+        frozen=(),
+        start=(),
+        clip=_wave(run),
+        batches=_waves(run),
+    )
 
 
-def fusion(run: Run, key: jax.Array, variables: Variables) -> Variables:
+def fusion(run: Run) -> Plan:
     """The classifier over both frozen networks, trained on embeddings computed once."""
-    rates = dict.fromkeys(("fusion", "fusion_identify"), run.config.fusion.optimizer)
-    loss = objectives.fusion_loss(run.config, run.nets)
-    make = functools.cache(lambda: _embeddings(run, variables))
+    names = ("fusion", "fusion_identify")
+    both = networks.TEMPORAL + run.config.encoder.embed_dim
 
-    def batches(size: int, key_seed: int, mesh, start: int):
+    def batches(variables: Variables, size: int, mesh: Mesh, start: int):
         return train_batches(
-            make(),
+            _embeddings(run, variables),
             run.corpus.label[run.corpus.fit],
             np.arange(len(run.corpus.fit)),
             batch_size=size,
-            seed=key_seed,
+            seed=run.config.seed,
             start_step=start,
             sharding=sharded(mesh),
         )
 
-    return _train(run, "fusion", key, loss, rates, {}, {}, batches)
+    return Plan(
+        name="fusion",
+        loss=objectives.fusion_loss(run.config, run.nets),
+        rates=dict.fromkeys(names, run.config.fusion.optimizer),
+        frozen=(),
+        start=(),
+        clip=jax.ShapeDtypeStruct((both,), np.float32),
+        batches=batches,
+    )
+
+
+def initial_variables(run: Run) -> Variables:
+    """What is there before the first stage: the normaliser, and an encoder from a file if asked."""
+    variables: Variables = {"normaliser": fit_normaliser(run)}
+    if run.config.init_from:
+        drawn = run.nets.encoder.init(jax.random.key(run.config.seed))
+        weights = load_safetensors(run.config.init_from)
+        variables["encoder"] = from_timm(run.config.encoder.name, weights, drawn)
+    return variables
+
+
+def compile_ahead(run: Run, trainings: Sequence["Training"], variables: Variables) -> None:
+    """Starts to compile all that later stages need, in the order in which they need it."""
+    ahead, nets = Ahead(), run.nets
+
+    @functools.cache
+    def shapes() -> Variables:
+        fields = [field.name for field in dataclasses.fields(nets)]
+        inits = {name: getattr(nets, name).init for name in fields}
+        key = jax.random.key(0)
+        return variables | {name: jax.eval_shape(init, key) for name, init in inits.items()}
+
+    *before, last = trainings
+    for training in before:
+        training.prepare(shapes, ahead)
+    run.extract.prepare(shapes, ahead)
+    last.prepare(shapes, ahead)
 
 
 class Embeddings:
@@ -126,34 +208,26 @@ class Embeddings:
         return self._values[indices]
 
 
-def extractor(run: Run, variables: Variables, wanted: tuple[str, ...] = ()) -> branches.Extractor:
-    """What computes the branches' features, of all branches of the config or of those wanted."""
-    scoring = run.config.scoring
-    if wanted:
-        scoring = dataclasses.replace(scoring, branches=wanted, rule="recommended")
-    config = dataclasses.replace(run.config, scoring=scoring)
-    extract = branches.make_extractor(config, run.nets, run.spec)
-    used = {name: variables[name] for name in branches.needed(scoring.branches)}
-    return branches.Extractor(extract, used, batch_size=run.config.eval_batch_size)
-
-
 def _embeddings(run: Run, variables: Variables) -> Embeddings:
     """(waveform, spectrogram) embeddings of the clips that train, networks in inference mode."""
-    extract = extractor(run, variables, ("temporal", "spectral"))
-    features = extract(run.corpus.waves, run.corpus.fit)
+    features = run.extract(variables, run.corpus.waves, run.corpus.fit)
     return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 
 
-def _waves(run: Run, *, pairs: bool = False) -> Callable:
-    """Batches of waveforms of the clips that train, as `_train` asks for them."""
+def _wave(run: Run, *views: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((*views, networks.clip_samples(run.config)), np.int16)
 
-    def batches(size: int, seed: int, mesh, start: int):
+
+def _waves(run: Run, *, pairs: bool = False) -> Callable:
+    """Batches of waveforms of the clips that train, as a plan asks for them."""
+
+    def batches(_: Variables, size: int, mesh: Mesh, start: int):
         return train_batches(
             run.corpus.waves,
             run.corpus.label,
             run.corpus.fit,
             batch_size=size,
-            seed=seed,
+            seed=run.config.seed,
             start_step=start,
             pairs=pairs,
             sharding=sharded(mesh),
@@ -163,53 +237,90 @@ def _waves(run: Run, *, pairs: bool = False) -> Callable:
     return batches
 
 
-def _train(
-    run: Run,
-    name: str,
-    key: jax.Array,
-    loss: Loss,
-    rates: Mapping[str, settings.Optimizer],
-    frozen: Mapping[str, Tree],
-    start: Mapping[str, Tree],
-    batches: Callable[[int, int, Any, int], contextlib.AbstractContextManager],
-) -> Variables:
-    """Trains the networks named in `rates`, from `start` where given, else from scratch."""
-    schedule = getattr(run.config, name)
-    size = min(schedule.batch_size, len(run.corpus.fit))
-    if size < schedule.batch_size:
-        logging.warning("Stage %s: %d clips train, fewer than a batch: batch %d.", name, size, size)
-    total = max(1, round(schedule.epochs * len(run.corpus.fit) / size))
-    optimizer, mesh = make_optimizer(rates, total), data_mesh(size)
-    state = jax.jit(
-        lambda k: _initial(run.nets, rates, start, optimizer, frozen, schedule.ema > 0, k)
-    )(key)
-    stage = Stage(
-        name=name,
-        step=make_step(loss, optimizer, ema=schedule.ema),
-        total_steps=total,
-        batches=lambda begin: batches(size, run.config.seed, mesh, begin),
-        batch_size=size,
-        mesh=mesh,
-        watch=watch_collapse(name),
-        advice=f"lower config.{name}'s learning rate, or give it warmup",
-    )
-    state = train(
-        stage,
-        state,
-        directory=run.workdir.checkpoints(name),
-        logbook=run.workdir.logbook(),
-        save_seconds=run.config.save_seconds,
-    )
-    return jax.device_get(final_variables(state))
+class Training:
+    """A plan made ready: its optimizer, its devices, its step, compiled when first asked for."""
 
+    def __init__(self, run: Run, plan: Plan) -> None:
+        schedule = getattr(run.config, plan.name)
+        self._run, self.plan = run, plan
+        self.size = min(schedule.batch_size, len(run.corpus.fit))
+        if self.size < schedule.batch_size:
+            logging.warning(
+                "Stage %s: %d clips train, fewer than a batch: batch %d.",
+                plan.name,
+                self.size,
+                self.size,
+            )
+        self.total = max(1, round(schedule.epochs * len(run.corpus.fit) / self.size))
+        self._average = schedule.ema > 0
+        self._optimizer = make_optimizer(plan.rates, self.total)
+        self._mesh = data_mesh(self.size)
+        self._step = make_step(plan.loss, self._optimizer, ema=schedule.ema)
+        self._initial: Callable[..., TrainState] = jax.jit(self._state)
+        self._compiled: Callable[[], Step] | None = None
 
-def _initial(nets, rates, start, optimizer, frozen, average, key) -> TrainState:
-    variables = {}
-    for number, name in enumerate(rates):
-        fresh = getattr(nets, name).init(jax.random.fold_in(key, number))
-        variables[name] = start.get(name, fresh)
-    root = jax.random.fold_in(key, len(rates))
-    return create_state(root, variables, optimizer, frozen=frozen, average=average)
+    def prepare(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles the step beside the caller, unless the stage is finished.
+
+        Args:
+            variables: gives shapes and dtypes of all variables.
+            ahead: does it, in its turn.
+        """
+        if is_finished(self._run.workdir.checkpoints(self.plan.name), self.total):
+            return
+
+        def inputs() -> tuple:
+            return (jax.random.key(0), *self._inputs(variables()))
+
+        def compiled() -> Step:
+            clip = self.plan.clip
+            batch = {
+                "wave": jax.ShapeDtypeStruct((self.size, *clip.shape), clip.dtype),
+                "label": jax.ShapeDtypeStruct((self.size,), np.int32),
+            }
+            state = jax.eval_shape(self._state, *inputs())
+            return compiled_step(self._step, self._mesh, state, batch)
+
+        initial = ahead.submit(lambda: jax.jit(self._state).lower(*inputs()).compile())
+        self._initial = lambda *arguments: initial()(*arguments)
+        self._compiled = ahead.submit(compiled)
+
+    def train(self, key: jax.Array, variables: Variables) -> Variables:
+        """The variables of its networks after training to the end, from scratch or a checkpoint."""
+        run, name = self._run, self.plan.name
+        stage = Stage(
+            name=name,
+            step=self._step,
+            total_steps=self.total,
+            batches=lambda begin: self.plan.batches(variables, self.size, self._mesh, begin),
+            batch_size=self.size,
+            mesh=self._mesh,
+            watch=watch_collapse(name),
+            advice=f"lower config.{name}'s learning rate, or give it warmup",
+            compiled=self._compiled,
+        )
+        state = train(
+            stage,
+            self._initial(key, *self._inputs(variables)),
+            directory=run.workdir.checkpoints(name),
+            logbook=run.workdir.logbook(),
+            save_seconds=run.config.save_seconds,
+        )
+        self._compiled = None  # a program takes as much memory as the network
+        memory.give_back()
+        return jax.device_get(final_variables(state))
+
+    def _inputs(self, variables: Variables) -> tuple[Variables, Variables]:
+        start = {name: variables[name] for name in self.plan.start}
+        return start, {name: variables[name] for name in self.plan.frozen}
+
+    def _state(self, key: jax.Array, start: Variables, frozen: Variables) -> TrainState:
+        variables = {}
+        for number, name in enumerate(self.plan.rates):
+            fresh = getattr(self._run.nets, name).init(jax.random.fold_in(key, number))
+            variables[name] = start.get(name, fresh)
+        root = jax.random.fold_in(key, len(variables))
+        return create_state(root, variables, self._optimizer, frozen=frozen, average=self._average)
 
 
 def watch_collapse(stage: str) -> Callable[[dict[str, float]], str]:

@@ -41,6 +41,7 @@ class Stage:
             a checkpoint is written; what it returns is logged. A resumed stage may call it again
             for a step that it has seen.
         evaluate_every: steps.
+        compiled: returns the step compiled ahead of time; None to compile it when training begins.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stage:
     advice: str = "lower its learning rate"
     evaluate: Callable[[TrainState], dict[str, float]] | None = None
     evaluate_every: int = 100
+    compiled: Callable[[], Step] | None = None
 
 
 def train(
@@ -94,7 +96,7 @@ def is_finished(stage_directory: str, total_steps: int) -> bool:
 def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, progress):
     """The loop proper: next batch, step, log, save. Metrics are read one event late, so that the
     host does not wait for the device."""
-    step_fn = compile_step(stage.step, stage.mesh)
+    step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = _Bar(stage, begin, progress)
     saved, pending = time.monotonic(), None
     with stage.batches(begin) as batches, _stop_requests() as stop, bar:

@@ -196,7 +196,7 @@ def test_weights_give_both_classes_the_same_share_of_the_loss():
 
 
 def test_the_loss_without_mixing_is_that_of_the_smoothed_labels():
-    plain = settings(labels__mixup=0.0)
+    plain = settings(labels__mixup=0.0, labels__time_shift=False)
     net = tiny(plain)
     variables = net.init(jax.random.key(0))
     wave = (np.random.default_rng(0).normal(size=(4, 16000)) * 3000).astype(np.int16)
@@ -214,6 +214,14 @@ def test_the_loss_without_mixing_is_that_of_the_smoothed_labels():
     logit, target = np.asarray(logit[:, 0], np.float64), np.where(label, 0.95, 0.05)
     expected = np.mean(np.logaddexp(0, logit) - target * logit)
     assert float(value) == pytest.approx(expected, abs=1e-4)
+
+
+def test_waves_are_turned_round_each_by_its_own_time():
+    wave = jnp.tile(jnp.arange(100.0), (6, 1))
+    turned = np.asarray(classifier_training.turn_round(jax.random.key(0), wave))
+    for row in turned:
+        np.testing.assert_array_equal(np.roll(row, -int(np.argmin(row))), np.arange(100.0))
+    assert len({int(row[0]) for row in turned}) > 3
 
 
 def test_mean_loss_by_class_does_not_mind_how_many_there_are():

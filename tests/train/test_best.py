@@ -20,7 +20,7 @@ STEPS = 9
 
 
 def tree(value):
-    return {"net": {"w": jnp.full((2, 3), value)}}
+    return {"net": {"w": jnp.full((2, 3), float(value))}}
 
 
 def test_the_lowest_loss_is_kept_and_ties_keep_the_earlier(tmp_path):

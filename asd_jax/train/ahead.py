@@ -1,0 +1,66 @@
+"""Compiling a step while another one trains."""
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from asd_jax import memory
+from asd_jax.train.state import TrainState
+from asd_jax.train.step import Step, compile_step
+
+Tree = Any
+
+
+class Ahead:
+    """Does jobs in the order of their submission, one after another, beside the caller.
+
+    Compilation keeps one core and a half busy, as training does, and neither waits for the other.
+    The thread does not keep the program from ending.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, job: Callable[[], Any]) -> Callable[[], Any]:
+        """Takes a job; the function returned waits for its result, or raises what it raised."""
+        done: Future = Future()
+        context = contextvars.copy_context()
+        self._jobs.put(lambda: _settle(done, lambda: context.run(job)))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="compile ahead", daemon=True)
+            self._thread.start()
+        return done.result
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+
+def _settle(done: Future, job: Callable[[], Any]) -> None:
+    try:
+        done.set_result(job())
+    except BaseException as error:  # whatever it is, it belongs to the one who waits
+        done.set_exception(error)
+
+
+def compiled_step(
+    step: Step, mesh: Mesh, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]
+) -> Step:
+    """`compile_step`, compiled at once.
+
+    Args:
+        step: the pure step.
+        mesh: its devices.
+        state: shapes and dtypes, as `jax.eval_shape` has them.
+        batch: shapes and dtypes of a batch.
+    """
+    compiled = compile_step(step, mesh).lower(state, dict(batch)).compile()
+    memory.give_back()
+    return compiled

@@ -1,0 +1,80 @@
+"""Jobs beside the caller: order, results, errors, and a step that equals the jitted one."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asd_jax.recipes.settings import Optimizer
+from asd_jax.train.ahead import Ahead, compiled_step
+from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.sharding import data_mesh
+from asd_jax.train.state import create_state
+from asd_jax.train.step import compile_step, make_step
+
+
+def test_jobs_run_in_order_and_not_in_the_caller():
+    ahead, seen = Ahead(), []
+
+    def job(number):
+        seen.append(number)
+        return number, threading.current_thread().name
+
+    results = [ahead.submit(lambda n=n: job(n)) for n in range(5)]
+    assert [result()[0] for result in results] == seen == list(range(5))
+    assert results[0]()[1] != threading.current_thread().name
+
+
+def test_an_error_reaches_the_one_who_waits_and_later_jobs_run():
+    ahead = Ahead()
+    wrong, right = ahead.submit(lambda: 1 / 0), ahead.submit(lambda: "done")
+    with pytest.raises(ZeroDivisionError):
+        wrong()
+    assert right() == "done"
+
+
+def test_a_job_sees_the_context_of_its_submission():
+    ahead = Ahead()
+    from asd_jax.models import ops
+
+    x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
+
+    def traced():
+        return str(jax.make_jaxpr(lambda x, k: ops.depthwise(x, k, padding=(1, 1)))(x, kernel))
+
+    with ops.implementation("lax"):
+        asked = ahead.submit(traced)
+    assert "conv_general_dilated" in asked()
+    with ops.implementation("fast"):
+        asked = ahead.submit(traced)
+    assert "conv_general_dilated" not in asked()
+
+
+def test_a_step_compiled_ahead_is_the_jitted_step():
+    optimizer = make_optimizer({"line": Optimizer("sgd", 0.1, momentum=0.9)}, 10)
+
+    def loss(params, state, batch, key):
+        error = batch["wave"] @ params["line"]["w"] - batch["label"]
+        return jnp.mean(error**2), (state.stats, {})
+
+    step, mesh = make_step(loss, optimizer), data_mesh(8)
+    batch = {"wave": jnp.ones((8, 3)), "label": jnp.arange(8, dtype=jnp.int32)}
+
+    def fresh():
+        variables = {"line": {"params": {"w": jnp.arange(3.0)}}}
+        return create_state(jax.random.key(0), variables, optimizer)
+
+    shapes = jax.eval_shape(lambda: (fresh(), batch))
+    ahead = compiled_step(step, mesh, *shapes)
+    from asd_jax.train.sharding import replicated, sharded
+
+    placed = jax.device_put(batch, sharded(mesh))
+    results = [
+        run(jax.device_put(fresh(), replicated(mesh)), placed)
+        for run in (ahead, compile_step(step, mesh))
+    ]
+    (one, first), (two, second) = results
+    np.testing.assert_array_equal(first["loss"], second["loss"])
+    np.testing.assert_array_equal(one.params["line"]["w"], two.params["line"]["w"])
