@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ from asd_jax import memory
 from asd_jax.errors import Interrupted, UserError
 
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
+AHEAD = "compile ahead"  # the name of a thread that need not be waited for
 
 
 def cache_folder(name: str) -> str:
@@ -66,4 +68,19 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
             return STOPPED
 
-    app.run(guarded, flags_parser=_parse)
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except SystemExit as end:
+        _leave(end)
+
+
+def _leave(end: SystemExit) -> NoReturn:
+    """Exits at once, even where a thread is still compiling for a stage that will not come.
+
+    Python would take its lock from that thread while it is in the compiler, and abort.
+    """
+    if not any(thread.daemon and thread.name == AHEAD for thread in threading.enumerate()):
+        raise end
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))

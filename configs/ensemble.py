@@ -57,15 +57,18 @@ def quickstart(config, *, alike: bool) -> None:
         config.synthetic.types = ("fan",)
         config.synthetic.ids = ("id_00", "id_02", "id_04")
         config.synthetic.alike = True
-    config.features.n_mels = 128
-    # The full schedule's margin and noise leave a network nothing to hold on to in so few steps.
+    config.features.n_mels = 64
+    # The full schedule's margin and noise leave a network nothing to hold on to in so few steps,
+    # and its SGD at 0.05 tells 20 to 90 % of the machines apart, as rounding will have it.
     config.arcface.margin = 0.2
     config.augment.update(
-        mix_probability=0.5, semitones=(-1.0, 1.0), snr_db=(0.0, 20.0), probability=0.3
+        mix_probability=0.25, semitones=(-1.0, 1.0), snr_db=(0.0, 20.0), probability=0.3
     )
     config.encoder.width = 0.5
-    config.pretrain.update(epochs=6.0, batch_size=16)
-    config.finetune.update(epochs=3.0, batch_size=16)
+    config.pretrain.update(epochs=8.0, batch_size=16)
+    config.pretrain.backbone.update(kind="adamw", learning_rate=2e-3, weight_decay=0.01, warmup=0.1)
+    config.finetune.update(epochs=2.0, batch_size=16)
+    config.finetune.optimizer.learning_rate = 5e-4
     config.temporal.update(epochs=8.0, batch_size=16)
     config.fusion.update(epochs=10.0, batch_size=32)
     config.save_seconds = 20.0

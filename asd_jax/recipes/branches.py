@@ -1,5 +1,6 @@
 """The views of a clip that are scored: each branch turns a waveform into one feature vector."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,7 +32,6 @@ BRANCHES = {
     "temporal": "waveform network",
     "tap": "early layers of the spectrogram network",
     "statistics": "average spectrum",
-    "peaks": "loud moments of the spectrum",
 }
 NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
 SEEN = ("normaliser", "encoder", "temporal")  # the variables of all branches but the fusion
@@ -43,7 +43,8 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
 
     `variables` holds the networks' variables by name and the `normaliser`. Besides the branches it
     returns `frame_mean` and `frame_square` `[batch, mels]`, the moments of each mel band's level in
-    dB over the frames: what is normal at that frequency, to show where a clip departs from it.
+    dB over the frames: what is normal at that frequency, to show where a clip departs from it. And
+    `frame_level` `[batch, 1]`, the clip's level in dB, to compare with.
     """
     wanted = config.scoring.branches
     views = make_views(config, nets, spec, wanted)
@@ -64,6 +65,7 @@ def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[
         power = mel_power(wave, spec=spec)
         level = power_to_db(power)
         features = {"frame_mean": level.mean(-1), "frame_square": jnp.square(level).mean(-1)}
+        features["frame_level"] = power_to_db(jnp.square(wave).mean(-1, keepdims=True))
         features |= _statistics(config, power)
         if set(NETWORKS) & set(wanted):
             features |= _learned(nets, spec, variables, wave, wanted)
@@ -91,13 +93,8 @@ def needed(wanted: Sequence[str]) -> set[str]:
 
 
 def _statistics(config: Ensemble, power: Float[Array, "batch mels frames"]) -> Features:
-    settings = config.statistics
-    pooling = TimePooling(settings.pool, settings.scale, settings.weights)
-    return {
-        "statistics": pool_time(power, settings=pooling),
-        # A fault that strikes now and then raises the upper quantiles, not the mean.
-        "peaks": pool_time(power, settings=TimePooling("quantile", "db", quantile=0.9)),
-    }
+    pooling = TimePooling(**dataclasses.asdict(config.statistics))
+    return {"statistics": pool_time(power, settings=pooling)}
 
 
 def _learned(

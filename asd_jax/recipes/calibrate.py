@@ -24,7 +24,7 @@ from asd_jax.recipes import branches
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
-from asd_jax.scoring.threshold import fit_threshold
+from asd_jax.scoring.threshold import ORACLES, fit_threshold
 
 Tree = Any
 Scores = dict[str, np.ndarray]
@@ -179,8 +179,10 @@ def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
         if len(pool) < 2:
             logging.warning("%s has too few clips for a threshold.", " ".join(groups[g]))
             continue
+        # What is kept for use never knows a label; an oracle is for the report (`evaluate`).
+        method = "gamma" if settings.threshold in ORACLES else settings.threshold
         thresholds[g] = fit_threshold(
-            pool, method=settings.threshold, false_alarm_rate=settings.false_alarm_rate
+            pool, method=method, false_alarm_rate=settings.false_alarm_rate
         )
     return thresholds
 

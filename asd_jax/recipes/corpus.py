@@ -153,7 +153,7 @@ def wave_settings(data: Data) -> cache.WaveSettings:
     return cache.WaveSettings(
         sample_rate=data.sample_rate,
         clip_seconds=data.clip_seconds,
-        channel=data.channel,
+        channel=data.source_channel,
         long=data.long,
         hop_seconds=data.hop_seconds or data.clip_seconds,
     )

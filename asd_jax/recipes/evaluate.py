@@ -1,14 +1,14 @@
 """The last stage: test clips through the detector, and the files that a finished run leaves."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 import asd_jax
-from asd_jax.data.clips import Clip
+from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
@@ -18,7 +18,9 @@ from asd_jax.report.contents import Branch, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
+from asd_jax.scoring import metrics, scorers
 from asd_jax.scoring.summary import summarise
+from asd_jax.scoring.threshold import ORACLES, fit_threshold
 
 EXAMPLES = 8  # clips shown with their spectrogram
 Rows = list[dict[str, Any]]
@@ -41,7 +43,11 @@ def evaluate(
     scores = detector.branch_scores(tested, group)
     total = detector.combine(scores, group)
     test = [corpus.clips[i] for i in corpus.test]
-    rows = score_rows(test, total, scores, detector.thresholds[group])
+    labels = np.array([clip.label for clip in test])
+    thresholds = detector.thresholds
+    if config.scoring.threshold in ORACLES:
+        thresholds = _oracle_thresholds(thresholds, total, labels, group)
+    rows = score_rows(test, total, scores, thresholds[group])
     write_scores(run.workdir.path("scores.csv"), rows)
 
     accuracy = identification_accuracy(run, variables, trained)
@@ -52,11 +58,12 @@ def evaluate(
             "layout": config.data.layout,
             "split": config.data.split,
             "snr": list(config.data.snr),
-            "oracle": config.scoring.threshold == "eer",
+            "oracle": config.scoring.threshold in ORACLES,
         },
         "seed": config.seed,
         **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
         "identification": {"accuracy": accuracy, "chance": 1 / len(corpus.groups)},
+        "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
         "notes": notes,
         "version": asd_jax.__version__,
@@ -69,7 +76,7 @@ def evaluate(
         branches=_branches(run, detector),
         history=tuple(run.workdir.logbook().read()),
         warnings=tuple(notes),
-        oracle=config.scoring.threshold == "eer",
+        oracle=config.scoring.threshold in ORACLES,
         config=run.workdir.config(),
         version=asd_jax.__version__,
     )
@@ -77,6 +84,44 @@ def evaluate(
     results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
     write_report(run.workdir.path("report.html"), report)
     write_results(run.workdir.path("results.json"), results)
+
+
+def _oracle_thresholds(
+    thresholds: np.ndarray, scores: np.ndarray, labels: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """Where each machine's error rates are equal, found with the labels of its test clips."""
+    found = thresholds.copy()
+    for g in np.unique(group):
+        own = (group == g) & (labels != UNKNOWN)
+        if len(set(labels[own])) == 2:
+            found[g] = fit_threshold(scores[own], method="eer", labels=labels[own])
+    return found
+
+
+def references(
+    trained_group: np.ndarray,
+    trained: Mapping[str, np.ndarray],
+    group: np.ndarray,
+    labels: np.ndarray,
+    tested: Mapping[str, np.ndarray],
+) -> dict[str, float | None]:
+    """Mean AUC over machines of two scores that need no network, for comparison.
+
+    `level`: how far the clip's level lies from the mean level of its machine's normals.
+    `mean_log_mel`: a Gaussian on the mean log-mel spectrum.
+    """
+    found: dict[str, list[float]] = {"level": [], "mean_log_mel": []}
+    for g in np.unique(group):
+        own = (group == g) & (labels != UNKNOWN)
+        if len(set(labels[own])) < 2:
+            continue
+        normal = {name: trained[name][trained_group == g] for name in ("frame_level", "frame_mean")}
+        away = np.abs(tested["frame_level"][own, 0] - normal["frame_level"].mean())
+        gaussian = scorers.fit("gaussian", normal["frame_mean"], name="mean log-mel")
+        far = np.asarray(scorers.score(gaussian, tested["frame_mean"][own]))
+        for name, scores in (("level", away), ("mean_log_mel", far)):
+            found[name].append(metrics.auc(labels[own], scores))
+    return {name: float(np.mean(aucs)) if aucs else None for name, aucs in found.items()}
 
 
 def score_rows(

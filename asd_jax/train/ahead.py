@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from asd_jax import memory
+from asd_jax import commands, memory
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
 
@@ -34,7 +34,7 @@ class Ahead:
         context = contextvars.copy_context()
         self._jobs.put(lambda: _settle(done, lambda: context.run(job)))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="compile ahead", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=commands.AHEAD, daemon=True)
             self._thread.start()
         return done.result
 

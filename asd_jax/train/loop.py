@@ -1,5 +1,6 @@
 """The one training loop: every stage of every recipe runs through `train`."""
 
+import collections
 import contextlib
 import dataclasses
 import signal
@@ -18,6 +19,10 @@ from asd_jax.train.logbook import Logbook
 from asd_jax.train.sharding import replicated
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
+
+# Steps handed to the device before the first of them is done: enough to keep it busy, few enough
+# for a request to stop to be heard soon.
+_FLYING = 3
 
 
 class Diverged(UserError):
@@ -99,9 +104,13 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = _Bar(stage, begin, progress)
     saved, pending = time.monotonic(), None
+    flying: collections.deque = collections.deque()
     with stage.batches(begin) as batches, _stop_requests() as stop, bar:
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
+            flying.append(metrics["loss"])
+            if len(flying) > _FLYING:
+                jax.block_until_ready(flying.popleft())
             last = number == stage.total_steps
             if number % log_every == 0 or last or number == begin + 1:
                 if pending:

@@ -8,14 +8,18 @@ import pathlib
 import shutil
 import signal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
+from sklearn.covariance import LedoitWolf
+from sklearn.metrics import roc_auc_score
 
 from asd_jax import score
 from asd_jax.detector import Detector
 from asd_jax.errors import UserError
-from asd_jax.recipes import ensemble, networks
+from asd_jax.recipes import ensemble, evaluate, networks, stages
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.train import loop
 from tests.recipes import tiny
@@ -229,3 +233,69 @@ def test_literal_has_the_papers_two_branches(tmp_path):
 def test_real_recordings_run_from_wavs_to_report(real_recordings, tmp_path):
     results = folder_run(real_recordings / "bldc_motors", tmp_path / "run")
     assert results["groups"] and any("motor_4" in note for note in results["notes"])
+
+
+@pytest.mark.slow
+def test_an_oracles_threshold_is_for_the_report_and_marked(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    for name in ("results.json", "config.json"):
+        (tmp_path / "run" / name).unlink()
+    ensemble.run(config(scoring__threshold="eer"), str(tmp_path / "run"))
+    results = read_results(tmp_path / "run" / "results.json")
+    assert results["protocol"]["oracle"]
+    rows = read_scores(tmp_path / "run" / "scores.csv")
+    for group in {(row["machine_type"], row["machine_id"]) for row in rows}:
+        own = [row for row in rows if (row["machine_type"], row["machine_id"]) == group]
+        false_alarms = sum(row["decision"] == 1 for row in own if row["label"] == 0)
+        missed = sum(row["decision"] == 0 for row in own if row["label"] == 1)
+        assert abs(false_alarms - missed) <= 1  # four clips of each: equal but for one
+    # The detector is for use: it has the threshold of a run that asked for no oracle.
+    kept = Detector.load(str(tmp_path / "run" / "detector")).thresholds
+    np.testing.assert_array_equal(kept, Detector.load(str(finished / "detector")).thresholds)
+
+
+@pytest.mark.slow
+def test_the_encoder_starts_from_a_file(tmp_path, monkeypatch):
+    asked = []
+
+    def loaded(name, weights, variables):
+        asked.append((name, weights))
+        return jax.tree.map(lambda x: jnp.full_like(x, 0.5), variables)
+
+    monkeypatch.setattr(stages, "load_safetensors", lambda path: f"tensors of {path}")
+    monkeypatch.setattr(stages, "from_timm", loaded)
+    normals(tmp_path / "in", number=4)
+    still = {
+        "init_from": "some.safetensors",
+        "pretrain__backbone__learning_rate": 0.0,
+        "pretrain__backbone__weight_decay": 0.0,
+        "finetune__optimizer__learning_rate": 0.0,
+        "finetune__optimizer__weight_decay": 0.0,
+    }
+    folder_run(tmp_path / "in", tmp_path / "run", **still)
+    assert asked == [("ghostnetv2", "tensors of some.safetensors")]
+    variables = Detector.load(str(tmp_path / "run" / "detector")).variables["encoder"]
+    assert all(np.all(np.asarray(x) == 0.5) for x in jax.tree.leaves(variables["params"]))
+
+
+def test_references_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    trained_group, group = np.repeat([0, 1], 30), np.repeat([0, 1, 2], 20)
+    labels = np.tile([0, 1], 30)
+    labels[group == 2] = 0  # one class only: not in the mean
+    trained = {"frame_level": rng.normal(size=(60, 1)), "frame_mean": rng.normal(size=(60, 5))}
+    tested = {
+        "frame_level": rng.normal(size=(60, 1)) + 2.0 * labels[:, None],
+        "frame_mean": rng.normal(size=(60, 5)) - labels[:, None],
+    }
+    found = evaluate.references(trained_group, trained, group, labels, tested)
+    expected = {"level": [], "mean_log_mel": []}
+    for g in range(2):
+        own, train = group == g, trained_group == g
+        centre = trained["frame_level"][train].mean()
+        away = np.abs(tested["frame_level"][own, 0] - centre)
+        expected["level"].append(roc_auc_score(labels[own], away))
+        gaussian = LedoitWolf().fit(trained["frame_mean"][train])
+        far = gaussian.mahalanobis(tested["frame_mean"][own])
+        expected["mean_log_mel"].append(roc_auc_score(labels[own], far))
+    assert found == pytest.approx({k: np.mean(v) for k, v in expected.items()}, abs=1e-6)

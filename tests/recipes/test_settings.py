@@ -87,3 +87,14 @@ def test_front_end_defaults_are_the_features_own():
 def test_unknown_data_set_lists_the_known():
     with pytest.raises(UserError, match="dcase2020"):
         get_config("ensemble", "imagenet")
+
+
+@pytest.mark.parametrize(("channel", "source"), [("0", 0), ("7", 7), ("mean", "mean")])
+def test_a_channel_is_an_index_or_the_mean(channel, source):
+    assert settings.Data(channel=channel).source_channel == source
+
+
+@pytest.mark.parametrize("channel", ["-1", "left", ""])
+def test_another_channel_is_refused(channel):
+    with pytest.raises(UserError, match=r"config\.data\.channel"):
+        settings.Data(channel=channel)
