@@ -2,16 +2,9 @@
 
 `literal` is the paper's raw weighted sum (Liao et al., eq. 9: 0.9 and 0.1 on raw negative
 log-likelihoods). `recommended` z-scores each branch on held-out normals of the same machine and
-takes the largest of
-
-- each branch's z-score, handicapped by 1.5 log(strength): a branch must lie further beyond normal
-  the less it has shown. Its strength, in [0, 1], is how much it rises from a held-out normal clip
-  to a weak pseudo-anomaly made from that clip, shrunk by its standard error, against the branch
-  that rises most; the kind of pseudo-anomaly that it hears best counts;
-- the sum of all z-scores by (AUC - 0.5)^2, AUC against weak pseudo-anomalies, in units of its own
-  deviation on normals: it gains where branches agree.
-
-A sum alone dilutes the branch that hears a fault by those that don't. MEASURED
+weighs it by (AUC - 0.5)^3, AUC being that of weak pseudo-anomalies made from these normals against
+the normals themselves, mean over the kinds of pseudo-anomaly and the machines of the type. A branch
+that has learned nothing then says nothing: at a share of less than `GATE` it is left out and named.
 """
 
 import dataclasses
@@ -26,12 +19,11 @@ from jaxtyping import Array, Float, Int
 from asd_jax.errors import UserError
 from asd_jax.scoring import evidence
 
-RULES = ("recommended", "literal", "fixed", "equal", "power", "lda", "max", "fisher")
+RULES = ("recommended", "literal", "fixed", "equal")
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
-HANDICAP = 1.5  # standard deviations per factor e of strength
-GATE = 0.1  # a weaker branch is left out: its handicap would be 3.5 deviations or more
-AUDIBLE = 0.3  # a kind that moves no branch by so many deviations ranks nothing
-EXCLUDED = -1e9
+# 2 dilutes a branch by a weaker copy of it, 4 forgoes what branches that differ add (simulated).
+POWER = 3
+GATE = 0.02  # a branch with less than this share of the weight is left out
 
 Group = tuple[str, ...]
 Names = Mapping[str, Float[np.ndarray, "clips"]]
@@ -46,9 +38,7 @@ class Ensemble:
         branches: their names, in the order of all arrays.
         groups: (machine_type, machine_id) of each row.
         mean, std: of held-out normals' scores, `[groups, branches]`.
-        strength: handicaps of 'recommended' and 'max', `[groups, branches]` in [0, 1].
         mixing: weights of the sum, `[groups, branches]`.
-        shape: of the gamma distribution that fits each branch's normals ('fisher'), `[branches]`.
         weak_auc: AUC of each branch against each kind of weak pseudo-anomaly.
         gated: the branches left out, and a sentence why.
         notes: sentences on what could not be known.
@@ -59,22 +49,15 @@ class Ensemble:
     groups: tuple[Group, ...]
     mean: np.ndarray
     std: np.ndarray
-    strength: np.ndarray
     mixing: np.ndarray
-    shape: np.ndarray
     weak_auc: dict[str, dict[str, float]]
     gated: dict[str, str]
     notes: tuple[str, ...] = ()
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each branch's share in the score, mean over groups; they sum to 1 ('literal': as given).
-
-        For 'recommended' and 'max' the shares of strength, for the others those of the sum.
-        """
-        table = self.strength if self.rule in ("recommended", "max") else self.mixing
-        total = 1.0 if self.rule == "literal" else table.sum(1, keepdims=True)
-        return dict(zip(self.branches, map(float, np.mean(table / total, axis=0)), strict=True))
+        """Each branch's weight, mean over groups; they sum to 1 ('literal', 'fixed': as given)."""
+        return dict(zip(self.branches, map(float, np.mean(self.mixing, axis=0)), strict=True))
 
     @property
     def reasons(self) -> list[str]:
@@ -100,9 +83,7 @@ def fit_ensemble(
         weak: by branch and kind, the scores of weak pseudo-anomalies made from the same clips, in
             the same order, by the same scorers.
         groups: (machine_type, machine_id) of each clip; None: one machine.
-        rule: one of `RULES`. 'power': (AUC - 0.5)^2; 'lda': the non-negative discriminant of the
-            mean rise; 'max': the largest z-score of branches of strength 0.25 and more; 'fisher':
-            the sum of -log p; 'fixed' and 'literal' take `weights`, on z-scores and raw scores.
+        rule: one of `RULES`; 'fixed' takes `weights` on z-scores, 'literal' on raw scores.
         weights: of 'fixed' and 'literal', one a branch; () is 0.9 and 0.1 for two branches.
         robust: calibrate by median and median absolute deviation.
         pool: gather evidence over the machines of a 'type', over 'all', or by 'group'. Types that
@@ -119,24 +100,20 @@ def fit_ensemble(
     types = [name[0] for name in names]
     mean, std = evidence.calibrate(held, index, types, robust=robust)
     z, weak_z = (held - mean[index]) / std[index], (changed - mean[index]) / std[index]
-    gathered = [
-        evidence.gather(z[rows], weak_z[:, rows], index[rows])
-        for rows in _pools(index, types, pool)
-    ]
-    strength = np.stack([_strength(e) for e in gathered])
-    auc = np.mean([e.auc for e in gathered], axis=0)
-    table = {k: dict(zip(normal, map(float, auc[i]), strict=True)) for i, k in enumerate(kinds)}
-    linear = _linear(rule, gathered, strength, weights)
-    gated, notes = _explain(tuple(normal), rule, strength, table)
+    auc = np.stack(
+        [evidence.weak_auc(z[r], weak_z[:, r], index[r]) for r in _pools(index, types, pool)]
+    )
+    average = auc.mean(axis=0)
+    table = {k: dict(zip(normal, map(float, average[i]), strict=True)) for i, k in enumerate(kinds)}
+    mixing = _mixing(rule, auc, weights)
+    gated, notes = _explain(tuple(normal), rule, mixing, table)
     return Ensemble(
         rule=rule,
         branches=tuple(normal),
         groups=names,
         mean=mean,
         std=std,
-        strength=strength,
-        mixing=linear,
-        shape=_gamma_shape(z),
+        mixing=mixing,
         weak_auc=table,
         gated=gated,
         notes=notes,
@@ -203,7 +180,7 @@ def to_dict(ensemble: Ensemble) -> dict[str, Any]:
 
 def from_dict(values: Mapping[str, Any]) -> Ensemble:
     """The ensemble that `to_dict` wrote; raises UserError when a field is missing."""
-    arrays = ("mean", "std", "strength", "mixing", "shape")
+    arrays = ("mean", "std", "mixing")
     try:
         fields = {f.name: values[f.name] for f in dataclasses.fields(Ensemble)}
     except KeyError as error:
@@ -215,53 +192,19 @@ def from_dict(values: Mapping[str, Any]) -> Ensemble:
 
 
 def _combine(ensemble: Ensemble, scores: Any, group: Any, xp: ModuleType) -> Any:
-    pick = {k: xp.asarray(getattr(ensemble, k))[group] for k in ("mean", "std", "mixing")}
-    if ensemble.rule == "literal":
-        return xp.sum(scores * pick["mixing"], axis=1)
-    z = (scores - pick["mean"]) / pick["std"]
-    strength = ensemble.strength
-    if ensemble.rule == "max":
-        return xp.max(z + xp.asarray(np.where(strength >= 0.25, 0.0, EXCLUDED))[group], axis=1)
-    if ensemble.rule == "fisher":
-        return xp.sum(_surprise(z, ensemble.shape, xp) * pick["mixing"], axis=1)
-    total = xp.sum(z * pick["mixing"], axis=1)
-    if ensemble.rule != "recommended":
-        return total
-    handicap = np.where(strength >= GATE, HANDICAP * np.log(np.maximum(strength, GATE)), EXCLUDED)
-    return xp.maximum(xp.max(z + xp.asarray(handicap)[group], axis=1), total)
+    mean, std, mixing = (
+        xp.asarray(table)[group] for table in (ensemble.mean, ensemble.std, ensemble.mixing)
+    )
+    if ensemble.rule != "literal":
+        scores = (scores - mean) / std
+    return xp.sum(scores * mixing, axis=1)
 
 
-def _surprise(z: Any, shape: np.ndarray, xp: ModuleType) -> Any:
-    """-log of the upper tail of a gamma distribution, by Wilson and Hilferty's cube root."""
-    if xp is np:
-        from scipy.special import log_ndtr
-    else:
-        from jax.scipy.special import log_ndtr
-    ratio = xp.maximum(z / np.sqrt(shape) + 1.0, 0.0)
-    deviate = 3.0 * np.sqrt(shape) * (xp.cbrt(ratio) - 1.0 + 1.0 / (9.0 * shape))
-    return -log_ndtr(-deviate)
-
-
-def _strength(found: evidence.Evidence) -> Float[np.ndarray, "branches"]:
-    """Each branch's rise over that of the best branch, at the kind that it hears best."""
-    # Shrunk by its uncertainty: a noisy rise is no evidence, and no evidence against it either.
-    square = found.shift**2
-    rise = np.maximum(found.shift, 0.0) * square / np.maximum(square + found.error**2, 1e-24)
-    best = rise.max(axis=1) if rise.size else np.zeros(0)
-    if not best.any():
-        return np.ones(rise.shape[1])
-    heard = best >= min(AUDIBLE, 0.25 * best.max())
-    return (rise[heard] / best[heard, None]).max(axis=0)
-
-
-def _linear(
-    rule: str,
-    gathered: Sequence[evidence.Evidence],
-    strength: Float[np.ndarray, "groups branches"],
-    weights: Sequence[float],
+def _mixing(
+    rule: str, auc: Float[np.ndarray, "groups kinds branches"], weights: Sequence[float]
 ) -> Float[np.ndarray, "groups branches"]:
-    """Weights of the sum that each rule contains."""
-    branches = strength.shape[1]
+    """The weights of the sum that each rule is."""
+    groups, _, branches = auc.shape
     if rule in ("literal", "fixed"):
         weights = tuple(weights) or LITERAL_WEIGHTS
         if len(weights) != branches:
@@ -269,43 +212,13 @@ def _linear(
                 f"The rule {rule!r} has {len(weights)} weights for {branches} branches; set "
                 "config.scoring.weights to one number a branch."
             )
-        return np.tile(np.asarray(weights, np.float64), (len(strength), 1))
-    if rule == "fisher":
-        return (strength >= 0.25).astype(np.float64)
-    if rule == "equal":
-        return np.full(strength.shape, 1.0 / branches)
-    rows = [_discriminant(e) if rule == "lda" else _power(e) for e in gathered]
-    if rule in ("power", "lda"):
-        return np.stack([w / w.sum() for w in rows])
-    deviations = [np.sqrt(w @ e.correlation @ w) for w, e in zip(rows, gathered, strict=True)]
-    return np.stack([w / max(d, 1e-12) for w, d in zip(rows, deviations, strict=True)])
-
-
-def _power(found: evidence.Evidence) -> Float[np.ndarray, "branches"]:
-    """(AUC - 0.5)^2, AUC the mean over kinds; equal where no branch is above chance."""
-    if not len(found.auc):
-        return np.ones(found.auc.shape[1])
-    weights = np.maximum(found.auc.mean(0) - 0.5, 0.0) ** 2
-    return weights if weights.any() else np.ones_like(weights)
-
-
-def _discriminant(found: evidence.Evidence) -> Float[np.ndarray, "branches"]:
-    """Non-negative w that maximises rise over deviation, correlations shrunk by 0.3."""
-    from scipy.optimize import nnls
-
-    branches = found.shift.shape[1]
-    rise = np.maximum(found.shift - found.error, 0.0).mean(0) if len(found.shift) else 0.0
-    if not np.any(rise):
-        return np.ones(branches)
-    lower = np.linalg.cholesky(0.7 * found.correlation + 0.3 * np.eye(branches))
-    return nnls(lower.T, np.linalg.solve(lower, rise))[0]
-
-
-def _gamma_shape(z: Float[np.ndarray, "clips branches"]) -> Float[np.ndarray, "branches"]:
-    """4 / skewness^2 over all groups, skewness shrunk for few clips."""
-    deviation = np.maximum(z.std(0), 1e-12)
-    skew = np.mean(((z - z.mean(0)) / deviation) ** 3, axis=0) * len(z) / (len(z) + 10.0)
-    return 4.0 / np.clip(skew, 0.05, 2.0) ** 2
+        return np.tile(np.asarray(weights, np.float64), (groups, 1))
+    if rule == "equal" or not auc.shape[1]:
+        return np.full((groups, branches), 1.0 / branches)
+    above = np.maximum(auc.mean(axis=1) - 0.5, 0.0) ** POWER
+    above = np.where(above < GATE * above.sum(1, keepdims=True), 0.0, above)
+    above = np.where(above.any(1, keepdims=True), above, 1.0)  # nobody hears anything: all alike
+    return above / above.sum(1, keepdims=True)
 
 
 def _pools(index: np.ndarray, types: Sequence[str], pool: str) -> list[np.ndarray]:
@@ -321,11 +234,11 @@ def _pools(index: np.ndarray, types: Sequence[str], pool: str) -> list[np.ndarra
 def _explain(
     branches: tuple[str, ...],
     rule: str,
-    strength: Float[np.ndarray, "groups branches"],
+    mixing: Float[np.ndarray, "groups branches"],
     table: Mapping[str, Mapping[str, float]],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Sentences on branches that are left out, and on what could not be known."""
-    if rule in ("literal", "fixed", "equal"):
+    if rule != "recommended":
         return {}, ()
     if not table:
         return {}, ("No weak pseudo-anomalies were given: all branches count alike.",)
@@ -337,8 +250,7 @@ def _explain(
             f"{leader}, AUC {best[leader][0]:.2f}): the weights are a guess."
         )
         return {}, (note,)
-    floor = GATE if rule == "recommended" else 0.25
-    out = [b for i, b in enumerate(branches) if (strength[:, i] < floor).all()]
+    out = [b for i, b in enumerate(branches) if not mixing[:, i].any()]
     sentence = (
         "{} is left out: it hardly tells weak pseudo-anomalies from held-out normals "
         "(AUC {:.2f} at best, {}; {} has {:.2f})."

@@ -1,7 +1,6 @@
 """What held-out normals and weak pseudo-anomalies made from them say of each branch."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,15 +10,6 @@ from asd_jax.scoring import metrics
 # One clip too many in a group of few must not set the scale: its type's spread counts as this
 # many clips more.
 PRIOR_CLIPS = 1.0
-
-
-class Evidence(NamedTuple):
-    """How each branch answers each kind of weak pseudo-anomaly, over some groups."""
-
-    auc: Float[np.ndarray, "kinds branches"]  # weak against held-out normals, mean over groups
-    shift: Float[np.ndarray, "kinds branches"]  # mean rise of a clip's z-score
-    error: Float[np.ndarray, "kinds branches"]  # its standard error
-    correlation: Float[np.ndarray, "branches branches"]  # of the normals' z-scores
 
 
 def calibrate(
@@ -57,18 +47,19 @@ def calibrate(
     return centre, np.where(spread > 0, spread, 1.0)
 
 
-def gather(
+def weak_auc(
     normal: Float[np.ndarray, "clips branches"],
     weak: Float[np.ndarray, "kinds clips branches"],
     group: Int[np.ndarray, "clips"],
-) -> Evidence:
-    """Evidence from z-scores of held-out normals and of weak variants of the same clips.
+) -> Float[np.ndarray, "kinds branches"]:
+    """AUC of weak variants of held-out normals against these normals, mean over groups.
 
-    The rise of a clip's own score when it is changed is known far better than an AUC: the clip's
-    noise cancels. Eight clips rank branches by it where an AUC has an error of 0.1.
+    Args:
+        normal: z-scores of the held-out normals.
+        weak: of weak variants of the same clips, by kind.
+        group: of each clip.
     """
-    kinds, clips, branches = weak.shape
-    shifts = weak - normal[None]
+    kinds, _, branches = weak.shape
     labels = {g: np.repeat([0, 1], np.sum(group == g)) for g in np.unique(group)}
     auc = np.full((kinds, branches), 0.5)
     for k in range(kinds):
@@ -79,8 +70,7 @@ def gather(
                     for g, own in labels.items()
                 ]
             )
-    error = shifts.std(1, ddof=1) / np.sqrt(clips) if clips > 1 else np.abs(shifts.mean(1))
-    return Evidence(auc, shifts.mean(1), error, _correlation(normal))
+    return auc
 
 
 def stack(
@@ -118,11 +108,3 @@ def _pooled_spread(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
 def _pooled_mean(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     known = alike if np.isfinite(alike).any() else everywhere
     return np.nanmean(known, axis=0)
-
-
-def _correlation(normal: np.ndarray) -> np.ndarray:
-    square = normal.T @ normal / len(normal)
-    scale = np.sqrt(np.maximum(np.diag(square), 1e-12))
-    correlation = square / scale / scale[:, None]
-    np.fill_diagonal(correlation, 1.0)
-    return correlation
