@@ -45,6 +45,7 @@ class Detector:
         ensemble: calibrates and weighs the branches' scores.
         thresholds: decision threshold of each group, `[groups]`.
         normal_scores: held-out normal clips' scores of each group, ascending, for percentiles.
+        loudness: how much of the loud moments each machine's statistics take, `[groups]`.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
     """
 
@@ -55,6 +56,7 @@ class Detector:
     ensemble: ensembles.Ensemble
     thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
+    loudness: np.ndarray
     frame_mean: np.ndarray
     frame_std: np.ndarray
 
@@ -93,7 +95,7 @@ class Detector:
         self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
     ) -> dict[str, Float[np.ndarray, "clips"]]:
         """Raw scores of each branch, each clip by the scorer of its own group."""
-        return score_groups(self.scorers, features, group)
+        return score_groups(self.scorers, branches.blend(features, self.loudness[group]), group)
 
     def combine(
         self, scores: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
@@ -188,7 +190,7 @@ class Detector:
         arrays |= {
             f"normal_scores/{number}": value for number, value in enumerate(self.normal_scores)
         }
-        for name in ("thresholds", "frame_mean", "frame_std"):
+        for name in ("thresholds", "loudness", "frame_mean", "frame_std"):
             arrays[name] = getattr(self, name)
         temporary = os.path.join(folder, "arrays.npz.tmp")
         with open(temporary, "wb") as file:
@@ -233,6 +235,7 @@ class Detector:
             ensemble=ensembles.from_dict(about["ensemble"]),
             thresholds=arrays["thresholds"],
             normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups))),
+            loudness=arrays["loudness"],
             frame_mean=arrays["frame_mean"],
             frame_std=arrays["frame_std"],
         )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Int16
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db, to_float
 from asd_jax.features.normalise import normalise
-from asd_jax.features.statistics import TimePooling, pool_time
+from asd_jax.features.statistics import TimePooling, pool_time, skewness_of_level
 from asd_jax.recipes.networks import Networks, clip_samples
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.train.ahead import Ahead
@@ -36,6 +36,7 @@ BRANCHES = {
 NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
 SEEN = ("normaliser", "encoder", "temporal")  # the variables of all branches but the fusion
 USED = (*SEEN, "fusion")
+STRIKING = 0.5  # skewness of a machine whose loud moments tell all
 
 
 def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
@@ -43,8 +44,9 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
 
     `variables` holds the networks' variables by name and the `normaliser`. Besides the branches it
     returns `frame_mean` and `frame_square` `[batch, mels]`, the moments of each mel band's level in
-    dB over the frames: what is normal at that frequency, to show where a clip departs from it. And
-    `frame_level` `[batch, 1]`, the clip's level in dB, to compare with.
+    dB over the frames: what is normal at that frequency, to show where a clip departs from it; and
+    `frame_level` `[batch, 1]`, the clip's level in dB, to compare with. `frame_loud`
+    `[batch, mels]` and `frame_skew` `[batch, 1]` are for `blend`, if the statistics are 'auto'.
     """
     wanted = config.scoring.branches
     views = make_views(config, nets, spec, wanted)
@@ -93,8 +95,40 @@ def needed(wanted: Sequence[str]) -> set[str]:
 
 
 def _statistics(config: Ensemble, power: Float[Array, "batch mels frames"]) -> Features:
-    pooling = TimePooling(**dataclasses.asdict(config.statistics))
-    return {"statistics": pool_time(power, settings=pooling)}
+    settings = dataclasses.asdict(config.statistics)
+    if config.statistics.pool != "auto":
+        return {"statistics": pool_time(power, settings=TimePooling(**settings))}
+    mean, loud = (TimePooling(**(settings | {"pool": pool})) for pool in ("mean", "gwrp"))
+    return {
+        "statistics": pool_time(power, settings=mean),
+        "frame_loud": pool_time(power, settings=loud),
+        "frame_skew": skewness_of_level(power)[:, None],
+    }
+
+
+def loudness(features: Mapping[str, np.ndarray], group: np.ndarray, groups: int) -> np.ndarray:
+    """How much of the loud moments the statistics of each machine take, `[groups]` in [0, 1].
+
+    Args:
+        features: of normal training clips.
+        group: of each clip.
+        groups: their number.
+    """
+    if "frame_skew" not in features:
+        return np.zeros(groups)
+    skew = [features["frame_skew"][group == g].mean() for g in range(groups)]
+    return np.clip(np.array(skew) / STRIKING, 0.0, 1.0)
+
+
+def blend(
+    features: Mapping[str, np.ndarray], share: Float[np.ndarray, "clips"]
+) -> dict[str, np.ndarray]:
+    """The features with the statistics that each clip's machine asks for; see `loudness`."""
+    features = dict(features)
+    if "frame_loud" in features and "statistics" in features:
+        mean, loud = features["statistics"], features["frame_loud"]
+        features["statistics"] = mean + share[:, None].astype(mean.dtype) * (loud - mean)
+    return features
 
 
 def _learned(

@@ -56,8 +56,15 @@ def fit_detector(
         trained: the branches' features of all normal clips, `corpus.training`.
     """
     clips, config = run.corpus, run.config
-    fitted = _fit_final(run, trained)
-    calibration = _cross_fit(run, trained, _weak_features(run, key, variables))
+    label = clips.label[clips.training]
+    share = branches.loudness(trained, label, len(clips.groups))
+    blended = branches.blend(trained, share[label])
+    weak = {
+        kind: branches.blend(features, share[clips.label[clips.held_out]])
+        for kind, features in _weak_features(run, key, variables).items()
+    }
+    fitted = _fit_final(run, blended)
+    calibration = _cross_fit(run, blended, weak)
     names = [clips.groups[g] for g in calibration.group]
     _keep(run, calibration)
     ensemble = ensembles.fit_ensemble(
@@ -78,6 +85,7 @@ def fit_detector(
         ensemble=ensemble,
         thresholds=_thresholds(run, by_group),
         normal_scores=tuple(np.sort(scores) for scores in by_group),
+        loudness=share,
         frame_mean=frame_mean,
         frame_std=frame_std,
     )

@@ -71,9 +71,9 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
         UserError: the weights file is absent or is of another network.
     """
     variables = net.init(key)
-    if not config.network.weights:
+    if not config.init_from:
         return variables
-    return from_timm(config.network.name, load_safetensors(config.network.weights), variables)
+    return from_timm(config.network.name, load_safetensors(config.init_from), variables)
 
 
 def reader(config: PumpClassifier, net: Model) -> Readout:

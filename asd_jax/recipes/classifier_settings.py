@@ -47,7 +47,6 @@ class Network:
     width: float = 1.0  # of every layer
     depth: float = 1.0  # of every stage
     drop_path: float = -1.0  # stochastic depth; below 0 the network's own (0.2)
-    weights: str = ""  # a .safetensors file of timm's network, to start from; '' draws at random
     scan: bool = False  # compile the equal blocks of a stage once: sooner ready, a little slower
 
 
@@ -103,6 +102,7 @@ class PumpClassifier:
     recipe: str = "pump_classifier"
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
+    init_from: str = ""  # a .safetensors file of timm's network to start from; '' draws at random
     data: Data = _PUMP
     synthetic: Synthetic = _PUMPS
     split: Split = Split()

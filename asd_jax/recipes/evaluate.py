@@ -65,6 +65,10 @@ def evaluate(
         "identification": {"accuracy": accuracy, "chance": 1 / len(corpus.groups)},
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
+        "loudness": {
+            " ".join(group): float(share)
+            for group, share in zip(corpus.groups, detector.loudness, strict=True)
+        },
         "notes": notes,
         "version": asd_jax.__version__,
     }

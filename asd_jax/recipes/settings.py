@@ -230,17 +230,16 @@ class Fusion(Schedule):
 class Statistics:
     """The weighted-average statistics branch (Liao eq. 7, 8); see `TimePooling`.
 
-    The default weighs the loud moments of each band: faults that strike now and then hide from the
-    mean, and a background that comes and goes does not. Guan et al. (2023, TWFR-GMM) tune the decay
-    to each machine with faults at hand, 0.46 (valve) to 1 (fan); 0.97 lies where it costs a steady
-    machine little.
+    'auto' lies between the mean over time and the mean that weighs loud moments ('gwrp'), for each
+    machine where its normal sound says: faults of a machine that strikes are heard in its loud
+    moments, those of one that runs evenly in the mean (`skewness_of_level`).
     """
 
-    pool: str = "gwrp"  # 'gwap' as printed; 'mean', 'quantile', ...
+    pool: str = "auto"  # 'gwap' as printed; 'mean', 'gwrp', 'quantile', ...
     scale: str = "db"  # 'linear' as printed
     weights: str = "clip"
-    decay: float = 0.97  # of 'gwrp': each rank weighs this times the louder one before
-    quantile: float = 0.5
+    decay: float = 0.9  # of 'gwrp' and 'auto': each rank weighs this times the louder one before
+    quantile: float = 0.5  # of 'quantile' and 'quiet_frames'
 
 
 @dataclasses.dataclass(frozen=True)

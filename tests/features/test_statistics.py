@@ -3,9 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from asd_jax.errors import UserError
-from asd_jax.features.statistics import TimePooling, pool_time
+from asd_jax.features.statistics import TimePooling, pool_time, skewness_of_level
 
 
 def mels(seed: int = 0) -> np.ndarray:
@@ -93,3 +94,19 @@ def test_rank_pooling_lies_between_mean_and_max():
 def test_impossible_settings_are_named(options):
     with pytest.raises(UserError, match=next(iter(options))):
         TimePooling(**options)
+
+
+def test_skewness_of_level_is_scipys_over_pairs_of_frames():
+    mel = np.random.default_rng(0).gamma(0.5, size=(3, 4, 41)).astype(np.float32)
+    level = 10 * np.log10(np.maximum(mel, 1e-10))[..., :40].reshape(3, 4, 20, 2).mean(-1)
+    expected = stats.skew(level, axis=-1).mean(-1)
+    np.testing.assert_allclose(skewness_of_level(jnp.asarray(mel)), expected, rtol=1e-3)
+
+
+def test_skewness_tells_what_strikes_from_what_runs_evenly():
+    rng = np.random.default_rng(1)
+    even = rng.gamma(2.0, size=(1, 16, 200))
+    strikes = even + 50.0 * (np.arange(200) % 25 < 3)
+    assert skewness_of_level(jnp.asarray(even))[0] < 0.0
+    assert skewness_of_level(jnp.asarray(strikes))[0] > 1.0
+    assert np.isfinite(skewness_of_level(jnp.ones((1, 4, 9))))[0]  # a clip of one level

@@ -1,0 +1,32 @@
+"""`config.init_from`: both recipes start from a downloaded weights file."""
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from asd_jax.errors import UserError
+from asd_jax.recipes import classifier_network, classifier_settings, settings
+from tests.recipes.test_settings import get_config
+
+
+def classifier(**changes):
+    values = get_config("pump_classifier", "smoke")
+    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+    return settings.from_config(classifier_settings.PumpClassifier, values.to_dict())
+
+
+def test_an_absent_file_is_named():
+    config = classifier(init_from="nowhere.safetensors")
+    net = classifier_network.build(config)
+    with pytest.raises(UserError, match=r"nowhere\.safetensors"):
+        classifier_network.initial(config, net, jax.random.key(0))
+
+
+def test_a_file_of_another_network_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    safetensors.numpy.save_file({"conv_stem.weight": np.zeros((3, 3, 1, 1), np.float32)}, path)
+    config = classifier(init_from=str(path))
+    net = classifier_network.build(config)
+    with pytest.raises(UserError, match="tensor"):
+        classifier_network.initial(config, net, jax.random.key(0))
