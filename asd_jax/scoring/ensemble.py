@@ -2,9 +2,15 @@
 
 `literal` is the paper's raw weighted sum (Liao et al., eq. 9: 0.9 and 0.1 on raw negative
 log-likelihoods). `recommended` z-scores each branch on held-out normals of the same machine and
-weighs it by (AUC - 0.5)^3, AUC being that of weak pseudo-anomalies made from these normals against
-the normals themselves, mean over the kinds of pseudo-anomaly and the machines of the type. A branch
-that has learned nothing then says nothing: at a share of less than `GATE` it is left out and named.
+takes the non-negative discriminant of the z-scores: the weights w >= 0 with the largest
+w.d / sqrt(w.R.w), where d is (AUC - 0.5)^2 of weak pseudo-anomalies, made from these normals,
+against the normals themselves, mean over their kinds, and R the correlation of the branches on
+normals, shrunk towards none. So a branch that has learned nothing says nothing, nor does one that
+is a worse copy of another; at a share of less than `GATE` it is left out and named.
+
+In simulation (`tests/scoring/test_ensemble.py`) it stays within 0.01 AUC of the best branch, from
+eight held-out clips on. Weights by (AUC - 0.5)^3 alone lose up to 0.025, where one branch copies
+another; the largest z-score instead of the sum lost 0.03 on synthetic machines.
 """
 
 import dataclasses
@@ -21,8 +27,7 @@ from asd_jax.scoring import evidence
 
 RULES = ("recommended", "literal", "fixed", "equal")
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
-# 2 dilutes a branch by a weaker copy of it, 4 forgoes what branches that differ add (simulated).
-POWER = 3
+SHRINKAGE = (0.3, 2.0)  # of R: the first plus the second over the number of clips, at most 1
 GATE = 0.02  # a branch with less than this share of the weight is left out
 
 Group = tuple[str, ...]
@@ -100,12 +105,11 @@ def fit_ensemble(
     types = [name[0] for name in names]
     mean, std = evidence.calibrate(held, index, types, robust=robust)
     z, weak_z = (held - mean[index]) / std[index], (changed - mean[index]) / std[index]
-    auc = np.stack(
-        [evidence.weak_auc(z[r], weak_z[:, r], index[r]) for r in _pools(index, types, pool)]
-    )
+    pools = _pools(index, types, pool)
+    auc = np.stack([evidence.weak_auc(z[rows], weak_z[:, rows], index[rows]) for rows in pools])
     average = auc.mean(axis=0)
     table = {k: dict(zip(normal, map(float, average[i]), strict=True)) for i, k in enumerate(kinds)}
-    mixing = _mixing(rule, auc, weights)
+    mixing = _mixing(rule, auc, [z[rows] for rows in pools], weights)
     gated, notes = _explain(tuple(normal), rule, mixing, table)
     return Ensemble(
         rule=rule,
@@ -201,7 +205,10 @@ def _combine(ensemble: Ensemble, scores: Any, group: Any, xp: ModuleType) -> Any
 
 
 def _mixing(
-    rule: str, auc: Float[np.ndarray, "groups kinds branches"], weights: Sequence[float]
+    rule: str,
+    auc: Float[np.ndarray, "groups kinds branches"],
+    normal: Sequence[Float[np.ndarray, "clips branches"]],
+    weights: Sequence[float],
 ) -> Float[np.ndarray, "groups branches"]:
     """The weights of the sum that each rule is."""
     groups, _, branches = auc.shape
@@ -215,10 +222,24 @@ def _mixing(
         return np.tile(np.asarray(weights, np.float64), (groups, 1))
     if rule == "equal" or not auc.shape[1]:
         return np.full((groups, branches), 1.0 / branches)
-    above = np.maximum(auc.mean(axis=1) - 0.5, 0.0) ** POWER
-    above = np.where(above < GATE * above.sum(1, keepdims=True), 0.0, above)
-    above = np.where(above.any(1, keepdims=True), above, 1.0)  # nobody hears anything: all alike
-    return above / above.sum(1, keepdims=True)
+    return np.stack([_discriminant(a.mean(axis=0), z) for a, z in zip(auc, normal, strict=True)])
+
+
+def _discriminant(
+    auc: Float[np.ndarray, "branches"], normal: Float[np.ndarray, "clips branches"]
+) -> Float[np.ndarray, "branches"]:
+    """Non-negative weights that sum to 1: what each branch hears against what it shares."""
+    from scipy.optimize import nnls
+
+    heard = np.maximum(auc - 0.5, 0.0) ** 2
+    shrinkage = min(SHRINKAGE[0] + SHRINKAGE[1] / len(normal), 1.0)
+    correlation = evidence.correlation(normal)
+    mixed = (1.0 - shrinkage) * correlation + shrinkage * np.eye(len(auc))
+    lower = np.linalg.cholesky(mixed)
+    weights = nnls(lower.T, np.linalg.solve(lower, heard))[0]
+    weights = np.where(weights < GATE * weights.sum(), 0.0, weights)
+    weights = weights if weights.any() else np.ones_like(weights)  # nobody hears anything
+    return weights / weights.sum()
 
 
 def _pools(index: np.ndarray, types: Sequence[str], pool: str) -> list[np.ndarray]:

@@ -108,3 +108,14 @@ def _pooled_spread(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
 def _pooled_mean(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     known = alike if np.isfinite(alike).any() else everywhere
     return np.nanmean(known, axis=0)
+
+
+def correlation(
+    normal: Float[np.ndarray, "clips branches"],
+) -> Float[np.ndarray, "branches branches"]:
+    """Of the branches' z-scores on normals, about zero; a branch without spread has none."""
+    square = normal.T @ normal / len(normal)
+    scale = np.sqrt(np.maximum(np.diag(square), 1e-12))
+    found = square / scale / scale[:, None]
+    np.fill_diagonal(found, 1.0)
+    return found

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import optimize
 
 from asd_jax.errors import UserError
 from asd_jax.scoring import ensemble as ensembles
@@ -88,12 +89,9 @@ def test_recommended_stays_near_its_best_branch(case, clips, correlation):
     for seed in range(8):
         total, each = compare(seed, weak, faults, clips=clips, correlation=correlation)
         gaps.append(total - each.max())
-    if (case, clips) == ("two", 8):
-        # Known weakness (mean gap -0.025 and -0.012): the AUC of so few clips is off by 0.1.
-        pytest.xfail("eight held-out clips can misrank two branches")
     assert np.mean(gaps) > -0.01
     if case == "complementary":
-        assert np.mean(gaps) > 0.05
+        assert np.mean(gaps) > 0.03
 
 
 def test_the_papers_weights_fall_where_the_network_knows_nothing():
@@ -147,13 +145,18 @@ def test_recommended_equals_its_definition():
     mean = np.array([held[b].mean() for b in held])
     std = np.array([held[b].std(ddof=1) for b in held])
     areas = [[area(held[b], changed[b][kind]) for kind in ("k0", "k1")] for b in held]
-    power = (np.mean(areas, axis=1) - 0.5) ** 3
-    left_out = power < ensembles.GATE * power.sum()
-    assert left_out.any() and not left_out.all()
-    power = np.where(left_out, 0.0, power)
+    heard = (np.mean(areas, axis=1) - 0.5) ** 2
+    z_held = (np.stack(list(held.values()), 1) - mean) / std
+    shrinkage = 0.3 + 2.0 / len(z_held)
+    mixed = (1 - shrinkage) * np.corrcoef(z_held.T) + shrinkage * np.eye(3)
+    found = optimize.minimize(
+        lambda w: 0.5 * w @ mixed @ w - w @ heard, np.ones(3) / 3, bounds=[(0, None)] * 3, tol=1e-12
+    ).x
+    found = np.where(found < ensembles.GATE * found.sum(), 0.0, found)
+    expected = found / found.sum()
+    np.testing.assert_allclose(fitted.mixing[0], expected, atol=2e-3)
     z = (np.stack(list(normal.values()), 1) - mean) / std
-    expected = z @ power / power.sum()
-    np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=1e-9)
+    np.testing.assert_allclose(ensembles.combine(fitted, normal), z @ fitted.mixing[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("rule", ensembles.RULES)
