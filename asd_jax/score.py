@@ -151,7 +151,7 @@ def read_windows(path: str, settings: Any) -> list[tuple[str, np.ndarray]]:
     from asd_jax.data.clips import UNKNOWN, Clip
     from asd_jax.data.decode import read_wave
 
-    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.source_channel)
+    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.channel)
     starts, rows = settings.starts(len(wave)), settings.rows(wave)
     seconds, several = settings.clip_seconds, len(starts) > 1
     names = [
