@@ -126,7 +126,9 @@ class ScoreAxis:
         return kept
 
     def _bend(self, scores: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        return np.arcsinh((scores - self.centre) / self.spread) if self.compressed else scores
+        if not self.compressed:
+            return scores
+        return np.asarray(np.arcsinh((scores - self.centre) / self.spread))  # one score stays one
 
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
