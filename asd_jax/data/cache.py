@@ -17,8 +17,9 @@ from asd_jax.data.cache_store import Store
 from asd_jax.data.table import Clip
 from asd_jax.errors import UserError
 
-# A recording this little longer than its last window (share of a window) gets no window more.
-_IGNORED_REMAINDER = 0.01
+# A recording this little longer than its last window (share of a window) gets no window more: it
+# would be the last one again, all but a tenth of it.
+_IGNORED_REMAINDER = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,8 @@ class WaveSettings:
     def starts(self, frames: int) -> list[int]:
         """First samples of the rows of a recording of `frames` samples.
 
-        The last window is aligned to the recording's end, so that nothing of it is lost.
+        The last window is aligned to the recording's end, so that nothing of it is lost but what is
+        less than a tenth of a window.
         """
         rest = frames - self.samples
         if self.long == "cut" or rest <= _IGNORED_REMAINDER * self.samples:

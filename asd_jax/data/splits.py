@@ -16,6 +16,9 @@ from asd_jax.data.table import ANOMALY, NORMAL, Clip, recording_keys
 _DCASE2020_TEST_NORMALS = 100
 
 
+LEAST_HELD = 3  # recordings of a machine
+
+
 def split_clips(
     clips: Sequence[Clip], rule: str = "hitachi", *, seed: int = 0, test_fraction: float = 0.3
 ) -> list[Clip]:
@@ -58,7 +61,8 @@ def hold_out(
 
     Args:
       clips: a whole table or a part; test clips and abnormal clips are never returned.
-      fraction: share of each machine's recordings to hold out.
+      fraction: share of each machine's recordings to hold out; of few recordings more, at least
+        `LEAST_HELD` or half of them, for one says nothing of how recordings differ.
       seed: of the draw.
 
     Returns:
@@ -92,15 +96,15 @@ def _held_out(
     chosen = set()
     for domain in sorted({domain for domain, _ in ranked}):
         ours = [recording for recording in ranked if recording[0] == domain]
-        chosen.update(ours[: _share(len(ours), fraction)])
+        chosen.update(ours[: _share(len(ours), fraction, least=min(LEAST_HELD, len(ours) // 2))])
     if not chosen:  # every domain has a single recording
         chosen.add(ranked[0])
     return {k for recording in chosen for k in recordings[recording]}
 
 
-def _share(number: int, fraction: float) -> int:
+def _share(number: int, fraction: float, *, least: int = 1) -> int:
     """About `fraction` of `number`, but at least one on each side of a split of two or more."""
-    return 0 if number < 2 else min(max(round(fraction * number), 1), number - 1)
+    return 0 if number < 2 else min(max(round(fraction * number), least, 1), number - 1)
 
 
 def _rank(seed: int, key: str) -> bytes:

@@ -144,7 +144,8 @@ def test_long_clips_are_cut(tmp_path, write_wav):
         (2000, 0.0, [0.0, 1.0]),
         (2000, 0.5, [0.0, 0.5, 1.0]),
         (3300, 2.0, [0.0, 2.0, 2.3]),
-        (1005, 0.0, []),  # the rest is shorter than a hundredth of a window
+        (1090, 0.0, []),  # the rest is shorter than a tenth of a window
+        (2090, 0.0, [0.0, 1.0]),
         (1000, 0.0, []),
         (400, 0.0, []),
     ],

@@ -97,7 +97,9 @@ def test_hold_out(seed, fraction):
         ours = {keys[k] for k in held if clips[k].group == group}
         if len(recordings) > 1:
             assert 1 <= len(ours) <= len(recordings) - 1
-            assert abs(len(ours) - fraction * len(recordings)) <= 1
+            least = min(3, len(recordings) // 2)
+            assert abs(len(ours) - max(fraction * len(recordings), least)) <= 1
+            assert len(ours) >= least
 
 
 def test_hold_out_goes_by_name_not_by_position_or_place():
@@ -119,7 +121,7 @@ def test_hold_out_takes_both_domains():
         for k in range(number)
     ]
     held = [clips[k].domain for k in hold_out(clips, 0.2)[1]]
-    assert held.count("source") == 10 and held.count("target") == 1
+    assert held.count("source") == 10 and held.count("target") == 2
     fit, held = hold_out([clips[0], clips[-1]], 0.2)
     assert len(fit) == len(held) == 1
 
@@ -133,7 +135,7 @@ def test_hold_out_keeps_windows_together_unless_there_is_one_recording():
     clips = [c for k in range(5) for c in windows(f"/d/{k}.wav", 4)]
     fit, held = hold_out(clips, 0.2)
     assert {clips[k].path for k in held} & {clips[k].path for k in fit} == set()
-    assert len(held) == 4
+    assert len(held) == 8
     fit, held = hold_out(windows("/d/one.wav", 10), 0.2)
     assert held.tolist() == [8, 9]
 
