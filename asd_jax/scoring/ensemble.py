@@ -207,7 +207,7 @@ def _combine(ensemble: Ensemble, scores: Any, group: Any, xp: ModuleType) -> Any
 def _mixing(
     rule: str,
     auc: Float[np.ndarray, "groups kinds branches"],
-    normal: Sequence[Float[np.ndarray, "clips branches"]],
+    normal: Sequence[Float[np.ndarray, "_clips branches"]],  # a pool of each group
     weights: Sequence[float],
 ) -> Float[np.ndarray, "groups branches"]:
     """The weights of the sum that each rule is."""

@@ -261,3 +261,13 @@ def test_wrong_input_is_named():
         ensembles.combine(fitted, {"b0": normal["b0"]}, [FAN] * 150)
     with pytest.raises(UserError, match="lacks 'std'"):
         ensembles.from_dict({k: v for k, v in ensembles.to_dict(fitted).items() if k != "std"})
+
+
+def test_types_of_different_size_are_weighed_each_by_its_own():
+    held, changed, _, _ = two_machines()
+    rows = np.r_[0:16, 16:23]  # 16 clips of the fan, 7 of the valve
+    held = {b: v[rows] for b, v in held.items()}
+    changed = {b: {k: v[rows] for k, v in kinds.items()} for b, kinds in changed.items()}
+    fitted = ensembles.fit_ensemble(held, changed, [FAN] * 16 + [VALVE] * 7)
+    assert fitted.mixing.shape == (2, 3)
+    np.testing.assert_allclose(fitted.mixing.sum(1), 1.0)
