@@ -9,8 +9,8 @@ normals, shrunk towards none. So a branch that has learned nothing says nothing,
 is a worse copy of another; at a share of less than `GATE` it is left out and named.
 
 In simulation (`tests/scoring/test_ensemble.py`) it stays within 0.01 AUC of the best branch, from
-eight held-out clips on. Weights by (AUC - 0.5)^3 alone lose up to 0.025, where one branch copies
-another; the largest z-score instead of the sum lost 0.03 on synthetic machines.
+eight held-out clips on. Weights by (AUC - 0.5)^3 alone lose up to 0.025 there, with two branches
+and eight clips; the largest z-score instead of the sum lost 0.03 on synthetic machines.
 """
 
 import dataclasses

@@ -51,7 +51,7 @@ class Checkpoints:
         sizes: dict[str, int] = {}
         for leaf in jax.tree.leaves(like):
             name = _dtype(leaf).name
-            sizes[name] = sizes.get(name, 0) + _size(leaf)
+            sizes[name] = sizes.get(name, 0) + math.prod(_shape(leaf))
         packed = self._manager.restore(step, args=self._ocp.args.StandardRestore())
         if {name: len(vector) for name, vector in packed.items()} != sizes:
             raise UserError(
@@ -83,8 +83,9 @@ def _dtype(leaf: Any) -> np.dtype:
     return np.dtype(np.uint32) if _is_key(leaf) else np.dtype(leaf.dtype)
 
 
-def _size(leaf: Any) -> int:
-    return math.prod(jax.eval_shape(_raw, leaf).shape)
+def _shape(leaf: Any) -> tuple[int, ...]:
+    # Only a key's is asked of jax: for a thousand leaves that takes a second.
+    return jax.eval_shape(jax.random.key_data, leaf).shape if _is_key(leaf) else leaf.shape
 
 
 def _pack(tree: Tree) -> dict[str, np.ndarray]:
@@ -101,7 +102,7 @@ def _unpack(packed: dict[str, np.ndarray], like: Tree) -> Tree:
     begin = dict.fromkeys(packed, 0)
     restored = []
     for leaf in leaves:
-        name, shape = _dtype(leaf).name, jax.eval_shape(_raw, leaf).shape
+        name, shape = _dtype(leaf).name, _shape(leaf)
         end = begin[name] + math.prod(shape)
         values = np.asarray(packed[name])[begin[name] : end].reshape(shape)
         begin[name] = end
