@@ -17,7 +17,7 @@ import numpy as np
 from asd_jax.errors import UserError
 from asd_jax.report.files import read_results, read_scores, write_results, write_whole
 from asd_jax.scoring.classification import Comparison, compare, mcnemar, wilson
-from launch.plan import Run, Sweep, read_sweep
+from launch.sweep_file import Run, Sweep, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:

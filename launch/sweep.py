@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from asd_jax.errors import UserError
 from launch.collect import write_table
-from launch.plan import Run, Sweep, read_sweep
+from launch.sweep_file import Run, Sweep, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:

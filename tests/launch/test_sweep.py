@@ -8,7 +8,7 @@ import pytest
 
 from asd_jax.errors import UserError
 from asd_jax.report.files import write_results, write_scores
-from launch import collect, plan, sweep
+from launch import collect, sweep, sweep_file
 
 SWEEPS = pathlib.Path(__file__).resolve().parents[2] / "configs" / "sweeps"
 
@@ -46,14 +46,14 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "table.py").write_text(FILE, encoding="utf-8")
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    original = plan.Run.command
+    original = sweep_file.Run.command
 
     def command(self, *arguments):
         words = original(self, *arguments)
         assert words[:3] == [sys.executable, "-m", "asd_jax.main"]
         return [words[0], "program.py", *words[3:]]
 
-    monkeypatch.setattr(plan.Run, "command", command)
+    monkeypatch.setattr(sweep_file.Run, "command", command)
     return tmp_path
 
 
@@ -94,14 +94,14 @@ def test_overrides_reach_the_command(folder, capsys):
 
 
 def test_a_tuple_is_written_as_a_flag_takes_it():
-    run = plan.Run("", {"data.snr": ("6", "0"), "network.attention_stages": (4,)})
+    run = sweep_file.Run("", {"data.snr": ("6", "0"), "network.attention_stages": (4,)})
     words = run.command("c.py", "w")
     assert "--config.data.snr=('6','0',)" in words
     assert "--config.network.attention_stages=(4,)" in words
 
 
 def test_long_names_stay_different():
-    runs = [plan.Run("", {"data.root": "x" * 200 + end}) for end in "ab"]
+    runs = [sweep_file.Run("", {"data.root": "x" * 200 + end}) for end in "ab"]
     assert runs[0].name != runs[1].name and max(len(run.name) for run in runs) < 130
 
 
@@ -112,7 +112,7 @@ def test_long_names_stay_different():
 def test_a_bad_sweep_file_is_one_sentence(tmp_path, text, message):
     (tmp_path / "bad.py").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        plan.read_sweep(str(tmp_path / "bad.py"))
+        sweep_file.read_sweep(str(tmp_path / "bad.py"))
 
 
 def rows(right, snr="0_dB"):
@@ -131,7 +131,7 @@ def rows(right, snr="0_dB"):
 
 
 def test_cells_are_compared_on_the_same_clips_of_the_same_seed(folder):
-    table = plan.read_sweep("table.py")
+    table = sweep_file.read_sweep("table.py")
     right = {"a": [1] * 40, "b": [1] * 35 + [0] * 5}
     for run in table.runs:
         place = folder / "out" / run.name
@@ -155,13 +155,13 @@ def test_versions_of_a_recording_are_one_recording():
 
 
 def test_the_published_difference_is_put_in_its_place(folder):
-    sentence = collect.judge_published(plan.read_sweep("table.py"))
+    sentence = collect.judge_published(sweep_file.read_sweep("table.py"))
     assert "+0.0076 is 2 of 270 images" in sentence and "p = 0.50" in sentence
     assert "0.929 to 0.977" in sentence
 
 
 def test_a_leaking_split_is_shouted(folder):
-    table = plan.read_sweep("table.py")
+    table = sweep_file.read_sweep("table.py")
     place = folder / "out" / table.runs[0].name
     place.mkdir(parents=True)
     write_results(place / "results.json", {"protocol": {"leaking_clips": 3}})
@@ -175,7 +175,7 @@ def test_the_published_tables_are_sweeps_of_valid_settings(name):
     from asd_jax.recipes.settings import from_config
     from tests.recipes.test_settings import get_config
 
-    table = plan.read_sweep(str(SWEEPS / f"{name}.py"))
+    table = sweep_file.read_sweep(str(SWEEPS / f"{name}.py"))
     assert set(table.paper) <= set(table.rows) and table.reference in table.rows
     for argument in ("quickstart", "mimii"):
         for run in table.runs:
