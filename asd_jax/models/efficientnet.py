@@ -169,7 +169,10 @@ class EfficientNet(nn.Module):
         dropout: before the linear layer, in training.
         drop_path: rate to which stochastic depth rises, linearly over the blocks.
         scan: trace and compile the equal blocks of a stage once. Their variables are then stacked
-            under "stage<i>_rest" in place of "stage<i>_block1", "stage<i>_block2", ...
+            under "stage<i>_rest" in place of "stage<i>_block1", "stage<i>_block2", ... Off, for
+            on a CPU it costs more than it saves: V2-S, batch 8 of 224 x 224, compiled in 23 s and
+            not 27 s, but its step took 4.1 s and not 3.4 s (medians of 8 pairs of steps in turn,
+            two shared cores), with a fifth more memory.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
     """
 

@@ -226,8 +226,11 @@ def _embedding(corpus: LabelledCorpus, test: np.ndarray, points: np.ndarray) -> 
     if len(test) < 3:
         return None
     clips = [corpus.clips[i] for i in test]
+    # By direction: a few clips with long vectors would press all others into one point.
+    points = points.astype(np.float64)
+    points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     return Embedding(
-        points=points.astype(np.float64),
+        points=points,
         machine_types=tuple(clip.machine_type for clip in clips),
         machine_ids=tuple(clip.machine_id for clip in clips),
         labels=corpus.label[test].astype(np.int64),

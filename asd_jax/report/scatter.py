@@ -121,11 +121,14 @@ def _names(panel: Panel, flat: np.ndarray, types: np.ndarray, ids: np.ndarray) -
     for group in dict.fromkeys(zip(types.tolist(), ids.tolist(), strict=True)):
         member = (types == group[0]) & (ids == group[1])
         x, y = np.median(flat[member], axis=0)
+        name = machine_name(*group)
+        margin = 4 * len(name)  # about half of its width: it must not leave the picture
         at = (panel.px(float(x)), panel.py(float(y)))
+        at = (min(max(at[0], margin), panel.width - margin), at[1])
         if any(abs(at[0] - a) < 60 and abs(at[1] - b) < 13 for a, b in taken):
             continue
         taken.append(at)
         panel.add(
             f'<text class="t strong halo" x="{at[0]:.1f}" y="{at[1]:.1f}" '
-            f'text-anchor="middle">{escape(machine_name(*group))}</text>'
+            f'text-anchor="middle">{escape(name)}</text>'
         )
