@@ -54,13 +54,28 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", zeros, size) if self.use_bias else jnp.zeros(size)
         x = x.astype(self.dtype or x.dtype)
         if not train:
-            factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
-            return ((x - mean.value) * factor + bias).astype(x.dtype)
+            factor, shift = affine(scale, bias, mean.value, var.value, self.epsilon)
+            return (x * factor + shift).astype(x.dtype)
         y, *batch = ops.batch_norm(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             for running, new in zip((mean, var), batch, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * new
         return y
+
+    def averages(self) -> tuple[Array, Array]:
+        """Factor and summand of each channel outside training, for whoever applies them itself."""
+        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
+        scale = self.get_variable("params", "scale", jnp.ones_like(mean))
+        bias = self.get_variable("params", "bias", jnp.zeros_like(mean))
+        return affine(scale, bias, mean, var, self.epsilon)
+
+
+def affine(
+    scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
+) -> tuple[Array, Array]:
+    """What BatchNorm does outside training, as x * factor + shift."""
+    factor = scale * jax.lax.rsqrt(var + epsilon)
+    return factor, bias - mean * factor
 
 
 def leaky_relu(x: Array) -> Array:
@@ -92,14 +107,19 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps) -> Maps:
-        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
+    def __call__(self, x: Maps, factor: Array | None = None) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`.
+
+        Args:
+            x: the maps.
+            factor: of each output channel; it is cheaper to scale the filters than the maps.
+        """
         x, padding = _padded(x, self.kernel, self.stride, self.padding)
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32)
         return ops.conv(
             x.astype(self.dtype),
-            jnp.asarray(kernel, self.dtype),
+            jnp.asarray(kernel if factor is None else kernel * factor, self.dtype),
             stride=self.stride,
             padding=padding,
         )
@@ -114,13 +134,13 @@ class Depthwise(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps) -> Maps:
+    def __call__(self, x: Maps, factor: Array | None = None) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, channels]`."""
         x, padding = _padded(x, self.kernel, self.stride, self.padding)
         kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
         return ops.depthwise(
             x.astype(self.dtype),
-            jnp.asarray(kernel, self.dtype),
+            jnp.asarray(kernel if factor is None else kernel * factor, self.dtype),
             stride=self.stride,
             padding=padding,
         )
@@ -142,10 +162,15 @@ class ConvBN(nn.Module):
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
         shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
         if self.features is None:
-            x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
+            conv: nn.Module = Depthwise(**shape, dtype=self.dtype, name="conv")
         else:
-            x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
-        x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")(x, train=train)
+            conv = Conv(self.features, **shape, dtype=self.dtype, name="conv")
+        norm = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")
+        if train or self.is_initializing():
+            x = norm(conv(x), train=train)
+        else:
+            factor, shift = norm.averages()
+            x = conv(x, factor) + shift.astype(self.dtype)
         return x if self.activation is None else self.activation(x)
 
 
