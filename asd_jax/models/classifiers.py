@@ -124,4 +124,5 @@ def build_classifier(
     if not options.get("scan"):
         return model
     plain = wrap(module.clone(scan=False), shape)
-    return Model(jax.jit(lambda key: stack_blocks(plain.init(key))), model.apply)
+    init = jax.jit(lambda key: stack_blocks(plain.init(key)))
+    return dataclasses.replace(model, init=init)

@@ -62,13 +62,6 @@ class BatchNorm(nn.Module):
                 running.value = self.momentum * running.value + (1 - self.momentum) * new
         return y
 
-    def averages(self) -> tuple[Array, Array]:
-        """Factor and summand of each channel outside training, for whoever applies them itself."""
-        mean, var = (self.get_variable("batch_stats", name) for name in ("mean", "var"))
-        scale = self.get_variable("params", "scale", jnp.ones_like(mean))
-        bias = self.get_variable("params", "bias", jnp.zeros_like(mean))
-        return affine(scale, bias, mean, var, self.epsilon)
-
 
 def affine(
     scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
@@ -107,22 +100,11 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, factor: Array | None = None) -> Maps:
-        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`.
-
-        Args:
-            x: the maps.
-            factor: of each output channel; it is cheaper to scale the filters than the maps.
-        """
-        x, padding = _padded(x, self.kernel, self.stride, self.padding)
+    def __call__(self, x: Maps) -> Maps:
+        """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32)
-        return ops.conv(
-            x.astype(self.dtype),
-            jnp.asarray(kernel if factor is None else kernel * factor, self.dtype),
-            stride=self.stride,
-            padding=padding,
-        )
+        return convolve(x, kernel, self.stride, self.padding, self.dtype)
 
 
 class Depthwise(nn.Module):
@@ -134,20 +116,27 @@ class Depthwise(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, factor: Array | None = None) -> Maps:
+    def __call__(self, x: Maps) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, channels]`."""
-        x, padding = _padded(x, self.kernel, self.stride, self.padding)
         kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
-        return ops.depthwise(
-            x.astype(self.dtype),
-            jnp.asarray(kernel if factor is None else kernel * factor, self.dtype),
-            stride=self.stride,
-            padding=padding,
-        )
+        return convolve(x, kernel, self.stride, self.padding, self.dtype, depthwise=True)
+
+
+def convolve(
+    x: Maps, kernel: Array, stride: Pair, padding: Padding, dtype: Any, *, depthwise: bool = False
+) -> Maps:
+    """The convolution of `Conv` or `Depthwise`, computed in `dtype`."""
+    x, both = _padded(x, kernel.shape[:2], stride, padding)
+    form = ops.depthwise if depthwise else ops.conv
+    return form(x.astype(dtype), kernel.astype(dtype), stride=stride, padding=both)
 
 
 class ConvBN(nn.Module):
-    """Convolution, BatchNorm and an activation; depthwise where `features` is None."""
+    """Convolution, BatchNorm and an activation; depthwise where `features` is None.
+
+    Outside training, BatchNorm's averages can go into the filters beforehand: applied with the
+    collection "folded" mutable, it writes there what it then needs instead of its parameters.
+    """
 
     features: int | None
     kernel: Pair = (1, 1)
@@ -160,18 +149,31 @@ class ConvBN(nn.Module):
     @nn.compact
     def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
-        shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
-        if self.features is None:
-            conv: nn.Module = Depthwise(**shape, dtype=self.dtype, name="conv")
+        if not train and self.has_variable("folded", "kernel"):
+            x = self._folded(x)
         else:
-            conv = Conv(self.features, **shape, dtype=self.dtype, name="conv")
-        norm = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")
-        if train or self.is_initializing():
-            x = norm(conv(x), train=train)
-        else:
-            factor, shift = norm.averages()
-            x = conv(x, factor) + shift.astype(self.dtype)
+            shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
+            if self.features is None:
+                x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
+            else:
+                x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
+            x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")(x, train=train)
+            if self.is_mutable_collection("folded"):
+                self._fold()
         return x if self.activation is None else self.activation(x)
+
+    def _fold(self) -> None:
+        kernel = self.get_variable("params", "conv")["kernel"]
+        norm, averages = self.get_variable("params", "bn"), self.get_variable("batch_stats", "bn")
+        factor, shift = affine(**norm, **averages, epsilon=self.epsilon)
+        self.put_variable("folded", "kernel", kernel * factor)
+        self.put_variable("folded", "shift", shift)
+
+    def _folded(self, x: Maps) -> Maps:
+        kernel, shift = (self.get_variable("folded", name) for name in ("kernel", "shift"))
+        depthwise = self.features is None
+        x = convolve(x, kernel, self.stride, self.padding, self.dtype, depthwise=depthwise)
+        return x + shift.astype(self.dtype)
 
 
 class SqueezeExcite(nn.Module):

@@ -24,10 +24,13 @@ class Model:
         apply: `apply(variables, *inputs, train, key=None) -> (output, new_batch_stats)`. In
             training BatchNorm uses the statistics of the batch and dropout needs the key.
             Otherwise the statistics come back as they were.
+        fold: `fold(variables)`, variables for `apply` outside training alone, with BatchNorm's
+            averages gone into the filters. Every scored clip is spared a pass over its maps.
     """
 
     init: Callable[[jax.Array], dict[str, Tree]]
     apply: Callable[..., tuple[Any, Tree]]
+    fold: Callable[[dict[str, Tree]], dict[str, Tree]]
 
 
 def wrap(module: nn.Module, *example_shapes: Shape) -> Model:
@@ -63,4 +66,23 @@ def wrap(module: nn.Module, *example_shapes: Shape) -> Model:
         )
         return output, updated.get("batch_stats", {})
 
-    return Model(init, apply)
+    @jax.jit
+    def fold(variables: dict[str, Tree]) -> dict[str, Tree]:
+        inputs = [jnp.zeros(shape, jnp.float32) for shape in example_shapes]
+        with ops.implementation("lax"):
+            _, found = module.apply(variables, *inputs, train=False, mutable=["folded"])
+        return _without_folded(variables, found.get("folded", {}))
+
+    return Model(init, apply, fold)
+
+
+def _without_folded(variables: dict[str, Tree], folded: Tree) -> dict[str, Tree]:
+    """The folded variables beside all that are still needed."""
+
+    def rest(tree: Tree, done: Tree) -> Tree:
+        if "kernel" in done:
+            return {}
+        left = {k: rest(v, done[k]) if k in done else v for k, v in tree.items()}
+        return {k: v for k, v in left.items() if not isinstance(v, dict) or v}
+
+    return {name: rest(tree, folded) for name, tree in variables.items()} | {"folded": folded}

@@ -178,3 +178,32 @@ def test_class_centres_fit_the_loss():
 def test_linen_stays_inside_models():
     assert isinstance(models.predictor(4, hidden=2), models.Model)
     assert not isinstance(models.predictor(4, hidden=2), nn.Module)
+
+
+FOLDABLE = {
+    "ghostnet": (small(), [(2, 16, 13, 2)]),
+    "temporal": (models.temporal((3000,)), [(2, 3000)]),
+    "fusion": (models.fusion((8, 8)), [(2, 8), (2, 8)]),
+    "efficientnet": (
+        models.build_classifier("efficientnetv2_s", width=0.2, depth=0.1, input_size=32),
+        [(2, 32, 32, 3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDABLE)
+def test_folded_batch_norm_gives_the_same_output(name):
+    """With averages that are far from 0 and 1, as after training."""
+    network, shapes = FOLDABLE[name]
+    drawn = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda v: jnp.asarray(v + drawn.uniform(0.1, 0.6, v.shape), jnp.float32),
+        network.init(jax.random.key(0)),
+    )
+    folded = network.fold(variables)
+    kept = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(folded)]
+    assert not [path for path in kept if "'bn'" in path]
+    inputs = [jnp.asarray(drawn.normal(size=shape), jnp.float32) for shape in shapes]
+    (want, _), _ = network.apply(variables, *inputs, train=False)
+    (got, _), _ = network.apply(folded, *inputs, train=False)
+    np.testing.assert_allclose(got / np.abs(want).max(), want / np.abs(want).max(), atol=2e-5)
