@@ -7,30 +7,33 @@ no optimizer state.
 
 import dataclasses
 import functools
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-import asd_jax
 from asd_jax.data.clips import UNKNOWN
+from asd_jax.detector_folder import (
+    below,
+    flatten_tree,
+    read_folder,
+    restore_normaliser,
+    unflatten_tree,
+    write_folder,
+)
 from asd_jax.errors import UserError
-from asd_jax.features.logmel import LogMel, log_mel, to_float
-from asd_jax.recipes import branches, networks
+from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.recipes import branches, judge, networks
 from asd_jax.recipes.settings import Ensemble, from_config
-from asd_jax.report.files import plain, write_whole
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import percentile
 
 Tree = Any
 Group = tuple[str, str]
-FORMAT = 1
+SIZES = (1, 4, 16)  # of the batches that are compiled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +88,6 @@ class Detector:
         """Samples of one clip."""
         return networks.clip_samples(self.config)
 
-    @functools.cached_property
-    def extract(self) -> branches.Extract:
-        """`extract(variables, wave)`, the branches' features; pure."""
-        nets = networks.build(self.config, len(self.groups))
-        return branches.make_extractor(self.config, nets, self.spec)
-
     def branch_scores(
         self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
     ) -> dict[str, Float[np.ndarray, "clips"]]:
@@ -123,46 +120,48 @@ class Detector:
         mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
         return level, (level - mean) / std
 
-    def score(
-        self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]], *, batch: int
-    ) -> list[dict[str, Any]]:
-        """Scores int16 clips of `samples` samples, `batch` at a time.
+    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
+        """Scores int16 clips of `samples` samples.
 
         Args:
             clips: (name, waveform, indices of the groups that it may be of).
-            batch: the size that is compiled; fewer clips are padded to it.
 
         Returns:
             rows as scores.csv holds them, and `percentile`. Of several groups, the one that
             explains the clip best counts.
         """
         rows = []
-        for start in range(0, len(clips), batch):
-            part = clips[start : start + batch]
-            waves = np.zeros((batch, self.samples), np.int16)
-            waves[: len(part)] = np.stack([wave for _, wave, _ in part])
-            features = {k: np.asarray(v) for k, v in self._run(waves).items()}
-            rows += [
-                self._best(name, {k: v[i : i + 1] for k, v in features.items()}, candidates)
-                for i, (name, _, candidates) in enumerate(part)
-            ]
+        for part, waves in padded_batches(clips, self.samples):
+            judged = jax.device_get(self._run(waves))
+            for i, (name, _, candidates) in enumerate(part):
+                branch = {k: v[i] for k, v in judged.branches.items()}
+                rows.append(self._best(name, judged.score[i], branch, candidates))
         return rows
 
     @functools.cached_property
+    def _nets(self) -> networks.Networks:
+        return networks.build(self.config, len(self.groups))
+
+    @functools.cached_property
     def _run(self) -> Any:
-        """The features of int16 waveforms, jitted with the variables as arguments."""
-        run = jax.jit(lambda variables, wave: self.extract(variables, to_float(wave)))
-        return functools.partial(run, self.variables)
+        """The judgement of int16 waveforms, jitted with every array as an argument."""
+        nets = self._nets
+        arrays = judge.fitted(
+            nets, self.variables, self.scorers, self.ensemble, self.loudness, self.groups
+        )
+        run = jax.jit(judge.make_judge(self.config, nets, self.spec, self.ensemble))
+        return functools.partial(run, jax.device_put(arrays))
 
     def _best(
-        self, name: str, features: Mapping[str, np.ndarray], candidates: Sequence[int]
+        self,
+        name: str,
+        score: Float[np.ndarray, "groups"],
+        branch: Mapping[str, Float[np.ndarray, "groups"]],
+        candidates: Sequence[int],
     ) -> dict[str, Any]:
         """The row of one clip under the candidate group with the lowest score."""
         groups = np.asarray(candidates)
-        repeated = {k: np.repeat(v, len(groups), axis=0) for k, v in features.items()}
-        scores = self.branch_scores(repeated, groups)
-        total = self.combine(scores, groups)
-        threshold = self.thresholds[groups]
+        total, threshold = score[groups].astype(np.float64), self.thresholds[groups]
         # Scores of different machines are compared by their distance from their own threshold.
         at = int(np.argmin(np.where(np.isfinite(threshold), total - threshold, total)))
         group = groups[at : at + 1]
@@ -173,7 +172,7 @@ class Detector:
             "domain": "",
             "label": UNKNOWN,
             "score": float(total[at]),
-            **{f"score_{branch}": float(values[at]) for branch, values in scores.items()},
+            **{f"score_{name}": float(values[group[0]]) for name, values in branch.items()},
             "threshold": float(threshold[at]),
             "decision": decide(total[at], threshold[at]),
             "percentile": float(self.percentiles(total[at : at + 1], group)[0]),
@@ -181,8 +180,8 @@ class Detector:
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        os.makedirs(folder, exist_ok=True)
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.variables).items()}
+        variables = judge.fold(self._nets, self.variables)
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(variables).items()}
         for branch, fitted in self.scorers.items():
             for number, scorer in enumerate(fitted):
                 for name, value in scorers.to_arrays(scorer).items():
@@ -192,21 +191,14 @@ class Detector:
         }
         for name in ("thresholds", "loudness", "frame_mean", "frame_std"):
             arrays[name] = getattr(self, name)
-        temporary = os.path.join(folder, "arrays.npz.tmp")
-        with open(temporary, "wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
-        os.replace(temporary, os.path.join(folder, "arrays.npz"))
         about = {
-            "format": FORMAT,
-            "asd_jax": asd_jax.__version__,
             "recipe": self.config.recipe,
             "config": dataclasses.asdict(self.config),
             "groups": [list(group) for group in self.groups],
             "scorers": {b: [scorers.kind_of(s) for s in f] for b, f in self.scorers.items()},
             "ensemble": ensembles.to_dict(self.ensemble),
         }
-        text = json.dumps(plain(about), indent=2, ensure_ascii=False)
-        write_whole(os.path.join(folder, "detector.json"), text.encode())
+        write_folder(folder, about, arrays)
 
     @classmethod
     def load(cls, folder: str) -> "Detector":
@@ -241,6 +233,25 @@ class Detector:
         )
 
 
+def padded_batches(
+    clips: Sequence[tuple[str, np.ndarray, Sequence[int]]], samples: int
+) -> Iterator[tuple[Sequence[tuple], np.ndarray]]:
+    """The clips in batches of a few sizes, so that few programs are compiled.
+
+    Yields:
+        some of the clips, and their waveforms `[size, samples]` with silence at the end.
+    """
+    start = 0
+    while start < len(clips):
+        left = len(clips) - start
+        size = next((s for s in SIZES if s >= left), SIZES[-1])
+        part = clips[start : start + size]
+        waves = np.zeros((size, samples), np.int16)
+        waves[: len(part)] = np.stack([wave for _, wave, _ in part])
+        yield part, waves
+        start += size
+
+
 def decide(score: float, threshold: float) -> int:
     """1 above the threshold, 0 up to it, UNKNOWN where there is none."""
     return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
@@ -262,22 +273,6 @@ def score_groups(
     return scores
 
 
-def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """`detector.json` and the arrays of a detector folder; raises UserError if it is none."""
-    try:
-        with open(os.path.join(folder, "detector.json"), encoding="utf-8") as file:
-            about = json.load(file)
-        with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder} holds no detector ({error}); give the folder `detector` of a finished run."
-        ) from error
-    if about.get("format", 0) > FORMAT:
-        raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
-    return about, arrays
-
-
 def load_detector(folder: str) -> Any:
     """The detector in a folder, of whatever recipe: all answer `score` and have `groups`.
 
@@ -292,43 +287,6 @@ def load_detector(folder: str) -> Any:
     if recipe != "ensemble":
         raise UserError(f"{folder} holds a detector of the recipe {recipe!r}, which is unknown.")
     return Detector.load(folder)
-
-
-def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names start with `prefix`, without it."""
-    return {n[len(prefix) :]: value for n, value in arrays.items() if n.startswith(prefix)}
-
-
-def flatten_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    """Nested mappings and named tuples of arrays as `{"a/b": array}`; None is left out."""
-    flat: dict[str, np.ndarray] = {}
-    for name, value in tree.items():
-        if hasattr(value, "_asdict"):
-            value = value._asdict()
-        if isinstance(value, Mapping):
-            flat |= flatten_tree(value, f"{prefix}{name}/")
-        elif value is not None:
-            flat[prefix + name] = np.asarray(value)
-    return flat
-
-
-def unflatten_tree(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The nested mappings of `flatten_tree`."""
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *parents, leaf = name.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = jnp.asarray(value)
-    return tree
-
-
-def restore_normaliser(fields: Mapping[str, Any]) -> Any:
-    """The named tuple that `flatten_tree` took apart."""
-    from asd_jax.features.normalise import Normaliser
-
-    return Normaliser(**fields)
 
 
 def _power_only(spec: LogMel) -> LogMel:

@@ -139,10 +139,10 @@ def score_paths(
         candidates = [groups.index(machine)] if machine else machines_of(path, groups)
         pending += [(name, wave, candidates) for name, wave in windows]
         while len(pending) >= BATCH:
-            rows += detector.score(pending[:BATCH], batch=BATCH)
+            rows += detector.score(pending[:BATCH])
             pending = pending[BATCH:]
     if pending:
-        rows += detector.score(pending, batch=BATCH)
+        rows += detector.score(pending)
     return rows, unreadable
 
 

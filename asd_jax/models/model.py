@@ -66,8 +66,11 @@ def wrap(module: nn.Module, *example_shapes: Shape) -> Model:
         )
         return output, updated.get("batch_stats", {})
 
-    @jax.jit
     def fold(variables: dict[str, Tree]) -> dict[str, Tree]:
+        return variables if "folded" in variables else folded(variables)
+
+    @jax.jit
+    def folded(variables: dict[str, Tree]) -> dict[str, Tree]:
         inputs = [jnp.zeros(shape, jnp.float32) for shape in example_shapes]
         with ops.implementation("lax"):
             _, found = module.apply(variables, *inputs, train=False, mutable=["folded"])

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,22 +9,19 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-import asd_jax
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import (
-    FORMAT,
-    Group,
+from asd_jax.detector import Group, decide, padded_batches
+from asd_jax.detector_folder import (
     below,
-    decide,
     flatten_tree,
     read_folder,
     unflatten_tree,
+    write_folder,
 )
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import from_config
-from asd_jax.report.files import plain, write_whole
 from asd_jax.scoring.threshold import percentile
 
 Tree = Any
@@ -71,8 +66,11 @@ class ClassifierDetector:
         return network.clip_samples(self.config)
 
     @functools.cached_property
-    def _read(self) -> Any:
-        return jax.jit(network.reader(self.config, network.build(self.config)))
+    def _run(self) -> Any:
+        """What is read off int16 waveforms, jitted with the folded variables as arguments."""
+        net = network.build(self.config)
+        run = jax.jit(network.reader(self.config, net))
+        return functools.partial(run, net.fold(self.variables))
 
     def percentiles(
         self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
@@ -90,25 +88,19 @@ class ClassifierDetector:
         mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
         return level, (level - mean) / std
 
-    def score(
-        self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]], *, batch: int
-    ) -> list[dict[str, Any]]:
-        """Scores int16 clips of `samples` samples, `batch` at a time.
+    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
+        """Scores int16 clips of `samples` samples.
 
         Args:
             clips: (name, waveform, indices of the groups that it may be of); the groups only say
                 what the clip is called and which normals it is ranked among.
-            batch: the size that is compiled; fewer clips are padded to it.
 
         Returns:
             rows as scores.csv holds them, and `percentile`.
         """
         rows = []
-        for start in range(0, len(clips), batch):
-            part = clips[start : start + batch]
-            waves = np.zeros((batch, self.samples), np.int16)
-            waves[: len(part)] = np.stack([wave for _, wave, _ in part])
-            logit = np.asarray(self._read(self.variables, waves)["logit"], np.float64)
+        for part, waves in padded_batches(clips, self.samples):
+            logit = np.asarray(self._run(waves)["logit"], np.float64)
             rows += [
                 self._row(name, probability(logit[i]), candidates)
                 for i, (name, _, candidates) in enumerate(part)
@@ -136,23 +128,16 @@ class ClassifierDetector:
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        os.makedirs(folder, exist_ok=True)
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.variables).items()}
+        variables = network.build(self.config).fold(self.variables)
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(variables).items()}
         arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
         arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
-        temporary = os.path.join(folder, "arrays.npz.tmp")
-        with open(temporary, "wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
-        os.replace(temporary, os.path.join(folder, "arrays.npz"))
         about = {
-            "format": FORMAT,
-            "asd_jax": asd_jax.__version__,
             "recipe": self.config.recipe,
             "config": dataclasses.asdict(self.config),
             "groups": [list(group) for group in self.groups],
         }
-        text = json.dumps(plain(about), indent=2, ensure_ascii=False)
-        write_whole(os.path.join(folder, "detector.json"), text.encode())
+        write_folder(folder, about, arrays)
 
     @classmethod
     def load(cls, folder: str) -> "ClassifierDetector":
@@ -166,11 +151,11 @@ class ClassifierDetector:
     ) -> "ClassifierDetector":
         """The detector of what `read_folder` found."""
         groups = tuple((g[0], g[1]) for g in about["groups"])
-        tree = unflatten_tree(below(arrays, "variables/"))
         return cls(
             config=from_config(PumpClassifier, about["config"]),
             groups=groups,
-            variables={"params": tree["params"], "batch_stats": tree.get("batch_stats", {})},
+            variables={"params": {}, "batch_stats": {}}
+            | unflatten_tree(below(arrays, "variables/")),
             normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups) + 1)),
             frame_mean=arrays["frame_mean"],
             frame_std=arrays["frame_std"],

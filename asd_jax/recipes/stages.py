@@ -20,7 +20,7 @@ from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
-from asd_jax.recipes import branches, networks, objectives, settings
+from asd_jax.recipes import extractor, networks, objectives, settings
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Ahead, compiled_step
@@ -49,9 +49,9 @@ class Run:
         return networks.front_end(self.config)
 
     @functools.cached_property
-    def extract(self) -> branches.Extractor:
+    def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
-        return branches.Extractor(self.config, self.nets, self.spec)
+        return extractor.Extractor(self.config, self.nets, self.spec)
 
 
 def fit_normaliser(run: Run) -> Tree:

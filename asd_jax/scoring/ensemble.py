@@ -15,10 +15,8 @@ and eight clips; the largest z-score instead of the sum lost 0.03 on synthetic m
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -141,22 +139,29 @@ def combine(
     if missing:
         raise UserError(f"No scores of branch {missing[0]!r}; the ensemble was made with it.")
     stacked = np.stack([np.asarray(scores[b], np.float64) for b in ensemble.branches], axis=1)
-    return _combine(ensemble, stacked, group_index(ensemble, groups, len(stacked)), np)
+    rows = group_index(ensemble, groups, len(stacked))
+    tables = (table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing))
+    return weighted_sum(stacked, *tables, rule=ensemble.rule)
 
 
-def combine_array(
-    ensemble: Ensemble,
-    scores: Float[Array, "clips branches"],
-    group: Int[Array, "clips"],
-) -> Float[Array, "clips"]:
-    """`combine` as a pure function, for a detector that is one jitted program.
+def weighted_sum(
+    scores: Float[Array | np.ndarray, "*any branches"],
+    mean: Float[Array | np.ndarray, "*#any branches"],
+    std: Float[Array | np.ndarray, "*#any branches"],
+    mixing: Float[Array | np.ndarray, "*#any branches"],
+    *,
+    rule: str,
+) -> Float[Array | np.ndarray, "*any"]:
+    """What `combine` computes, on NumPy's arrays or inside `jax.jit`.
 
     Args:
-        ensemble: closed over as constants.
         scores: raw, branches in the ensemble's order.
-        group: row of each clip's machine in `ensemble.groups`.
+        mean, std, mixing: the rows of each clip's machine in the ensemble's tables.
+        rule: the ensemble's.
     """
-    return _combine(ensemble, scores, group, jnp)
+    if rule != "literal":
+        scores = (scores - mean) / std
+    return (scores * mixing).sum(-1)
 
 
 def group_index(
@@ -193,15 +198,6 @@ def from_dict(values: Mapping[str, Any]) -> Ensemble:
     fields |= {name: tuple(fields[name]) for name in ("branches", "notes")}
     fields["groups"] = tuple(tuple(group) for group in fields["groups"])
     return Ensemble(**fields)
-
-
-def _combine(ensemble: Ensemble, scores: Any, group: Any, xp: ModuleType) -> Any:
-    mean, std, mixing = (
-        xp.asarray(table)[group] for table in (ensemble.mean, ensemble.std, ensemble.mixing)
-    )
-    if ensemble.rule != "literal":
-        scores = (scores - mean) / std
-    return xp.sum(scores * mixing, axis=1)
 
 
 def _mixing(

@@ -171,7 +171,10 @@ def test_every_rule_is_stored_and_jitted_without_change(rule):
     np.testing.assert_array_equal(ensembles.combine(again, normal, tested), total)
     index = jnp.asarray(ensembles.group_index(again, tested, len(tested)))
     stacked = jnp.asarray(np.stack(list(normal.values()), 1), jnp.float32)
-    jitted = jax.jit(lambda s, g: ensembles.combine_array(again, s, g))(stacked, index)
+    tables = [jnp.asarray(table) for table in (again.mean, again.std, again.mixing)]
+    jitted = jax.jit(
+        lambda s, g: ensembles.weighted_sum(s, *(t[g] for t in tables), rule=again.rule)
+    )(stacked, index)
     np.testing.assert_allclose(jitted, total, rtol=2e-3, atol=2e-3)
     higher = ensembles.combine(fitted, {b: v + 1.0 for b, v in normal.items()}, tested)
     assert (higher >= total).all() and (higher > total).any()

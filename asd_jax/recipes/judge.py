@@ -1,0 +1,124 @@
+"""The detector as one pure program: int16 waveforms in, every machine's scores out.
+
+Each clip is scored as each machine at once. That costs next to nothing beside the networks, needs
+no decision inside the program, and tells which machine explains a clip whose machine is unknown.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int16
+
+from asd_jax.features.logmel import LogMel, to_float
+from asd_jax.recipes import branches
+from asd_jax.recipes.networks import Networks
+from asd_jax.recipes.settings import Ensemble as Settings
+from asd_jax.scoring import ensemble as ensembles
+from asd_jax.scoring import scorers
+
+Tree = Any
+
+
+class Fitted(NamedTuple):
+    """All arrays of a detector that its scores depend on: arguments, so that programs are shared.
+
+    Attributes:
+        variables: of the networks in their folded form, by name, and the normaliser.
+        scorers: by branch, those of all machines: stacked where they are alike, else a tuple.
+        loudness: see `branches.loudness`, `[groups]`.
+        mean, std, mixing: the ensemble's tables, `[groups, branches]`.
+    """
+
+    variables: Mapping[str, Tree]
+    scorers: Mapping[str, Any]
+    loudness: Float[Array, "groups"]
+    mean: Float[Array, "groups branches"]
+    std: Float[Array, "groups branches"]
+    mixing: Float[Array, "groups branches"]
+
+
+class Judgement(NamedTuple):
+    """Scores of each clip as each machine; higher is more anomalous.
+
+    Attributes:
+        score: the ensemble's.
+        branches: raw scores by branch.
+    """
+
+    score: Float[Array, "batch groups"]
+    branches: dict[str, Float[Array, "batch groups"]]
+
+
+Judge = Callable[[Fitted, Int16[Array, "batch samples"]], Judgement]
+
+
+def fitted(
+    nets: Networks,
+    variables: Mapping[str, Tree],
+    by_group: Mapping[str, Sequence[Any]],
+    ensemble: ensembles.Ensemble,
+    loudness: np.ndarray,
+    groups: Sequence[tuple[str, str]],
+) -> Fitted:
+    """Puts a detector's arrays into the form that `make_judge` takes, machines as in `groups`."""
+    rows = ensembles.group_index(ensemble, groups, len(groups))
+    tables = (loudness, *(table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing)))
+    return Fitted(
+        fold(nets, variables),
+        {name: _stacked(found) for name, found in by_group.items()},
+        *(np.asarray(table, np.float32) for table in tables),
+    )
+
+
+def fold(nets: Networks, variables: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The variables with each network's BatchNorm in its filters; folded ones stay as they are."""
+    learned = ("encoder", "temporal", "fusion")
+    return {
+        name: getattr(nets, name).fold(tree) if name in learned else tree
+        for name, tree in variables.items()
+    }
+
+
+def make_judge(
+    config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
+) -> Judge:
+    """`judge(fitted, wave) -> Judgement`, pure: from int16 waveforms to scores."""
+    extract = branches.make_extractor(config, nets, spec)
+
+    def judge(found: Fitted, wave: Int16[Array, "batch samples"]) -> Judgement:
+        features = extract(found.variables, to_float(wave))
+        raw = {
+            name: _each(functools.partial(_score, features, name), by_group, found.loudness)
+            for name, by_group in found.scorers.items()
+        }
+        stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
+        tables = (table[:, None] for table in (found.mean, found.std, found.mixing))
+        score = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
+        return Judgement(score.T, {name: values.T for name, values in raw.items()})
+
+    return judge
+
+
+def _score(features: Mapping[str, Array], name: str, scorer: Any, share: Array) -> Array:
+    """One machine's raw scores of the branch `name`, `[batch]`."""
+    blended = branches.blend(features, jnp.full(len(features["frame_level"]), share))
+    return scorers.score(scorer, blended[name])
+
+
+def _each(function: Callable[..., Array], by_group: Any, loudness: Array) -> Array:
+    """The function of each machine's scorer and loudness, `[groups, batch]`."""
+    if isinstance(by_group, tuple) and not hasattr(by_group, "_fields"):
+        return jnp.stack([function(*pair) for pair in zip(by_group, loudness, strict=True)])
+    return jax.vmap(function)(by_group, loudness)
+
+
+def _stacked(found: Sequence[Any]) -> Any:
+    """Scorers of one kind and one size as one with a leading axis; others as a tuple."""
+    shapes = {(type(s), tuple(np.shape(value) for value in s)) for s in found}
+    if len(shapes) > 1:
+        return tuple(found)
+    return jax.tree.map(lambda *values: np.stack(values), *found)
