@@ -1,0 +1,123 @@
+import json
+
+import pytest
+
+from tests.benchmarks import summary
+from tests.benchmarks.case import Case, Program
+from tests.benchmarks.harness import Settings, measure
+from tests.benchmarks.protocol import ROOT, Work
+from tests.benchmarks.run import known, parse
+from tests.benchmarks.text import render
+from tests.benchmarks.workers import Variant, WorkerError
+
+HERE = "tests.benchmarks.test_harness"
+
+
+def build(variant, program):
+    """What the workers of these tests do: nothing, `work` times."""
+    import numpy as np
+
+    if variant.get("fails"):
+        raise ValueError("as it should")
+    about = {"parameters": 7}
+    return Work(lambda: sum(range(variant["work"])), about, lambda: {"sum": np.ones(2)})
+
+
+def case(**options):
+    variants = [Variant("ours", HERE, {"work": 1000}), Variant("other", HERE, {"work": 100000})]
+    program = Program("adding", steps=3, clips=2, must=1.0, aim=2.0)
+    return Case("Sums", [program], variants, **{"against": ["other"], **options})
+
+
+def settings(**options):
+    return Settings(**{"torch_python": "", "rounds": 3, "threads": 1, "patience": 0.0, **options})
+
+
+def test_quartiles_are_those_of_numpy():
+    assert summary.quartiles([4.0, 1.0, 3.0, 2.0]) == (1.75, 2.5, 3.25)
+    assert summary.quartiles([5.0]) == (5.0, 5.0, 5.0)
+
+
+def test_ratios_are_taken_round_by_round():
+    slow_round = summary.paired_ratios([1.0, 10.0], [2.0, 20.0])
+    assert slow_round == [2.0, 2.0]  # the ratio of the medians would be right by luck only
+    with pytest.raises(ValueError):
+        summary.paired_ratios([1.0], [1.0, 2.0])
+
+
+def test_a_summary_takes_the_median_of_each_round_first():
+    found = summary.summarise([[1.0, 2.0, 90.0], [4.0], [3.0]])
+    assert found == {"median": 3.0, "q1": 2.5, "q3": 3.5, "best": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("ratios", "others", "said"),
+    [
+        ([1.1, 1.2, 1.3], 0.0, "ahead"),
+        ([0.7, 0.8, 0.9], 0.0, "behind"),
+        ([0.9, 1.0, 1.1], 0.0, "level within the noise"),
+        ([1.1, 1.2], 0.0, "too few rounds"),
+        ([1.1, 1.2, 1.3], 1.3, "NOT TO BE QUOTED"),
+    ],
+)
+def test_the_verdict_is_no_bolder_than_the_rounds(ratios, others, said):
+    assert summary.verdict(ratios, others).startswith(said)
+
+
+def test_the_best_reference_counts():
+    values = {"ours": [[1.0], [1.0]], "a": [[3.0], [3.0]], "b": [[2.0], [2.0]]}
+    quiet = {"ours": [0.0, 0.0], "a": [0.0, 0.0], "b": [0.0, 0.0]}
+    found = summary.compare(values, "ours", ["a", "b", "absent"], quiet)
+    assert (found["against"], found["ratio"]) == ("b", 2.0)
+    assert summary.compare(values, "ours", ["absent"], quiet) is None
+
+
+def test_a_table_is_aligned_markdown():
+    lines = summary.table(["what", "ms"], [["a", "1.00"], ["longer", "10.0"]]).splitlines()
+    assert lines[0] == "| what   |   ms |"
+    assert lines[1] == "| ------ | ---: |"
+    assert len({len(line) for line in lines}) == 1
+    assert [summary.scaled(v, "ms") for v in (0.001234, 0.01234, 1.234)] == ["1.23", "12.3", "1234"]
+    assert summary.scaled(2.5e9, "MB") == "2500"
+
+
+def test_workers_take_turns_and_the_report_is_json(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    seen = []
+
+    def check(program, results):
+        seen.append({name: arrays["sum"].tolist() for name, arrays in results.items()})
+        return ["They agree."]
+
+    report = json.loads(json.dumps(measure(case(check=check), settings())))
+    assert seen == [{"ours": [1.0, 1.0], "other": [1.0, 1.0]}]
+    found = report["programs"][0]["variants"]
+    assert [len(turn["seconds"]) for turn in found["other"]["turns"]] == [3, 3, 3]
+    assert found["ours"]["turns"][0].keys() >= {"load", "others", "stolen", "cpu", "peak_rss"}
+    assert report["programs"][0]["comparison"]["ratio"] > 5
+    assert report["peaks"]["peak numpy sgemm"]["median"] > 0.1
+    text = render(report)
+    assert "| adding |" in text and "They agree." in text and "Must 1x, aim 2x." in text
+
+
+def test_a_worker_that_fails_is_named(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    failing = Case("Fails", [Program("it")], [Variant("broken", HERE, {"fails": True})])
+    with pytest.raises(WorkerError, match="broken"):
+        measure(failing, settings())
+
+
+def test_quick_and_absent_torch_leave_out_what_they_say():
+    variants = [Variant("ours", HERE), Variant("a", HERE), Variant("t", HERE, torch=True)]
+    some = Case("", [Program("p", quick=True), Program("q")], variants, quick=["t"])
+    programs, chosen = settings(quick=True, torch_python="python").chosen(some)
+    assert [p.name for p in programs] == ["p"]
+    assert [v.name for v in chosen] == ["ours", "t"]
+    assert [v.name for v in settings().chosen(some)[1]] == ["ours", "a"]
+
+
+def test_the_command_line_knows_its_cases():
+    assert {"ghostnet", "efficientnet", "temporal"} <= set(known())
+    assert parse(["all", "--quick"]).quick
+    with pytest.raises(SystemExit):
+        parse(["nonsense"])
