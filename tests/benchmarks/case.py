@@ -19,8 +19,6 @@ class Program:
         steps: timed steps of a turn.
         quick: is part of `--quick`.
         clips: of one step, for the speed that is shown.
-        must: the ratio to the best of `Case.against` that the project promises.
-        aim: the ratio that it wants.
         only: names of the variants that do it; () for all.
     """
 
@@ -29,9 +27,24 @@ class Program:
     steps: int = 3
     quick: bool = False
     clips: int = 0
+    only: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Whom ours is to be compared with, and how far ahead it should be.
+
+    Attributes:
+        against: names of variants; the best of them counts.
+        must: the ratio that the project promises.
+        aim: the ratio that it wants.
+        programs: a part of the names of the programs meant.
+    """
+
+    against: tuple[str, ...]
     must: float | None = None
     aim: float | None = None
-    only: tuple[str, ...] = ()
+    programs: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Case:
         programs: what is measured.
         variants: who does it.
         ours: the variant that all others are compared with.
-        against: the best of these is the reference.
+        goals: the comparisons.
         quick: the variants of `--quick`.
         optional: variants that a flag asks for, by the flag's name.
         check: sentences on whether the sides computed the same.
@@ -57,7 +70,7 @@ class Case:
     programs: Sequence[Program]
     variants: Sequence[Variant]
     ours: str = "ours"
-    against: Sequence[str] = ()
+    goals: Sequence[Goal] = ()
     quick: Sequence[str] = ()
     optional: Mapping[str, Sequence[Variant]] = dataclasses.field(default_factory=dict)
     check: Callable[[str, Results], list[str]] | None = None

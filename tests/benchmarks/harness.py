@@ -185,8 +185,17 @@ def _summary(case: Case, program: Program, found: dict) -> dict[str, Any]:
     return {
         "name": program.name,
         "clips": program.clips,
-        "must": program.must,
-        "aim": program.aim,
         "variants": variants,
-        "comparison": summary.compare(values, case.ours, case.against, others),
+        "comparisons": _comparisons(case, program, values, others),
     }
+
+
+def _comparisons(case: Case, program: Program, values: dict, others: dict) -> list[dict[str, Any]]:
+    """Ours against the best of each goal's variants."""
+    found = []
+    for goal in case.goals:
+        if goal.programs in program.name:
+            result = summary.compare(values, case.ours, goal.against, others)
+            if result:
+                found.append({**result, "must": goal.must, "aim": goal.aim})
+    return found

@@ -5,6 +5,8 @@ of JSON each, until its standard input ends. Only the standard library and NumPy
 interpreter runs this file too. MODULE has `build(variant, program) -> Work`.
 """
 
+import contextlib
+import ctypes
 import dataclasses
 import importlib
 import importlib.util
@@ -12,11 +14,13 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -64,7 +68,9 @@ def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[di
     memory = allocator()
     if variant.get("allocator", "kept") == "kept":
         memory.keep()
+    begin = time.perf_counter()
     build = importlib.import_module(module).build
+    imports = time.perf_counter() - begin
     works: dict[str, Work] = {}
     for line in lines:
         request = json.loads(line)
@@ -75,7 +81,8 @@ def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[di
             built = time.perf_counter()
             first = timed(works[name])
             answer(
-                {"built": built - begin, "first": first, "about": works[name].about}
+                {"imports": imports, "built": built - begin, "first": first}
+                | {"about": works[name].about}
                 | _saved(works[name], request.get("save"))
             )
         else:
@@ -100,8 +107,18 @@ def _saved(work: Work, path: str | None) -> dict[str, Any]:
     return {"result": path}
 
 
+def end_with_parent() -> None:
+    """Asks Linux to kill this process when the harness ends, however it does.
+
+    A worker on hold would otherwise stay, with all its memory: it can't see its input end.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Keeps standard output for the answers, whatever libraries print."""
+    end_with_parent()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pkgutil
+import signal
 import subprocess
 import sys
 import time
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> int:
     """Runs the cases named; returns the exit status."""
     options = parse(arguments)
     workers.pin(options.threads)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers are ended
     begin = time.monotonic()
 
     def say(text: str) -> None:

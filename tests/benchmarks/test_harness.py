@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.benchmarks import summary
-from tests.benchmarks.case import Case, Program
+from tests.benchmarks.case import Case, Goal, Program
 from tests.benchmarks.harness import Settings, measure
 from tests.benchmarks.protocol import ROOT, Work
 from tests.benchmarks.run import known, parse
@@ -25,8 +25,8 @@ def build(variant, program):
 
 def case(**options):
     variants = [Variant("ours", HERE, {"work": 1000}), Variant("other", HERE, {"work": 100000})]
-    program = Program("adding", steps=3, clips=2, must=1.0, aim=2.0)
-    return Case("Sums", [program], variants, **{"against": ["other"], **options})
+    program = Program("adding", steps=3, clips=2)
+    return Case("Sums", [program], variants, goals=[Goal(("other",), 1.0, 2.0)], **options)
 
 
 def settings(**options):
@@ -94,7 +94,7 @@ def test_workers_take_turns_and_the_report_is_json(monkeypatch):
     found = report["programs"][0]["variants"]
     assert [len(turn["seconds"]) for turn in found["other"]["turns"]] == [3, 3, 3]
     assert found["ours"]["turns"][0].keys() >= {"load", "others", "stolen", "cpu", "peak_rss"}
-    assert report["programs"][0]["comparison"]["ratio"] > 5
+    assert report["programs"][0]["comparisons"][0]["ratio"] > 5
     assert report["peaks"]["peak numpy sgemm"]["median"] > 0.1
     text = render(report)
     assert "| adding |" in text and "They agree." in text and "Must 1x, aim 2x." in text

@@ -49,16 +49,14 @@ def _program(report: Mapping[str, Any], program: Mapping[str, Any], peak: float)
 
 
 def _comparison(program: Mapping[str, Any]) -> list[str]:
-    found = program["comparison"]
-    if not found:
-        return []
-    goal = ""
-    if program["must"]:
-        goal = f" Must {program['must']:g}x, aim {program['aim']:g}x."
-    return [
-        f"{program['name']}: {found['ratio']:.2f}x ({found['q1']:.2f}-{found['q3']:.2f}) against "
-        f"{found['against']}, the best reference: {found['verdict']}.{goal}"
-    ]
+    lines = []
+    for found in program["comparisons"]:
+        goal = f" Must {found['must']:g}x, aim {found['aim']:g}x." if found["must"] else ""
+        lines.append(
+            f"{program['name']}: {found['ratio']:.2f}x ({found['q1']:.2f}-{found['q3']:.2f}) "
+            f"against {found['against']}: {found['verdict']}.{goal}"
+        )
+    return lines
 
 
 def _peak(report: Mapping[str, Any], kind: str) -> float:

@@ -27,6 +27,8 @@ class Variant:
         options: what `build` is told, and `allocator`: 'kept' (asd_jax/memory.py) or 'default'.
         torch: runs under the reference's interpreter.
         environment: added to the worker's.
+        warm: with fresh processes, runs once uncounted before the rounds.
+        rounds: with fresh processes, at most so many; 0 for all.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Variant:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     torch: bool = False
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    warm: bool = False
+    rounds: int = 0
 
 
 class WorkerError(RuntimeError):
@@ -79,6 +83,10 @@ class Worker:
             "cpu": own / wall,
         }
         return answer | {key: round(value, 3) for key, value in rest.items()}
+
+    def spent(self) -> float:
+        """Processor seconds so far."""
+        return machine.session_seconds(self._process.pid)
 
     def close(self) -> None:
         """Ends the process and all that it has started."""
