@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.benchmarks import machine
-from tests.benchmarks.protocol import ROOT
+from tests.benchmarks.protocol import ROOT, end_with_parent
 
 QUIET = 0.3  # processors that others may use when a turn begins
 
@@ -59,6 +59,7 @@ class Worker:
             cwd=ROOT,
             env=os.environ | surroundings(threads) | variant.environment,
             start_new_session=True,
+            preexec_fn=end_with_parent,  # before the first hold
         )
         self._hold()
 

@@ -10,13 +10,17 @@ OTHERS = (
     versus.ours("CBAM", attention="cbam"),
 )
 
+
+def _program(name: str, steps: int, *, train: bool, quick: bool = False) -> Program:
+    options = versus.network("efficientnetv2_s", 8, train=train)
+    return Program(f"{name}, batch 8", options, steps, quick, clips=8)
+
+
 CASE = Case(
     title="EfficientNetV2-S, 3 x 224 x 224: attention",
     programs=(
-        Program("training, batch 8", versus.network("efficientnetv2_s", 8, train=True), 2, True, 8),
-        Program(
-            "inference, batch 8", versus.network("efficientnetv2_s", 8, train=False), 4, clips=8
-        ),
+        _program("training", 2, train=True, quick=True),
+        _program("inference", 4, train=False),
     ),
     variants=(SIMAM, *OTHERS),
     ours="SimAM-CBAM",

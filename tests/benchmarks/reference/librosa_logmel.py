@@ -7,7 +7,7 @@ from typing import Any
 import librosa
 import numpy as np
 
-from tests.benchmarks.protocol import Work
+from tests.benchmarks.protocol import Work, end_with_parent
 from tests.benchmarks.sounds import waves
 
 RATE, N_FFT, HOP, MELS, FLOOR = 16000, 2048, 512, 224, 1e-10
@@ -20,6 +20,7 @@ _filters: np.ndarray | None = None
 def start(batch: int) -> None:
     """What a process of the pool holds: the clips and the filters."""
     global _clips, _filters
+    end_with_parent()
     _clips = waves(batch)
     _filters = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=MELS)
 
