@@ -118,12 +118,14 @@ def end_with_parent() -> None:
 
 def main() -> None:
     """Keeps standard output for the answers, whatever libraries print."""
+    end_with_parent()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def answer(message: dict) -> None:
         print(json.dumps(message), file=channel, flush=True)
 
+    answer({"pid": os.getpid()})
     serve(sys.argv[1], json.loads(sys.argv[2]), sys.stdin, answer)
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.benchmarks import summary
+from tests.benchmarks import shares, summary
 from tests.benchmarks.case import Case, Goal, Program
 from tests.benchmarks.harness import Settings, measure
 from tests.benchmarks.protocol import ROOT, Work
@@ -121,3 +121,39 @@ def test_the_command_line_knows_its_cases():
     assert parse(["all", "--quick"]).quick
     with pytest.raises(SystemExit):
         parse(["nonsense"])
+
+
+def test_an_operation_counts_without_those_inside_it():
+    def event(name, start, length, thread=1, module="jit_step"):
+        args = {"hlo_module": module, "hlo_op": name}
+        return {"ph": "X", "ts": start, "dur": length, "tid": thread, "name": name, "args": args}
+
+    events = [
+        event("while", 0, 100),
+        event("dot", 10, 30),
+        event("add", 50, 20),
+        event("add", 100, 5),
+        event("dot", 0, 7, thread=2),
+        event("dot", 0, 1000, module="jit_other"),
+        {"ph": "M", "tid": 1},
+    ]
+    assert shares.own_times(events, "jit_step") == {"while": 50, "dot": 37, "add": 25}
+
+
+def test_operations_are_named_by_their_source():
+    text = """
+  %fusion.1 = f32[2]{0} fusion(%a), kind=kLoop, metadata={op_name="jit(step)/jvp(G)/bn/sub"}
+  ROOT %dot = f32[2]{0} dot(%a, %b), metadata={op_name="jit(step)/jvp(G)/head/dot_general"}
+  %plain = f32[2]{0} copy(%a)"""
+    names = shares.names_of(text)
+    assert names.keys() == {"fusion.1", "dot"}
+    found = shares.shares({"fusion.1": 3.0, "dot": 5.0, "plain": 2.0}, names)
+    assert found == {
+        "convolution and GEMM, forward": 0.5,
+        "BatchNorm, forward": 0.3,
+        shares.REST: 0.2,
+    }
+    depthwise = "jit(step)/transpose(jvp(G))/block1/ghost1/cheap/conv/"
+    assert shares.share_of(depthwise + "add") == "depthwise, gradient of the input"
+    assert shares.share_of(depthwise + "while/body/add") == "depthwise, gradient of the kernel"
+    assert shares.share_of("jit(step)/mul") == "optimizer"

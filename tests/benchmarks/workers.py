@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.benchmarks import machine
-from tests.benchmarks.protocol import ROOT, end_with_parent
+from tests.benchmarks.protocol import ROOT
 
 QUIET = 0.3  # processors that others may use when a turn begins
 
@@ -59,8 +59,8 @@ class Worker:
             cwd=ROOT,
             env=os.environ | surroundings(threads) | variant.environment,
             start_new_session=True,
-            preexec_fn=end_with_parent,  # before the first hold
         )
+        self._answer()  # it can be held now: it will end with this process
         self._hold()
 
     def prepare(self, name: str, program: dict[str, Any], save: str) -> dict[str, Any]:
@@ -101,12 +101,16 @@ class Worker:
         self._signal(signal.SIGCONT)
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            pass  # it has ended; what it said last is read below
+        answer = self._answer()
+        self._hold()
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
         if not line:
             raise WorkerError(f"{self.variant.name!r} ended; see what it wrote above.")
-        self._hold()
         return json.loads(line)
 
     def _hold(self) -> None:
