@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.benchmarks import shares, summary
+from tests.benchmarks import gate, shares, summary
 from tests.benchmarks.case import Case, Goal, Program
 from tests.benchmarks.harness import Settings, measure
 from tests.benchmarks.protocol import ROOT, Work
@@ -157,3 +157,24 @@ def test_operations_are_named_by_their_source():
     assert shares.share_of(depthwise + "add") == "depthwise, gradient of the input"
     assert shares.share_of(depthwise + "while/body/add") == "depthwise, gradient of the kernel"
     assert shares.share_of("jit(step)/mul") == "optimizer"
+
+
+def test_the_gate_fails_only_what_stays_slow(monkeypatch):
+    def pair(floor):
+        return gate.Pair(
+            "sums", lambda: (lambda: sum(range(10)), lambda: sum(range(9999))), floor, 9
+        )
+
+    assert gate.check(pair(2.0)) | {"ratio": 0} == {
+        "name": "sums",
+        "ratio": 0,
+        "floor": 2.0,
+        "usual": 9,
+        "tries": 1,
+        "passed": True,
+    }
+    failed = gate.check(pair(1e9))
+    assert (failed["passed"], failed["tries"]) == (False, gate.TRIES)
+    ratios = iter([1.0, 3.0])
+    monkeypatch.setattr(gate, "ratio_of", lambda fast, plain: next(ratios))
+    assert gate.check(pair(2.0))["tries"] == 2
