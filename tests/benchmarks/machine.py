@@ -51,9 +51,14 @@ def _commit() -> str:
 
 
 def cpu_seconds() -> tuple[float, float]:
-    """Seconds of all processors spent at work, and stolen by other guests, since the start."""
+    """Seconds since the start that the processors we are kept on worked, and were stolen."""
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     with open("/proc/stat", encoding="utf-8") as file:
-        ticks = [int(value) for value in file.readline().split()[1:9]]
+        rows = [line.split() for line in file if line.split()[0] in ours]
+    ticks = [
+        sum(int(value) for value in column)
+        for column in zip(*(row[1:9] for row in rows), strict=True)
+    ]
     user, nice, system, _, _, irq, softirq, steal = ticks
     rate = os.sysconf("SC_CLK_TCK")
     return (user + nice + system + irq + softirq) / rate, steal / rate
