@@ -101,13 +101,16 @@ def search(values: Mapping[str, Any], plan: StagePlan, topology: Topology, size:
     """The largest batch a chip of a stage that has been compiled once."""
     seen = {plan.batch // topology.chips: plan.needed}
 
-    def needs(a_chip: int) -> float:
+    def needs(a_chip: int) -> float | None:
         if a_chip not in seen:
             print(f"  trying {a_chip} a chip ...", file=sys.stderr, flush=True)
             other = copy.deepcopy(dict(values))
             other[plan.name]["batch_size"] = a_chip * topology.chips
-            seen[a_chip] = plan_stage(other, plan.name, topology, size).needed
-        return seen[a_chip]
+            try:
+                seen[a_chip] = plan_stage(other, plan.name, topology, size).needed
+            except UserError as error:  # a compiler that gives up says nothing about memory
+                print(f"  {error}", file=sys.stderr, flush=True)
+        return seen.get(a_chip)
 
     start, most = plan.batch // topology.chips, max(1, size.clips[plan.name] // topology.chips)
     return largest_batch(needs, memory=topology.chip.memory, start=start, most=most, tries=tries)

@@ -8,10 +8,10 @@ from launch.planning import hlo
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # In the order of the report: what a collective is for, and why it is there.
 PURPOSES = {
-    "BatchNorm statistics": "mean and mean square of a layer's input over the whole batch; one a "
-    "layer, and each waits for the layer before",
-    "BatchNorm gradient": "two sums over the batch in a layer's gradient, which are also the "
-    "gradients of its scale and bias; one a layer, on the way back",
+    "BatchNorm statistics": "mean and mean square of each layer's input over the batch: small, "
+    "but each waits for the layer before",
+    "BatchNorm gradient": "two sums over the batch for each layer, also the gradients of its scale "
+    "and bias: small, on the way back",
     "gradients": "of all other parameters, summed over the chips; joined into few by the compiler",
     "mixing of clips": "a clip's partner in an augmentation may lie on any chip",
     "views": "several views of each clip are joined to one batch and parted again: rows move",

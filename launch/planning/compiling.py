@@ -67,6 +67,7 @@ def known_before(program: Program, chips: int) -> dict[str, Any]:
         "total_steps": program.total_steps,
         "batch": program.batch["wave"].shape[0],
         "batch_bytes": sum(x.size * x.dtype.itemsize for x in share.values()),
+        "batch_norms": len(jax.tree.leaves(program.state.stats)) // 2,  # a mean and a variance each
         "flops": alone.cost_analysis()["flops"],
         "operations": [
             {**dataclasses.asdict(kind), "number": number, "flops": flops[kind]}

@@ -92,16 +92,19 @@ def collective_lines(plan: StagePlan) -> list[str]:
     """How many of each kind, for what, and why."""
     if not plan.collectives:
         return ["  no collectives"]
-    lines = ["  collectives a step            number  values       bytes"]
+    lines = [
+        f"  collectives a step ({plan.batch_norms} BatchNorm layers)",
+        f"    {'':41}number  values       bytes",
+    ]
     rows = grouped(plan.collectives)
     for purpose, why in PURPOSES.items():
         for kind, (number, values, moved) in rows.get(purpose, {}).items():
-            lines.append(f"    {purpose:22}{kind:19}{number:4d}{values:8d}{moved:12,d}")
+            lines.append(f"    {purpose:22}{kind:19}{number:6d}{values:8d}{moved:12,d}")
         if purpose in rows:
             lines.append(f"      {why}")
     number = len({one.name for one in plan.collectives})
     moved = sum(one.bytes * one.times for one in plan.collectives)
-    lines.append(f"    {'together':41}{number:4d}{len(plan.collectives):8d}{moved:12,d}")
+    lines.append(f"    {'together':41}{number:6d}{len(plan.collectives):8d}{moved:12,d}")
     return lines
 
 

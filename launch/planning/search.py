@@ -18,12 +18,13 @@ class Found:
 
 
 def largest_batch(
-    needs: Callable[[int], float], *, memory: float, start: int, most: int, tries: int
+    needs: Callable[[int], float | None], *, memory: float, start: int, most: int, tries: int
 ) -> Found:
     """Looks for the largest batch a chip, guided by a straight line through what was seen.
 
     Args:
-        needs: bytes that a batch of so many clips a chip needs, by compiling it.
+        needs: bytes that a batch of so many clips a chip needs, by compiling it; None ends the
+            search.
         memory: bytes of a chip.
         start: the batch to begin with.
         most: more than this need not be tried.
@@ -32,15 +33,22 @@ def largest_batch(
     seen: dict[int, float] = {}
     guess = start
     for _ in range(tries):
-        seen[guess] = needs(guess)
-        fits = max((n for n, size in seen.items() if size <= memory), default=0)
-        fails = min((n for n, size in seen.items() if size > memory), default=0)
+        size = needs(guess)
+        if size is None:
+            break
+        seen[guess] = size
+        fits, fails = _known(seen, memory)
         if fits >= most or (fails and fails - fits <= max(1, fits // 16)):
             break
         guess = _next(seen, memory, fits, fails, most)
         if guess in seen:
             break
-    return Found(fits, fails)
+    return Found(*_known(seen, memory))
+
+
+def _known(seen: dict[int, float], memory: float) -> tuple[int, int]:
+    fits = max((number for number, size in seen.items() if size <= memory), default=0)
+    return fits, min((number for number, size in seen.items() if size > memory), default=0)
 
 
 def _next(seen: dict[int, float], memory: float, fits: int, fails: int, most: int) -> int:
@@ -51,7 +59,7 @@ def _next(seen: dict[int, float], memory: float, fits: int, fails: int, most: in
         (a, low), (b, high) = sorted(seen.items())[-2:]
         slope = max((high - low) / (b - a), 1.0)
         guess = int(a + (memory - low) / slope)
-    grain = max(1, guess // 32)
+    grain = 2 ** max(0, (guess // 16).bit_length() - 1)  # compilers tile powers of two best
     guess = guess // grain * grain
     top = fails - 1 if fails else most
     return max(fits + 1, 1, min(guess, top)) if fits < top else fits

@@ -39,6 +39,7 @@ class StagePlan:
     """What is known of a stage; see `launch.planning.compiling` for most of it.
 
     Attributes:
+        batch_norms: BatchNorm layers.
         too_large: why the compiler refused it, or ''.
         needed: bytes a chip: the peak, and the batch that is read ahead.
         traffic: bytes to and from the memory of a chip in a step.
@@ -51,6 +52,7 @@ class StagePlan:
     flops: float
     operations: list[dict[str, Any]]
     batch_bytes: int
+    batch_norms: int
     seconds: float
     versions: dict[str, str]
     too_large: str = ""
@@ -128,13 +130,13 @@ def _failure(stage: str, topology: Topology, done: subprocess.CompletedProcess) 
 def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: Size) -> StagePlan:
     """Compiles a stage and reads what came of it."""
     facts = compile_stage(values, stage, topology, size)
-    names = ("batch", "total_steps", "flops", "operations", "batch_bytes", "versions")
+    names = ["batch", "total_steps", "flops", "operations", "batch_bytes", "batch_norms"]
     plan = StagePlan(
         name=stage,
         seconds=facts["compile_seconds"],
         cost=facts.get("cost", {}),
         memory=facts.get("memory", {}),
-        **{name: facts[name] for name in names},
+        **{name: facts[name] for name in [*names, "versions"]},
     )
     if "too_large" in facts:
         plan.too_large, plan.needed = _refused(facts["too_large"], topology)

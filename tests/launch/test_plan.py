@@ -133,6 +133,14 @@ def test_the_search_finds_the_largest_batch_in_few_tries(limit, most):
     assert not found.fails or needs(found.fails) > limit
 
 
+def test_a_compiler_that_gives_up_ends_the_search():
+    def needs(number):
+        return None if number > 16 else 1.0
+
+    found = search.largest_batch(needs, memory=100.0, start=16, most=500, tries=6)
+    assert (found.fits, found.fails) == (16, 0)
+
+
 def plan(*arguments):
     words = [sys.executable, "-m", "launch.plan", *arguments]
     return subprocess.run(words, capture_output=True, text=True)
