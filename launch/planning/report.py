@@ -102,7 +102,7 @@ def collective_lines(plan: StagePlan) -> list[str]:
             lines.append(f"    {purpose:22}{kind:19}{number:6d}{values:8d}{moved:12,d}")
         if purpose in rows:
             lines.append(f"      {why}")
-    number = len({one.name for one in plan.collectives})
+    number = sum(row[0] for kinds in rows.values() for row in kinds.values())
     moved = sum(one.bytes * one.times for one in plan.collectives)
     lines.append(f"    {'together':41}{number:6d}{len(plan.collectives):8d}{moved:12,d}")
     return lines
@@ -150,7 +150,7 @@ def largest(plan: StagePlan) -> list[str]:
     if not found.fits:
         return ["", f"  largest batch a chip: below {found.fails}"]
     if not found.fails:
-        return ["", f"  largest batch a chip: {found.fits} fits, the largest that was tried"]
+        return ["", f"  largest batch a chip: {found.fits} fits, no larger one was tried"]
     return ["", f"  largest batch a chip: {found.fits} fits, {found.fails} does not"]
 
 

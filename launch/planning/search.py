@@ -41,7 +41,7 @@ def largest_batch(
         if fits >= most or (fails and fails - fits <= max(1, fits // 16)):
             break
         guess = _next(seen, memory, fits, fails, most)
-        if guess in seen:
+        if guess in seen or fits < guess <= fits + fits // 16:
             break
     return Found(*_known(seen, memory))
 

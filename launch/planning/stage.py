@@ -41,7 +41,7 @@ class StagePlan:
     Attributes:
         batch_norms: BatchNorm layers.
         too_large: why the compiler refused it, or ''.
-        needed: bytes a chip: the peak, and the batch that is read ahead.
+        needed: bytes a chip: of the program, and of the batch that is read ahead.
         traffic: bytes to and from the memory of a chip in a step.
         largest: the largest batch, if it was looked for.
     """
@@ -141,7 +141,7 @@ def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: 
     if "too_large" in facts:
         plan.too_large, plan.needed = _refused(facts["too_large"], topology)
         return plan
-    plan.needed = plan.memory["peak"] + plan.memory["generated_code"] + plan.batch_bytes
+    plan.needed = needed(plan.memory) + plan.batch_bytes
     if plan.needed > topology.chip.memory:
         plan.too_large = f"it needs {plan.needed / 2**30:.2f} GiB a chip"
     with gzip.open(os.path.join(facts["folder"], "hlo.txt.gz"), "rt", encoding="utf-8") as file:
@@ -158,6 +158,12 @@ def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: 
         collectives=plan.collectives,
     )
     return plan
+
+
+def needed(memory: Mapping[str, int]) -> int:
+    """Bytes that a program occupies: its peak, or the sum of its parts where that is more."""
+    parts = memory["argument"] + memory["output"] - memory["alias"] + memory["temp"]
+    return max(memory["peak"], parts) + memory["generated_code"]
 
 
 def _refused(message: str, topology: Topology) -> tuple[str, float]:
