@@ -88,31 +88,31 @@ def set_batch(
 ) -> None:
     """Puts the batch that is asked for into the settings, if the chips can share it."""
     if a_chip:
-        values[stage]["batch_size"] = a_chip * topology.chips
+        values[stage]["batch_size"] = a_chip * topology.devices
     batch = min(values[stage]["batch_size"], size.clips[stage])
-    if batch % topology.chips:
+    if batch % topology.devices:
         raise UserError(
-            f"stage {stage}: a batch of {batch} can't be shared by {topology.chips} chips; set "
+            f"stage {stage}: a batch of {batch} can't be shared by {topology.devices} chips; set "
             f"--config.{stage}.batch_size to a multiple of their number, or --batch_per_chip."
         )
 
 
 def search(values: Mapping[str, Any], plan: StagePlan, topology: Topology, size: Size, tries: int):
     """The largest batch a chip of a stage that has been compiled once."""
-    seen = {plan.batch // topology.chips: plan.needed}
+    seen = {plan.batch // topology.devices: plan.needed}
 
     def needs(a_chip: int) -> float | None:
         if a_chip not in seen:
             print(f"  trying {a_chip} a chip ...", file=sys.stderr, flush=True)
             other = copy.deepcopy(dict(values))
-            other[plan.name]["batch_size"] = a_chip * topology.chips
+            other[plan.name]["batch_size"] = a_chip * topology.devices
             try:
                 seen[a_chip] = plan_stage(other, plan.name, topology, size).needed
             except UserError as error:  # a compiler that gives up says nothing about memory
                 print(f"  {error}", file=sys.stderr, flush=True)
         return seen.get(a_chip)
 
-    start, most = plan.batch // topology.chips, max(1, size.clips[plan.name] // topology.chips)
+    start, most = plan.batch // topology.devices, max(1, size.clips[plan.name] // topology.devices)
     return largest_batch(needs, memory=topology.chip.memory, start=start, most=most, tries=tries)
 
 
@@ -120,7 +120,7 @@ def refusal(plan: StagePlan, topology: Topology) -> str:
     """The sentence for a batch that does not fit."""
     advice = "take more chips or a smaller batch"
     if plan.largest and plan.largest.fits:
-        fits = plan.largest.fits * topology.chips
+        fits = plan.largest.fits * topology.devices
         advice = f"--config.{plan.name}.batch_size={fits} fits"
     return (
         f"stage {plan.name}: a batch of {plan.batch} does not fit on {topology}: {plan.too_large}; "

@@ -44,7 +44,7 @@ def main(path: str) -> None:
         program = stages[request["stage"]]
         mesh = Mesh(np.array(devices(topology)), ("data",))
         lowered = compile_step(program.step, mesh).lower(program.state, dict(program.batch))
-        facts = known_before(program, topology.chips)
+        facts = known_before(program, topology.devices)
     made = repr((lowered.as_text(), str(topology), versions()))
     folder = os.path.join(request["cache"], hashlib.sha256(made.encode()).hexdigest()[:24])
     if not os.path.exists(os.path.join(folder, "facts.json")):

@@ -1,6 +1,7 @@
 """The public figures of accelerators, and topologies such as `v5e:4x4` or `h100:8`. No jax here.
 
-One chip each; decimal units as the makers print them; dense rates, no sparsity. Sources:
+Of one chip each (of a core, half of it, where JAX sees two devices); decimal units as the makers
+print them; dense rates, no sparsity. Sources:
 
     v4, v5e, v5p  cloud.google.com/tpu/docs/v4, /v5e, /v5p: peak compute, HBM, ICI per chip
     h100          NVIDIA H100 data sheet, SXM5 80 GB (the rates there are with sparsity: halved)
@@ -16,6 +17,9 @@ import math
 from asd_jax.errors import UserError
 
 GIGA, TERA = 1e9, 1e12
+# The memory of TPUs is what their compiler grants a program; that of GPUs what CUDA reports, less a
+# share for its own context and for cuDNN's workspaces.
+USABLE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Chip:
         link: bytes/s that a chip can send to others.
         memory: bytes of device memory that a program can have.
         most: chips that a topology may have.
-        devices: JAX devices a chip (2 where the description lists both cores of a chip).
+        devices: JAX devices a chip. Where the compiler lists both cores of one (v4), all figures
+            are those of a core.
     """
 
     name: str
@@ -48,21 +53,21 @@ class Chip:
 
 def _tpu(name: str, peak: float, bandwidth: float, link: float, memory: float, most: int, **more):
     rates = {"bf16": peak * TERA, "f32": peak * TERA}
-    title = f"TPU {name}"
+    title = f"TPU {name}" + (" core" if more else "")
     return Chip(name, "tpu", title, rates, bandwidth * GIGA, link * GIGA, memory, most, **more)
 
 
 def _gpu(name: str, title: str, half: float, single: float, rest: tuple) -> Chip:
     rates = {"bf16": half * TERA, "f16": half * TERA, "f32": single * TERA}
     bandwidth, link, memory, most = rest
-    return Chip(name, "gpu", title, rates, bandwidth * GIGA, link * GIGA, memory, most)
+    usable = USABLE * memory
+    return Chip(name, "gpu", title, rates, bandwidth * GIGA, link * GIGA, usable, most)
 
 
-# The memory of TPUs is what their compiler grants a program; that of GPUs what CUDA reports.
 CHIPS = {
     chip.name: chip
     for chip in (
-        _tpu("v4", 275, 1200, 300, 31.75 * 2**30, 4096, devices=2),
+        _tpu("v4", 137.5, 600, 150, 15.75 * 2**30, 4096, devices=2),
         _tpu("v5e", 197, 819, 200, 15.75 * 2**30, 256),
         _tpu("v5p", 459, 2765, 600, 95.0 * 2**30, 6144),
         _gpu("h100", "NVIDIA H100 SXM 80 GB", 989.4, 494.7, (3350, 450, 84942979072, 8)),
@@ -81,8 +86,13 @@ class Topology:
 
     @property
     def chips(self) -> int:
-        """How many."""
+        """How many are paid for."""
         return math.prod(self.shape)
+
+    @property
+    def devices(self) -> int:
+        """How many JAX sees: what shares a batch."""
+        return self.chips * self.chip.devices
 
     def __str__(self) -> str:
         return f"{self.chip.name}:{'x'.join(map(str, self.shape))}"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from launch.planning.collectives import PURPOSES, Collective
-from launch.planning.hardware import Topology
+from launch.planning.hardware import USABLE, Topology
 from launch.planning.stage import StagePlan
 
 HONEST = (
@@ -27,15 +27,15 @@ def hardware(topology: Topology) -> str:
     chip = topology.chip
     rates = ", ".join(f"{kind} {rate / 1e12:g}" for kind, rate in chip.peak.items())
     return (
-        f"Hardware: {topology.chips} x {chip.title}, a chip of which has {gib(chip.memory)} for a "
-        f"program,\n  {chip.bandwidth / 1e9:g} GB/s of memory, {chip.link / 1e9:g} GB/s to send to "
+        f"Hardware: {topology.devices} x {chip.title}, each of which has {gib(chip.memory)} for "
+        f"a program,\n  {chip.bandwidth / 1e9:g} GB/s of memory, {chip.link / 1e9:g} GB/s to send to "
         f"others, and {rates} TFLOP/s\n  (sources: launch/planning/hardware.py)"
     )
 
 
 def stage(topology: Topology, plan: StagePlan) -> str:
     """The paragraphs of one stage."""
-    share = plan.batch // topology.chips
+    share = plan.batch // topology.devices
     lines = [
         f"== {plan.name}: a batch of {plan.batch}, {share} a chip; {plan.total_steps} steps ==",
         "",
@@ -64,8 +64,8 @@ def memory(topology: Topology, plan: StagePlan) -> list[str]:
         f"{gib(topology.chip.memory)}",
     ]
     if topology.chip.platform == "gpu":
-        lines.append("    (convolution workspaces, chosen when it runs, are not in it)")
-        if 0.75 < plan.needed / topology.chip.memory <= 1:
+        lines.append("    (what is left is for CUDA's context and cuDNN's workspaces)")
+        if 0.75 < USABLE * plan.needed / topology.chip.memory <= USABLE:
             lines.append("    JAX takes 75 % by default: set XLA_PYTHON_CLIENT_MEM_FRACTION=.95")
     return lines
 

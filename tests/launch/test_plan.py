@@ -92,7 +92,8 @@ def test_another_topology_is_refused(text):
 @pytest.mark.parametrize("name", ["h100", "a100", "t4"])
 def test_targets_agree_with_the_table(name):
     text = (TARGETS / f"{name}.txtpb").read_text(encoding="utf-8")
-    assert int(re.search(r"device_memory_size: (\d+)", text)[1]) == CHIPS[name].memory
+    memory = int(re.search(r"device_memory_size: (\d+)", text)[1])
+    assert CHIPS[name].memory == pytest.approx(0.95 * memory)
     bandwidth = int(re.search(r"memory_bandwidth: (\d+)", text)[1])
     assert bandwidth == pytest.approx(CHIPS[name].bandwidth, rel=0.01)
 
