@@ -46,6 +46,8 @@ def main(path: str) -> None:
         lowered = compile_step(program.step, mesh).lower(program.state, dict(program.batch))
         facts = known_before(program, topology.devices)
     made = repr((lowered.as_text(), str(topology), versions()))
+    if topology.chip.platform == "gpu":
+        made += os.environ.get("XLA_FLAGS", "")
     folder = os.path.join(request["cache"], hashlib.sha256(made.encode()).hexdigest()[:24])
     if not os.path.exists(os.path.join(folder, "facts.json")):
         store(folder, lowered)

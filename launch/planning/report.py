@@ -28,8 +28,8 @@ def hardware(topology: Topology) -> str:
     rates = ", ".join(f"{kind} {rate / 1e12:g}" for kind, rate in chip.peak.items())
     return (
         f"Hardware: {topology.devices} x {chip.title}, each of which has {gib(chip.memory)} for "
-        f"a program,\n  {chip.bandwidth / 1e9:g} GB/s of memory, {chip.link / 1e9:g} GB/s to send to "
-        f"others, and {rates} TFLOP/s\n  (sources: launch/planning/hardware.py)"
+        f"a program,\n  {chip.bandwidth / 1e9:g} GB/s of memory, {chip.link / 1e9:g} GB/s to send "
+        f"to others, and {rates} TFLOP/s\n  (sources: launch/planning/hardware.py)"
     )
 
 

@@ -34,6 +34,11 @@ COMPILERS = {
 }
 
 
+# Nothing can be timed where there is no GPU, and without timing the compiler's own matrix products
+# find no tiles for large batches: cuBLAS gets them.
+GPU_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
+
+
 @dataclasses.dataclass
 class StagePlan:
     """What is known of a stage; see `launch.planning.compiling` for most of it.
@@ -111,7 +116,7 @@ def _environment(topology: Topology) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "XLA_FLAGS": "--xla_gpu_autotune_level=0" if topology.chip.platform == "gpu" else "",
+        "XLA_FLAGS": GPU_FLAGS if topology.chip.platform == "gpu" else "",
     }
     return {**os.environ, **ours}
 

@@ -11,6 +11,7 @@ _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id",
     "replica-id", "iota", "while", "conditional", "call", "domain", "opt-barrier", "add-dependency",
 }  # fmt: skip
+_BYTES = ("s8", "u8")
 _SLICES = ("slice", "dynamic-slice", "gather")
 
 
@@ -30,6 +31,8 @@ def _moved(module: hlo.Module, instruction: hlo.Instruction) -> int:
         return 2 * result
     if opcode == "dynamic-update-slice":
         return 2 * _size(module, instruction.operands[1])
+    if opcode == "custom-call":  # a library's kernel: its workspace is no result
+        result -= sum(width for kind, width, _ in hlo.arrays(instruction.type) if kind in _BYTES)
     if opcode == "fusion":
         return _fused(module, instruction, result)
     return result + sum(_size(module, name) for name in dict.fromkeys(instruction.operands))

@@ -49,7 +49,7 @@ def test_bytes_on_the_chip_are_no_traffic():
     assert hlo.size(module.by_name["b"].type, device_memory=True) == 0
     assert module.by_name["loop"].trips == 3 and first.called() == "joined"
     assert hlo.size("(f32[2,3]{1,0}, /*index=1*/bf16[4]{0}, pred[], s4[8]{0})") == 24 + 8 + 1 + 8
-    once = 160 + 64 + 128 + 64 + 96 + 320 + 320 + 640 + 128  # first ... out, in their order
+    once = 160 + 64 + 128 + 64 + 96 + 320 + 320 + 640 + 128 + 128  # first ... out, in their order
     assert traffic(module) == once + 3 * 256
 
 
