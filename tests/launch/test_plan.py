@@ -188,7 +188,7 @@ def test_a_real_compiler_makes_a_report(topology, chips, tmp_path, monkeypatch):
 def test_a_batch_that_does_not_fit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     arguments = ("--config=configs/ensemble.py:smoke", "--stages=fusion", "--topology=t4:1")
-    done = plan(*arguments, "--clips=9000000", "--classes=2", "--batch_per_chip=4000000")
+    done = plan(*arguments, "--clips=900000", "--classes=2", "--batch_per_chip=800000")
     assert done.returncode == 2 and "DOES NOT FIT" in done.stdout
-    sentence = r"error: stage fusion: a batch of 4000000 does not fit on t4:1: .* fits\.\n"
+    sentence = r"error: stage fusion: a batch of 800000 does not fit on t4:1: .* fits\.\n"
     assert re.search(sentence, done.stderr)
