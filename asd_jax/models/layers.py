@@ -158,7 +158,7 @@ class ConvBN(nn.Module):
             else:
                 x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
             x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")(x, train=train)
-            if self.is_mutable_collection("folded"):
+            if self.is_mutable_collection("folded") and not self.is_initializing():
                 self._fold()
         return x if self.activation is None else self.activation(x)
 
