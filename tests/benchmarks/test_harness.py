@@ -178,3 +178,18 @@ def test_the_gate_fails_only_what_stays_slow(monkeypatch):
     ratios = iter([1.0, 3.0])
     monkeypatch.setattr(gate, "ratio_of", lambda fast, plain: next(ratios))
     assert gate.check(pair(2.0))["tries"] == 2
+
+
+def test_what_the_memory_cannot_hold_is_left_out(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    said = []
+    variants = [Variant("ours", HERE, {"work": 10}), Variant("other", HERE, {"work": 10})]
+    programs = [Program("small"), Program("huge", gib=1e6)]
+    memory = Case(
+        "Memory", programs, variants, goals=[Goal(("other",))], fresh="peak_rss", unit="MB"
+    )
+    report = measure(memory, settings(rounds=1, say=said.append))
+    small, huge = report["programs"]
+    assert 1e6 < small["variants"]["ours"]["median"] < 1e10  # bytes
+    assert huge["variants"] == {} and any("huge: left out" in text for text in said)
+    assert "| small |" in render(report)
