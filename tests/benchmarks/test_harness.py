@@ -123,6 +123,13 @@ def test_the_command_line_knows_its_cases():
         parse(["nonsense"])
 
 
+def test_shares_without_a_name_are_of_all_steps():
+    assert shares.parse([], ["a", "b"]).names == ["a", "b"]
+    assert shares.parse(["b", "--json=f"], ["a", "b"]).names == ["b"]
+    with pytest.raises(SystemExit):
+        shares.parse(["nonsense"], ["a", "b"])
+
+
 def test_an_operation_counts_without_those_inside_it():
     def event(name, start, length, thread=1, module="jit_step"):
         args = {"hlo_module": module, "hlo_op": name}
