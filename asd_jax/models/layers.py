@@ -135,7 +135,7 @@ def convolve(
     """The convolution of `Conv` or `Depthwise`, computed in `dtype`."""
     x, both = _padded(x, kernel.shape[:2], stride, padding)
     form = ops.depthwise if depthwise else ops.conv
-    return form(x.astype(dtype), kernel.astype(dtype), stride=stride, padding=both)
+    return form(x.astype(dtype), jnp.asarray(kernel, dtype), stride=stride, padding=both)
 
 
 class ConvBN(nn.Module):
