@@ -47,6 +47,11 @@ def clip_samples(config: PumpClassifier) -> int:
     return round(config.data.clip_seconds * config.data.sample_rate)
 
 
+def clip_shape(config: PumpClassifier) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of one clip as a batch has it."""
+    return jax.ShapeDtypeStruct((clip_samples(config),), np.int16)
+
+
 def build(config: PumpClassifier) -> Model:
     """The network of the run: one logit, of an anomaly."""
     network = config.network

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from asd_jax.augment.mixup import mixup, smooth_labels
 from asd_jax.data.clips import ANOMALY
-from asd_jax.data.loader import train_batches
+from asd_jax.data.loader import Batches, train_batches
 from asd_jax.features.logmel import to_float
 from asd_jax.features.pictures import picture
 from asd_jax.losses import bce_with_logits
@@ -24,6 +24,7 @@ from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.best import Best
 from asd_jax.train.loop import Stage, train
 from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.resident import Resident, stays
 from asd_jax.train.sharding import by_clip, data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
 from asd_jax.train.step import Loss, make_step, mean_over_batch
@@ -93,12 +94,12 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
         best.offer(int(state.step), values["validation_loss"], variables)
         return values
 
-    stage = Stage(
-        name=name,
-        step=training.step,
-        total_steps=training.total,
-        batches=lambda begin: train_batches(
-            corpus.waves,
+    def batches(begin: int) -> Batches:
+        waves, setting = corpus.waves, config.data.on_device
+        if stays(setting, len(np.unique(clips)), network.clip_shape(config), mesh):
+            waves = Resident(waves, clips, mesh)
+        return train_batches(
+            waves,
             corpus.label,
             clips,
             batch_size=size,
@@ -106,7 +107,13 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
             start_step=begin,
             sharding=sharded(mesh),
             num_threads=config.data.read_threads,
-        ),
+        )
+
+    stage = Stage(
+        name=name,
+        step=training.step,
+        total_steps=training.total,
+        batches=batches,
         batch_size=size,
         mesh=mesh,
         advice=f"lower config.{name}.optimizer.learning_rate, or give it warmup",

@@ -69,7 +69,7 @@ def _classifier(config: PumpClassifier, clips: Mapping[str, int]) -> list[Progra
     net, key = classifier_network.build(config), jax.random.key(0)
     variables = jax.eval_shape(net.init, key)
     tunables = classifier_training.loss_tunables(np.array([0, 1]), config)
-    clip = jax.ShapeDtypeStruct((classifier_network.clip_samples(config),), np.int16)
+    clip = classifier_network.clip_shape(config)
     made = []
     for name in ("pretrain", "finetune"):
         if number := clips.get(name):

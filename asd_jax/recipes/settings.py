@@ -81,8 +81,10 @@ class Data:
     hold_out: float = 0.2  # share of training normals kept for calibration, by group
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
     read_threads: int = 4
+    on_device: str = "auto"  # clips that train lie on the devices: 'yes', 'no', 'auto' if they fit
 
     def __post_init__(self) -> None:
+        choose("data.on_device", self.on_device, ("auto", "yes", "no"))
         choose("data.long", self.long, ("cut", "windows"))
         positive("data.clip_seconds", self.clip_seconds)
         positive("data.sample_rate", self.sample_rate)

@@ -3,7 +3,6 @@
 A stage takes the variables that earlier ones left and returns those of its own networks.
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh
 
 from asd_jax import memory
-from asd_jax.data.loader import eval_batches, train_batches
+from asd_jax.data.loader import Batches, Waves, eval_batches, train_batches
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
@@ -26,6 +24,7 @@ from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_step
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.resident import Shelf, stays
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
 from asd_jax.train.step import Loss, Step, make_step
@@ -49,6 +48,11 @@ class Run:
         return networks.front_end(self.config)
 
     @functools.cached_property
+    def shelf(self) -> Shelf:
+        """Where the clips of a stage lie on the devices."""
+        return Shelf()
+
+    @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
         return extractor.Extractor(self.config, self.nets, self.spec)
@@ -69,6 +73,15 @@ def fit_normaliser(run: Run) -> Tree:
 
 
 @dataclasses.dataclass(frozen=True)
+class Clips:
+    """What a stage trains on: clips of a source with their classes."""
+
+    waves: Waves
+    label: np.ndarray  # of every clip of the source
+    indices: np.ndarray  # positions in the source
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A stage before any variables are there: enough to compile its step.
 
@@ -78,8 +91,9 @@ class Plan:
         rates: the settings of each learning network's optimizer, by the network's name.
         frozen: names of the variables that the loss only reads.
         start: names of the networks that begin where an earlier stage left them.
-        clip: shape and dtype of one clip of a batch.
-        batches: `batches(variables, size, mesh, start_step)` opens the loader.
+        clip: shape and dtype of one clip of a batch; of pairs the first axis has both.
+        clips: the clips to train on, from all variables.
+        pairs: give each clip a partner of its class.
     """
 
     name: str
@@ -88,7 +102,8 @@ class Plan:
     frozen: tuple[str, ...]
     start: tuple[str, ...]
     clip: jax.ShapeDtypeStruct
-    batches: Callable[[Variables, int, Mesh, int], contextlib.AbstractContextManager]
+    clips: Callable[[Variables], Clips]
+    pairs: bool = False
 
 
 def pretrain(run: Run) -> Plan:
@@ -104,7 +119,8 @@ def pretrain(run: Run) -> Plan:
         frozen=("normaliser",),
         start=("encoder",) if config.init_from else (),
         clip=_wave(run, 2) if pairs else _wave(run),
-        batches=_waves(run, pairs=pairs),
+        clips=_waves(run),
+        pairs=pairs,
     )
 
 
@@ -118,7 +134,7 @@ def finetune(run: Run) -> Plan:
         frozen=("normaliser",),
         start=names,
         clip=_wave(run),
-        batches=_waves(run),
+        clips=_waves(run),
     )
 
 
@@ -132,7 +148,7 @@ def temporal(run: Run) -> Plan:
         frozen=(),
         start=(),
         clip=_wave(run),
-        batches=_waves(run),
+        clips=_waves(run),
     )
 
 
@@ -141,16 +157,9 @@ def fusion(run: Run) -> Plan:
     names = ("fusion", "fusion_identify")
     both = networks.TEMPORAL + run.config.encoder.embed_dim
 
-    def batches(variables: Variables, size: int, mesh: Mesh, start: int):
-        return train_batches(
-            _embeddings(run, variables),
-            run.corpus.label[run.corpus.fit],
-            np.arange(len(run.corpus.fit)),
-            batch_size=size,
-            seed=run.config.seed,
-            start_step=start,
-            sharding=sharded(mesh),
-        )
+    def clips(variables: Variables) -> Clips:
+        label = run.corpus.label[run.corpus.fit]
+        return Clips(_embeddings(run, variables), label, np.arange(len(label)))
 
     return Plan(
         name="fusion",
@@ -159,7 +168,7 @@ def fusion(run: Run) -> Plan:
         frozen=(),
         start=(),
         clip=jax.ShapeDtypeStruct((both,), np.float32),
-        batches=batches,
+        clips=clips,
     )
 
 
@@ -221,23 +230,9 @@ def _wave(run: Run, *views: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((*views, networks.clip_samples(run.config)), np.int16)
 
 
-def _waves(run: Run, *, pairs: bool = False) -> Callable:
-    """Batches of waveforms of the clips that train, as a plan asks for them."""
-
-    def batches(_: Variables, size: int, mesh: Mesh, start: int):
-        return train_batches(
-            run.corpus.waves,
-            run.corpus.label,
-            run.corpus.fit,
-            batch_size=size,
-            seed=run.config.seed,
-            start_step=start,
-            pairs=pairs,
-            sharding=sharded(mesh),
-            num_threads=run.config.data.read_threads,
-        )
-
-    return batches
+def _waves(run: Run) -> Callable[[Variables], Clips]:
+    """The waveforms of the clips that train."""
+    return lambda _: Clips(run.corpus.waves, run.corpus.label, run.corpus.fit)
 
 
 class Training:
@@ -297,7 +292,7 @@ class Training:
             name=name,
             step=self._step,
             total_steps=self.total,
-            batches=lambda begin: self.plan.batches(variables, self.size, self._mesh, begin),
+            batches=lambda begin: self._batches(self.plan.clips(variables), begin),
             batch_size=self.size,
             mesh=self._mesh,
             watch=watch_collapse(name),
@@ -314,6 +309,23 @@ class Training:
         self._compiled = None  # a program takes as much memory as the network
         memory.give_back()
         return jax.device_get(final_variables(state))
+
+    def _batches(self, clips: Clips, begin: int) -> Batches:
+        """The batches from step `begin` on."""
+        waves, setting = clips.waves, self._run.config.data.on_device
+        if stays(setting, len(clips.indices), self.plan.clip, self._mesh):
+            waves = self._run.shelf.put(waves, clips.indices, self._mesh)
+        return train_batches(
+            waves,
+            clips.label,
+            clips.indices,
+            batch_size=self.size,
+            seed=self._run.config.seed,
+            start_step=begin,
+            pairs=self.plan.pairs,
+            sharding=sharded(self._mesh),
+            num_threads=self._run.config.data.read_threads,
+        )
 
     def _inputs(self, variables: Variables) -> tuple[Variables, Variables]:
         start = {name: variables[name] for name in self.plan.start}

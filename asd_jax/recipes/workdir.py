@@ -12,7 +12,7 @@ from asd_jax.report.files import plain, read_results, write_results
 from asd_jax.train.logbook import Logbook
 
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
-FREE = ("data.cache", "data.read_threads", "save_seconds")
+FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""Clips that lie on the devices: a batch is taken from them by number, no copy from the host.
+
+They are shared out among the devices of the mesh, so that each holds a part. The batches are those
+that would have been read, and a step cannot tell: to take one is a program of its own. Inside the
+step it would save a copy of a few MB, and have the step compiled anew for every number of clips.
+"""
+
+import functools
+import os
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from asd_jax.data.loader import Waves
+from asd_jax.train.sharding import sharded, take_rows
+
+# Of a device's memory, what clips may take: the rest is for the network and its step.
+SHARE = 0.4
+# Of this machine's, where the devices are its processors: there the page cache holds them as well.
+SHARE_OF_RAM = 0.15
+
+
+class Resident:
+    """Some clips of a source on the devices of a mesh.
+
+    Attributes:
+        array: `[rows, samples]`, its rows split over `data`; the last ones may be there only to
+            make their number a multiple of the devices'.
+    """
+
+    def __init__(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> None:
+        """Copies the clips at `indices` (positions in `source`) to where they belong."""
+        self._clips = np.unique(np.asarray(indices, np.int64))
+        last = len(self._clips) - 1
+        width = source.gather(self._clips[:1]).shape[1]
+        rows = -(-len(self._clips) // mesh.size) * mesh.size
+
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            begin, end, _ = index[0].indices(rows)
+            return source.gather(self._clips[np.minimum(np.arange(begin, end), last)])
+
+        split = sharded(mesh)
+        self.array = jax.make_array_from_callback((rows, width), split, part)
+        self._take = jax.jit(functools.partial(take_rows, mesh), out_shardings=split)
+
+    def take(self, rows: Int[Array, "batch *views"]) -> Array:
+        """The clips in these rows, `[batch, *views, samples]`, split as the batch is."""
+        return self._take(self.array, rows)
+
+    def rows(self, indices: np.ndarray) -> Int[np.ndarray, "*places"]:
+        """The rows of the array in which the clips at these positions of the source are."""
+        return np.searchsorted(self._clips, indices).astype(np.int32)
+
+
+class Shelf:
+    """Room for the clips of one stage; the next one with the same clips finds them there."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Waves, np.ndarray, Mesh, Resident] | None = None
+
+    def put(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> Resident:
+        """These clips on these devices; others that were there are let go of first."""
+        if self._held is not None:
+            held, those, devices, resident = self._held
+            if held is source and devices == mesh and np.array_equal(those, indices):
+                return resident
+        self._held = None
+        resident = Resident(source, indices, mesh)
+        self._held = source, indices, mesh, resident
+        return resident
+
+
+def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> bool:
+    """Whether so many such clips are to lie on the devices; all processes say the same.
+
+    Args:
+        setting: 'yes', 'no', or 'auto': where they take no more of a device than its share.
+        clips: how many.
+        clip: shape `[..., samples]` and dtype of one; leading axes are views of it.
+        mesh: the devices.
+    """
+    if setting != "auto":
+        return setting == "yes"
+    needed = -(-clips // mesh.size) * clip.shape[-1] * clip.dtype.itemsize
+    fits = needed <= min(_room(device) for device in mesh.local_devices)
+    if jax.process_count() > 1:
+        fits = bool(multihost_utils.process_allgather(np.array(fits)).all())
+    return fits
+
+
+def _room(device: jax.Device) -> float:
+    """Bytes of a device that clips may take. What is in use is left out: that differs by chance."""
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    if limit:
+        return SHARE * limit
+    return SHARE_OF_RAM * _ram() / jax.local_device_count()
+
+
+def _ram() -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's if less."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                limits.append(int(file.read()))
+        except (OSError, ValueError):  # no container, or one without a limit
+            continue
+    return min(limits)
