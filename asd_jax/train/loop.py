@@ -215,9 +215,13 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, *_: object) -> None:
-        if self.asked:  # a second Ctrl-C does not wait for the step
+    def ask(self, number: int, _: object) -> None:
+        if self.asked and number == signal.SIGINT:  # a second Ctrl-C does not wait for the step
             raise KeyboardInterrupt
+        if (
+            self.asked
+        ):  # clusters say SIGTERM more than once: to a job, and to each of its processes
+            return
         self.asked = True
         print("\nStopping after this step; what was done is saved.", file=sys.stderr, flush=True)
 

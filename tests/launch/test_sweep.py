@@ -8,7 +8,8 @@ import pytest
 
 from asd_jax.errors import UserError
 from asd_jax.report.files import write_results, write_scores
-from launch import collect, sweep, sweep_file
+from launch import collect, comparisons, sweep, sweep_file
+from launch import table as launch_table
 
 SWEEPS = pathlib.Path(__file__).resolve().parents[2] / "configs" / "sweeps"
 
@@ -138,7 +139,7 @@ def test_cells_are_compared_on_the_same_clips_of_the_same_seed(folder):
         place.mkdir(parents=True)
         write_results(place / "results.json", {"classification": {"accuracy": 1.0}})
         write_scores(place / "scores.csv", rows(right[run.row]) if run.overrides["seed"] else [])
-    found = collect.against_reference(table, str(folder / "out"), "b")
+    found = comparisons.decisions_against(table, str(folder / "out"), "b")
     assert (found["only_first"], found["only_second"], found["clips"]) == (0, 5, 40)
     assert found["difference"] == pytest.approx(-0.125)
     assert found["p_value"] == pytest.approx(2 / 2**5)
@@ -148,14 +149,14 @@ def test_cells_are_compared_on_the_same_clips_of_the_same_seed(folder):
 
 def test_versions_of_a_recording_are_one_recording():
     first, second = rows([1])[0], rows([1], "-6_dB")[0]
-    assert collect.recording(first) == collect.recording(second)
+    assert comparisons.recording(first) == comparisons.recording(second)
     window = first | {"path": first["path"] + "#t=10,20"}
-    assert collect.recording(window) == collect.recording(first)
-    assert collect.recording(first | {"machine_id": "02"}) != collect.recording(first)
+    assert comparisons.recording(window) == comparisons.recording(first)
+    assert comparisons.recording(first | {"machine_id": "02"}) != comparisons.recording(first)
 
 
 def test_the_published_difference_is_put_in_its_place(folder):
-    sentence = collect.judge_published(sweep_file.read_sweep("table.py"))
+    sentence = launch_table.judge_published(sweep_file.read_sweep("table.py"))
     assert "+0.0076 is 2 of 270 images" in sentence and "p = 0.50" in sentence
     assert "0.929 to 0.977" in sentence
 
