@@ -126,7 +126,7 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
                 pending = None
                 checkpoints.save(number, state)
                 saved = time.monotonic()
-            if stop.asked and not last:
+            if stop.asked:  # after the last step too: nobody would ask again
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
             bar.advance()
     return state
