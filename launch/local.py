@@ -69,7 +69,14 @@ def run_all(
 class Launcher:
     """The loop: start what may start, look who has ended, wait a little."""
 
-    def __init__(self, runs, config, folder, options, extra) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        config: str,
+        folder: str,
+        options: Options,
+        extra: Sequence[str],
+    ) -> None:
         self._config, self._folder, self._options, self._extra = config, folder, options, extra
         left = [run for run in runs if not is_done(folder, run)]
         self._waiting = [Task(group) for group in group_cells(left)]

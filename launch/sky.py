@@ -59,9 +59,8 @@ def write(
         left = [run for run in part if not is_done(options.out, run)]
         if left:
             name = f"{_plain(sweep.name)}-{number:03d}"
-            text = task_file(name, sweep, path, left, options, extra)
-            write_whole(os.path.join(folder, f"{name}.yaml"), text.encode())
             file = os.path.join(folder, f"{name}.yaml")
+            write_whole(file, task_file(name, sweep, path, left, options, extra).encode())
             print(f"sky jobs launch --yes --async {shlex.quote(file)}")
 
 
@@ -74,7 +73,9 @@ def task_file(
     extra: Sequence[str],
 ) -> str:
     """The text of the task of some runs."""
-    there = argparse.Namespace(**{**vars(options), "out": f"{RUNS}/{sweep.name}"})
+    config, colon, argument = options.config.partition(":")
+    places = {"out": f"{RUNS}/{sweep.name}", "config": os.path.relpath(config) + colon + argument}
+    there = argparse.Namespace(**{**vars(options), **places})
     command = shlex.join(job_command(os.path.relpath(path), runs, there, extra))
     # MOUNT_CACHED, since it alone can append to a file, as logs do, in every kind of bucket.
     mounts = {RUNS: {"source": options.bucket, "mode": "MOUNT_CACHED"}}

@@ -40,7 +40,9 @@ def write(folder, *flags):
 
 
 def test_a_task_of_some_cells_on_spot_gpus(folder, capsys):
-    tasks = write(folder, *GPU, "--cells_per_job=3", "--mount=/data=gs://sets/d", "--retries=4")
+    config = f"--config={folder}/configs/c.py:mimii"
+    more = ["--cells_per_job=3", "--mount=/data=gs://sets/d", "--retries=4", config]
+    tasks = write(folder, *GPU, *more)
     assert list(tasks) == ["table-000.yaml", "table-001.yaml"]
     task = tasks["table-000.yaml"]
     assert task["resources"] == {
@@ -54,6 +56,7 @@ def test_a_task_of_some_cells_on_spot_gpus(folder, capsys):
     words = shlex.split(task["run"])
     assert words[1:5] == ["-m", "launch.sweep", "--sweep=table.py", "--on=local"]
     assert {"--out=/asd_jax_runs/table", "--devices=2", "--retries=4"} <= set(words)
+    assert "--config=configs/c.py:mimii" in words
     named = [w for name in tasks for w in shlex.split(tasks[name]["run"]) if "--cell=" in w]
     assert len(named) == 4 and f"--cell={SLOW_CELL}" == named[-1]
     lines = capsys.readouterr().out.splitlines()
