@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-STALL, CUT, NO_RANGE, SAYS_MORE, SAYS_LESS, SENDS_MORE = (
+STALL, CUT, CUT_UNSAID, NO_RANGE, SAYS_MORE, SAYS_LESS, SENDS_MORE = (
     "stall",
     "cut",
+    "cut, no length said",
     "no range",
     "says more",
     "says less",
@@ -90,12 +91,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if first:
             span = f"bytes {first}-{len(content) - 1}/{len(content)}"
             self.send_header("Content-Range", span)
-        if mood == SENDS_MORE:  # without a length, until it hangs up
-            body += bytes(500_000)
-        else:
+        if mood not in (SENDS_MORE, CUT_UNSAID):  # these send until they hang up
             self.send_header("Content-Length", str(length))
         self.end_headers()
-        if mood in (STALL, CUT):
+        if mood == SENDS_MORE:
+            body += bytes(500_000)
+        if mood in (STALL, CUT, CUT_UNSAID):
             body = body[: len(body) // 2]
         for k in range(0, len(body), 1 << 16):
             time.sleep(self.owner.drip)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 from absl import flags
 from absl.testing import flagsaver
 
@@ -56,14 +58,14 @@ def _with(init, patience):
     return lambda self, mirror="": init(self, mirror, patience)
 
 
-def mimii_zip(tmp_path, machine="fan"):
-    """An archive as MIMII's: two IDs, 6 normal and 3 abnormal clips each, eight channels."""
+def mimii_zip(tmp_path, machine="fan", counts=(6, 3), samples=4000):
+    """An archive as MIMII's: two IDs, some normal and abnormal clips each, eight channels."""
     members, sounds = {}, {}
     for machine_id in ("id_00", "id_02"):
-        for label, count in (("normal", 6), ("abnormal", 3)):
+        for label, count in zip(("normal", "abnormal"), counts, strict=True):
             for k in range(count):
                 name = f"{machine}/{machine_id}/{label}/{k:08d}.wav"
-                sounds[name] = eight_channels(len(sounds))
+                sounds[name] = eight_channels(len(sounds), samples)
                 members[name] = wav(sounds[name], "WAVEX")
     return zipped(tmp_path / f"{machine}.zip", members).read_bytes(), sounds
 
@@ -107,6 +109,7 @@ def test_mimii_is_read_as_it_was_fetched(command, server, mimii, tmp_path, capsy
     assert len(clips) == 36 and {clip.snr for clip in clips} == {"0"}
     for name, sound in mimii["fan"].items():
         np.testing.assert_array_equal(read_wave(root / "0dB" / name), sound[:, 0])
+        assert soundfile.info(root / "0dB" / name).channels == 1
     assert sorted(os.listdir(root)) == [".fetch.lock", "0dB", "fetch.json"]  # the zips are gone
     said = capsys.readouterr()
     assert f"--config=configs/ensemble.py:mimii --config.data.root={root}" in said.out
@@ -136,6 +139,42 @@ def test_what_was_fetched_goes_through_the_recipe(command, mimii, tmp_path, monk
     loaded = corpus.load(settings.from_config(settings.Ensemble, config.to_dict()), progress=False)
     assert loaded.groups == (("fan", "00"), ("fan", "02"))
     assert len(loaded.training) and len(loaded.test)
+
+
+# asd_jax.main with networks of a few weights
+MAIN = """
+from asd_jax import commands, main
+from asd_jax.recipes import networks
+from tests.recipes import tiny
+
+networks.build = tiny.build
+commands.run(main.main)
+"""
+SHORT = """--config.features.n_mels=64 --config.scoring.bootstrap=50 --config.data.clip_seconds=1
+--config.pretrain.epochs=0.5 --config.finetune.epochs=0.5 --config.temporal.epochs=0.5
+--config.fusion.epochs=0.5 --config.pretrain.batch_size=8 --config.finetune.batch_size=8
+--config.temporal.batch_size=8 --config.fusion.batch_size=8"""
+
+
+@pytest.mark.slow
+def test_the_command_that_is_printed_trains_and_evaluates(
+    command, server, mimii, tmp_path, monkeypatch, capsys
+):
+    content, _ = mimii_zip(tmp_path, "fan", (14, 4), 16000)
+    (archive,) = (a for a in DATA_SETS["mimii"].archives if a.name == "0_dB_fan.zip")
+    fan = Archive(**{**vars(archive), "size": len(content), "md5": md5(content)})
+    monkeypatch.setitem(DATA_SETS, "mimii", DataSet("mimii", "MIMII", "CC BY-SA 4.0", (fan,)))
+    server.files[f"/{fan.path}"] = content
+    command("mimii")
+    line = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert line[:3] == ["python", "-m", "asd_jax.main"]
+    line = [sys.executable, "-c", MAIN, *line[3:], *SHORT.split(), f"--workdir={tmp_path / 'run'}"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    groups = {(group["machine_type"], group["machine_id"]) for group in results["groups"]}
+    assert groups == {("fan", "00"), ("fan", "02")}
 
 
 def test_archives_are_kept_on_request_and_unpacked_without_the_server(
@@ -239,6 +278,9 @@ def test_all_parts_with_the_labels_of_the_test_clips(command, server, tmp_path, 
     server.files[f"/{records.LISTS}/eval_data_list_2023.csv"] = b"<html>"
     (tmp_path / "data" / "eval_data_list_2023.csv").unlink()
     with pytest.raises(UserError, match="is not the published list"):
+        command("dcase2023", parts=["truth"])
+    server.moods[f"/{records.LISTS}/eval_data_list_2023.csv"].extend([bad.CUT, 403])
+    with pytest.raises(UserError, match="is refused"):
         command("dcase2023", parts=["truth"])
     assert sorted(os.listdir(tmp_path / "data")) == [".fetch.lock", "eval_data", "fetch.json"]
 
