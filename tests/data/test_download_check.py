@@ -63,7 +63,13 @@ def test_a_complete_mimii_type_by_its_counts(lay):
     assert len(report.absent) == 11
     text = "\n".join(lines(report))
     assert "MIMII, 1 of 12 archives complete" in text
-    assert "not there: -6 dB fan, -6 dB pump" in text
+    assert "not there: all of -6 dB; 0 dB fan, pump, slider; all of 6 dB" in text
+
+
+def test_mimii_without_an_snr_is_counted_once(lay):
+    report = check(lay(mimii_valve("valve")))
+    assert report.complete and [found.name for found in report.found] == ["0 dB valve"]
+    assert "counted as 0 dB" in "\n".join(lines(report))
 
 
 def test_what_mimii_lacks_is_counted(lay):
@@ -132,7 +138,7 @@ def test_what_was_fetched_is_checked_against_its_own_count(lay):
     ledger.note("0_dB_fan.zip", hash="md5:0", folders={"0dB/fan/id_00/normal": 2})
     assert check(root).complete
     (root / "0dB/fan/id_00/normal/1.wav").unlink()
-    assert check(root).found[0].missing == ("1 of 2 files in 0dB/fan/id_00/normal",)
+    assert check(root).found[0].missing == ("0dB/fan/id_00/normal: 1 of 2 files",)
 
 
 def test_troubles_are_named(lay):
@@ -154,7 +160,7 @@ def test_the_command_says_it_and_exits_1_where_something_is_missing(lay, capsys,
     with flagsaver.flagsaver(check=str(root)):
         assert fetch.main(["fetch"]) == 1
     said = capsys.readouterr().out
-    assert "0 dB fan" in said and "missing id_00 normal: 1 of 1011" in said
+    assert "0 dB fan" in said and "id_00 normal: 1 of 1011" in said
     (root / "fetch.json").write_text(json.dumps({"data": "mimii", "archives": []}))
     with pytest.raises(UserError, match=r"not as asd_jax\.fetch wrote it"):
         check(root)

@@ -27,13 +27,12 @@ class Found:
 
     archive: Archive
     clips: int
-    missing: tuple[str, ...]  # () if it is complete
+    missing: tuple[str, ...]  # how much there is of what is incomplete
 
     @property
     def name(self) -> str:
         """For people: '0 dB fan', 'dev fan'."""
-        unit = " dB" if self.archive.mono else ""
-        return f"{self.archive.part}{unit} {self.archive.machine}"
+        return f"{_part(self.archive)} {self.archive.machine}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Report:
     found: tuple[Found, ...]  # archives of which there is something
     absent: tuple[Archive, ...]
     troubles: tuple[str, ...]  # one sentence each
+    notes: tuple[str, ...] = ()  # what is no trouble
 
     @property
     def complete(self) -> bool:
@@ -70,12 +70,16 @@ def check(root: pathlib.Path) -> Report:
     unfinished = tuple(_unfinished(root))
     if not names:
         return Report(root, (), (), (), unfinished)
+    notes = ()
+    if any(clip.snr == "" for clip in clips) and names[0] == "mimii":
+        notes = ("No folder name tells the SNR (0_dB_fan, min6dB): it is counted as 0 dB.",)
+        clips = [dataclasses.replace(clip, snr=clip.snr or "0") for clip in clips]
     kinds = kinds_of(clips)
     looks = [_look(names[0], archive, kinds, ledger) for archive in DATA_SETS[names[0]].archives]
     found = tuple(look for look in looks if look.clips or ledger.folders_of(look.archive.name))
     absent = tuple(look.archive for look in looks if look not in found)
     troubles = (*unfinished, *_troubles(names[0], clips, found))
-    return Report(root, tuple(names), found, absent, troubles)
+    return Report(root, tuple(names), found, absent, troubles, notes)
 
 
 def _which(root: pathlib.Path, noted: str) -> tuple[list[str], list[Clip]]:
@@ -109,16 +113,15 @@ def _look(data: str, archive: Archive, kinds: Kinds, ledger: Ledger) -> Found:
     counts = [(cell, cell.count(there)) for cell in cells(data, archive)]
     noted = ledger.folders_of(archive.name)
     if noted:
-        missing = [
-            f"{n} of {noted[f]} files in {f}" for f, n in ledger.missing(archive.name).items()
-        ]
+        gone = ledger.missing(archive.name)
+        lacking = [f"{f}: {noted[f] - gone[f]} of {noted[f]} files" for f in gone]
     else:
         short = [(cell, number) for cell, number in counts if number < cell.clips]
-        missing = [
+        lacking = [
             f"{cell.what}: {number} of {cell.clips}" if cell.clips > 1 else f"{cell.what}: none"
             for cell, number in short
         ]
-    return Found(archive, sum(number for _, number in counts), tuple(missing))
+    return Found(archive, sum(number for _, number in counts), tuple(lacking))
 
 
 def _unfinished(root: pathlib.Path) -> Iterator[str]:
@@ -153,10 +156,25 @@ def lines(report: Report) -> Iterator[str]:
     for look in report.found:
         state = "incomplete" if look.missing else "complete"
         yield f"  {look.name:24}{state:12}{look.clips:6d} clips"
-        yield from (f"      missing {what}" for what in look.missing[:8])
+        yield from (f"      {what}" for what in look.missing[:8])
         if len(look.missing) > 8:
             yield f"      and {len(look.missing) - 8} more kinds"
     if report.absent:
-        absent = ", ".join(Found(archive, 0, ()).name for archive in report.absent)
-        yield f"  not there: {absent}"
+        yield f"  not there: {_absent(report)}"
+    yield from report.notes
     yield from report.troubles
+
+
+def _absent(report: Report) -> str:
+    """'all of test; dev fan, gearbox'."""
+    said = []
+    for part in dict.fromkeys(archive.part for archive in report.absent):
+        gone = [archive for archive in report.absent if archive.part == part]
+        whole = len(gone) == sum(archive.part == part for archive in report.data.archives)
+        machines = ", ".join(archive.machine for archive in gone)
+        said.append(f"all of {_part(gone[0])}" if whole else f"{_part(gone[0])} {machines}")
+    return "; ".join(said)
+
+
+def _part(archive: Archive) -> str:
+    return f"{archive.part} dB" if archive.mono else archive.part

@@ -57,7 +57,7 @@ class Cell:
             and self.split in ("", kind.split)
             and self.domain in ("", kind.domain)
             and self.label in (None, kind.label)
-            and (not self.snr or kind.snr in (self.snr, ""))
+            and self.snr in ("", kind.snr)
         )
 
 

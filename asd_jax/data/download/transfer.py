@@ -98,7 +98,7 @@ def _wait(attempt: int, error: Exception, patience: Patience) -> float:
 
 def _say(bar: Any, words: str) -> None:
     if bar is not None:
-        bar.set_postfix_str(words)
+        bar.set_postfix_str(words, refresh=bool(words))
 
 
 def _complete(url: str, part: pathlib.Path, size: int, patience: Patience, bar: Any) -> None:
