@@ -19,6 +19,9 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; default runs/<config name>. The same folder resumes."
 )
+PROFILE = flags.DEFINE_string(
+    "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
+)
 
 # The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
 RECIPES = {
@@ -60,6 +63,10 @@ def main(argv: Sequence[str]) -> int:
     path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     commands.prepare_jax()
+    if PROFILE.value:
+        from asd_jax.train import profile
+
+        profile.ask(PROFILE.value)
     recipe = importlib.import_module(RECIPES[config.recipe])
     return recipe.run(config.to_dict(), workdir)
 

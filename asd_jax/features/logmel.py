@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int16
 
+from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features import mel
 from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
@@ -162,7 +163,7 @@ def _bands(spec: LogMel) -> tuple[mel.Band, ...]:
 def _power(wave: Float[Array, "batch samples"], spec: LogMel) -> Float[Array, "batch frames bins"]:
     impl = spec.impl
     if impl == "auto":
-        impl = "matmul" if jax.default_backend() == "tpu" else "rfft"
+        impl = "matmul" if target.platform() == "tpu" else "rfft"
     transform = power_by_matmul if impl == "matmul" else power_by_fft
     return transform(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
 

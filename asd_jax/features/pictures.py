@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import LogMel, mel_power
@@ -113,7 +114,7 @@ def levels(
     if spec.kind == "mel":
         mel = LogMel(spec.sample_rate, n_fft, hop, spec.n_mels, impl=spec.impl)
         return power_to_db(mel_power(wave, spec=mel))
-    matmul = spec.impl == "matmul" or (spec.impl == "auto" and jax.default_backend() == "tpu")
+    matmul = spec.impl == "matmul" or (spec.impl == "auto" and target.platform() == "tpu")
     transform = power_by_matmul if matmul else power_by_fft
     return power_to_db(transform(wave, n_fft=n_fft, hop_length=hop)).swapaxes(1, 2)
 

@@ -24,7 +24,7 @@ from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.best import Best
 from asd_jax.train.loop import Stage, train
 from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.sharding import data_mesh, sharded
+from asd_jax.train.sharding import by_clip, data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
 from asd_jax.train.step import Loss, make_step, mean_over_batch
 
@@ -80,13 +80,11 @@ def _everything(corpus: LabelledCorpus) -> np.ndarray:
 def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree | None) -> Tree:
     """Trains on `clips`, from `start` if given; the best by validation when fine-tuning."""
     config, corpus = run.config, run.corpus
-    schedule = getattr(config, name)
     if config.labels.imbalance == "balanced":
         clips = balanced(clips, corpus.label)
-    size = min(schedule.batch_size, len(clips))
-    total = max(1, round(schedule.epochs * len(clips) / size))
-    optimizer, mesh = make_optimizer({NAME: schedule.optimizer}, total), data_mesh(size)
     tunables = loss_tunables(corpus.label[clips], config)
+    training = Training(config, run.net, name, len(clips), tunables)
+    size, mesh = training.size, data_mesh(training.size)
     best = Best(run.workdir.checkpoints(f"{name}_best"))
 
     def evaluate(state: TrainState) -> dict[str, float]:
@@ -97,8 +95,8 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
 
     stage = Stage(
         name=name,
-        step=make_step(classifier_loss(config, run.net), optimizer, ema=schedule.ema),
-        total_steps=total,
+        step=training.step,
+        total_steps=training.total,
         batches=lambda begin: train_batches(
             corpus.waves,
             corpus.label,
@@ -118,14 +116,9 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     draw, root = jax.random.split(key)
     if start is None:
         start = network.initial(config, run.net, draw)
-    state = jax.jit(
-        lambda root, start: create_state(
-            root, {NAME: start}, optimizer, tunables=tunables, average=schedule.ema > 0
-        )
-    )(root, start)
     state = train(
         stage,
-        state,
+        jax.jit(training.state)(root, start),
         directory=run.workdir.checkpoints(name),
         logbook=run.workdir.logbook(),
         save_seconds=config.save_seconds,
@@ -134,6 +127,27 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     if name == "finetune":
         _, _, variables = best.take(variables)
     return jax.device_get(variables)
+
+
+class Training:
+    """A stage before it has seen a clip: its batch, its length, its step, its first state."""
+
+    def __init__(
+        self, config: PumpClassifier, net: Model, name: str, clips: int, tunables: dict[str, float]
+    ) -> None:
+        """Args: the run's settings and network, and the stage's name, clips and loss scalars."""
+        schedule = getattr(config, name)
+        self.size = min(schedule.batch_size, clips)
+        self.total = max(1, round(schedule.epochs * clips / self.size))
+        self._average, self._tunables = schedule.ema > 0, tunables
+        self._optimizer = make_optimizer({NAME: schedule.optimizer}, self.total)
+        self.step = make_step(classifier_loss(config, net), self._optimizer, ema=schedule.ema)
+
+    def state(self, root: jax.Array, start: Tree) -> TrainState:
+        """The state before the first step, from the run's key and the network's variables."""
+        return create_state(
+            root, {NAME: start}, self._optimizer, tunables=self._tunables, average=self._average
+        )
 
 
 def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]:
@@ -157,7 +171,7 @@ def classifier_loss(config: PumpClassifier, net: Model) -> Loss:
         wave = to_float(batch["wave"])
         if config.labels.time_shift:
             wave = turn_round(shift_key, wave)
-        x = picture(wave, spec=spec)
+        x = by_clip(lambda wave: picture(wave, spec=spec))(wave)
         label = batch["label"].astype(jnp.float32)
         target = smooth_labels(label, epsilon=state.tunables["smoothing"])
         x, target = mixup(mix_key, x, target, alpha=config.labels.mixup)

@@ -16,6 +16,7 @@ from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes import networks
 from asd_jax.recipes.settings import Ensemble
+from asd_jax.train.sharding import by_clip
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Loss, mean_over_batch
 
@@ -25,7 +26,12 @@ Waves = Float[Array, "batch samples"]
 def _augmented(key: Array, waves: Waves, config: Ensemble) -> Waves:
     settings = networks.waveform_augment(config)
     keys = jax.random.split(key, waves.shape[0])
-    return jax.vmap(lambda k, wave: augment_waveform(k, wave, settings=settings))(keys, waves)
+    augment = jax.vmap(lambda k, wave: augment_waveform(k, wave, settings=settings))
+    return by_clip(augment)(keys, waves)
+
+
+def _log_mel(waves: Waves, spec: LogMel) -> Float[Array, "batch mels frames channels"]:
+    return by_clip(lambda waves: log_mel(waves, spec=spec))(waves)
 
 
 def _apply(nets: networks.Networks, name: str, params: dict, state: TrainState, *inputs, key=None):
@@ -71,9 +77,7 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
         wave = to_float(batch["wave"])
         pair = (wave[:, 0], wave[:, 1]) if wave.ndim == 3 else (wave, wave)
         views = _augmented(key_view, jnp.concatenate(pair), config)
-        first, second = jnp.split(
-            normalise(log_mel(views, spec=spec), state.frozen["normaliser"]), 2
-        )
+        first, second = jnp.split(normalise(_log_mel(views, spec), state.frozen["normaliser"]), 2)
         first, partner, weight = mix_batch(key_mix, first, settings=mix)
         second, _, _ = mix_batch(key_mix, second, settings=mix)
         x = jnp.concatenate([first, second])
@@ -111,9 +115,7 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     def loss(params, state, batch, key):
         key_view, key_pseudo, key_net = jax.random.split(key, 3)
         wave = to_float(batch["wave"])
-        spectrograms = log_mel(
-            jnp.concatenate([wave, _augmented(key_view, wave, config)]), spec=spec
-        )
+        spectrograms = _log_mel(jnp.concatenate([wave, _augmented(key_view, wave, config)]), spec)
         anchor, positive = jnp.split(spectrograms, 2)
         negative = pseudo_batch(key_pseudo, anchor, settings=pseudo, mel_hz=mel_hz)
         x = normalise(jnp.concatenate([anchor, positive, negative]), state.frozen["normaliser"])

@@ -23,7 +23,7 @@ from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes import extractor, networks, objectives, settings
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
-from asd_jax.train.ahead import Ahead, compiled_step
+from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_step
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh, sharded
@@ -175,20 +175,23 @@ def initial_variables(run: Run) -> Variables:
 
 def compile_ahead(run: Run, trainings: Sequence["Training"], variables: Variables) -> None:
     """Starts to compile all that later stages need, in the order in which they need it."""
-    ahead, nets = Ahead(), run.nets
+    ahead = Ahead()
 
     @functools.cache
     def shapes() -> Variables:
-        fields = [field.name for field in dataclasses.fields(nets)]
-        inits = {name: getattr(nets, name).init for name in fields}
-        key = jax.random.key(0)
-        return variables | {name: jax.eval_shape(init, key) for name, init in inits.items()}
+        return variables | network_shapes(run.nets)
 
     *before, last = trainings
     for training in before:
         training.prepare(shapes, ahead)
     run.extract.prepare(shapes, ahead)
     last.prepare(shapes, ahead)
+
+
+def network_shapes(nets: networks.Networks) -> Variables:
+    """Shapes and dtypes of the variables of every network."""
+    key, names = jax.random.key(0), [field.name for field in dataclasses.fields(nets)]
+    return {name: jax.eval_shape(getattr(nets, name).init, key) for name in names}
 
 
 class Embeddings:
@@ -269,21 +272,23 @@ class Training:
         if is_finished(self._run.workdir.checkpoints(self.plan.name), self.total):
             return
 
-        def inputs() -> tuple:
-            return (jax.random.key(0), *self._inputs(variables()))
-
         def compiled() -> Step:
-            clip = self.plan.clip
-            batch = {
-                "wave": jax.ShapeDtypeStruct((self.size, *clip.shape), clip.dtype),
-                "label": jax.ShapeDtypeStruct((self.size,), np.int32),
-            }
-            state = jax.eval_shape(self._state, *inputs())
-            return compiled_step(self._step, self._mesh, state, batch)
+            program = self.program(variables())
+            return compiled_step(program.step, self._mesh, program.state, program.batch)
 
-        initial = ahead.submit(lambda: jax.jit(self._state).lower(*inputs()).compile())
+        def initial_state() -> Callable[..., TrainState]:
+            inputs = (jax.random.key(0), *self._inputs(variables()))
+            return jax.jit(self._state).lower(*inputs).compile()
+
+        initial = ahead.submit(initial_state)
         self._initial = lambda *arguments: initial()(*arguments)
         self._compiled = ahead.submit(compiled)
+
+    def program(self, variables: Variables) -> Program:
+        """Its step, from shapes and dtypes of all variables."""
+        state = jax.eval_shape(self._state, jax.random.key(0), *self._inputs(variables))
+        batch = batch_shapes(self.size, self.plan.clip)
+        return Program(self.plan.name, self._step, state, batch, self.total)
 
     def train(self, key: jax.Array, variables: Variables) -> Variables:
         """The variables of its networks after training to the end, from scratch or a checkpoint."""

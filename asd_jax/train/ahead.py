@@ -1,6 +1,7 @@
 """Compiling a step while another one trains."""
 
 import contextvars
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from asd_jax import commands, memory
@@ -15,6 +17,33 @@ from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
 
 Tree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The step of a stage and the shapes that it takes: all that a compiler needs.
+
+    Attributes:
+        name: of the stage.
+        step: the pure step.
+        state: shapes and dtypes of the state, as `jax.eval_shape` has them.
+        batch: shapes and dtypes of a batch over all devices.
+        total_steps: updates that the stage makes.
+    """
+
+    name: str
+    step: Step
+    state: TrainState
+    batch: Mapping[str, jax.ShapeDtypeStruct]
+    total_steps: int
+
+
+def batch_shapes(size: int, clip: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of a batch of `size` such clips, as the loader gives them."""
+    return {
+        "wave": jax.ShapeDtypeStruct((size, *clip.shape), clip.dtype),
+        "label": jax.ShapeDtypeStruct((size,), np.int32),
+    }
 
 
 class Ahead:

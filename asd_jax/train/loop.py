@@ -16,6 +16,7 @@ from absl import logging
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.train.checkpoint import Checkpoints
 from asd_jax.train.logbook import Logbook
+from asd_jax.train.profile import traced
 from asd_jax.train.sharding import replicated
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
@@ -105,10 +106,12 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
     bar = _Bar(stage, begin, progress)
     saved, pending = time.monotonic(), None
     flying: collections.deque = collections.deque()
-    with stage.batches(begin) as batches, _stop_requests() as stop, bar:
+    profile = traced(stage.name, stage.total_steps - begin)
+    with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
             flying.append(metrics["loss"])
+            trace.step(metrics["loss"])
             if len(flying) > _FLYING:
                 jax.block_until_ready(flying.popleft())
             last = number == stage.total_steps

@@ -1,10 +1,16 @@
 """One mesh for one device or many: the only file that knows about axis types."""
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("mesh", default=None)
 
 
 def data_mesh(batch_size: int) -> Mesh:
@@ -30,3 +36,29 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def sharded(mesh: Mesh) -> NamedSharding:
     """The leading axis of the array is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+@contextlib.contextmanager
+def traced_for(mesh: Mesh) -> Iterator[None]:
+    """Tells `by_clip` inside the block over which devices the batch will be split."""
+    token = _mesh.set(mesh)
+    try:
+        yield
+    finally:
+        _mesh.reset(token)
+
+
+def by_clip(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Has each device run `function` on its own clips, where a step is traced for several.
+
+    XLA parts most operations of a batch by itself, but not Fourier transforms: every device would
+    gather the waveforms of all and transform the whole batch (openxla/xla issue 24).
+
+    Args:
+        function: of arrays with a leading batch axis, to such arrays; no clip sees another.
+    """
+    mesh = _mesh.get()
+    if mesh is None or mesh.size == 1:
+        return function
+    rows = PartitionSpec("data")
+    return jax.shard_map(function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)

@@ -1,5 +1,6 @@
 """From a loss to `step(state, batch) -> (state, metrics)`, the one idea that the rest hangs on."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from asd_jax.train.sharding import replicated, sharded
+from asd_jax.train.sharding import replicated, sharded, traced_for
 from asd_jax.train.state import Optimizer, TrainState
 
 Tree = Any
@@ -49,8 +50,14 @@ def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0) -> Step:
 def compile_step(step: Step, mesh: Mesh) -> Step:
     """Jits `step` over `mesh`: state replicated and donated, batch split over `data`."""
     same, split = replicated(mesh), sharded(mesh)
+
+    @functools.wraps(step)
+    def on_mesh(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
+        with traced_for(mesh):
+            return step(state, batch)
+
     return jax.jit(
-        step, in_shardings=(same, split), out_shardings=(same, same), donate_argnums=(0,)
+        on_mesh, in_shardings=(same, split), out_shardings=(same, same), donate_argnums=(0,)
     )
 
 

@@ -10,7 +10,7 @@ import contextvars
 from collections.abc import Iterator
 from typing import Literal
 
-import jax
+from asd_jax import target
 
 Implementation = Literal["fast", "lax"]
 
@@ -21,10 +21,10 @@ _override: contextvars.ContextVar[Implementation | None] = contextvars.ContextVa
 
 @contextlib.contextmanager
 def implementation(name: Implementation) -> Iterator[None]:
-    """Traces the operations inside the block as `name`, whatever this process runs on.
+    """Traces the operations inside the block as `name`, whatever they are traced for.
 
-    For a program that is compiled ahead of time for another kind of device, and for comparisons.
-    The choice is made while tracing: a function that is already compiled does not change.
+    For comparisons; `asd_jax.target` is for programs that another kind of device will run. The
+    choice is made while tracing: a function that is already compiled does not change.
     """
     token = _override.set(name)
     try:
@@ -34,5 +34,5 @@ def implementation(name: Implementation) -> Iterator[None]:
 
 
 def chosen() -> Implementation:
-    """The form to trace: the override if there is one, else by the default backend."""
-    return _override.get() or ("fast" if jax.default_backend() == "cpu" else "lax")
+    """The form to trace: the override if there is one, else what suits the platform."""
+    return _override.get() or ("fast" if target.platform() == "cpu" else "lax")

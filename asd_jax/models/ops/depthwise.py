@@ -103,23 +103,30 @@ def _grad_input(dy: Array, kernel: Array, size: Pair, stride: Pair, padding: Pad
 def _grad_kernel(x: Array, dy: Array, taps: Pair, stride: Pair) -> Array:
     """For each tap the sum of x times dy over batch and positions, per channel.
 
-    A reduction that is fused with the slices of x runs unvectorised. So a few parts of the batch
-    are added up first, which is fast, and a product with a row of ones reduces the rest: XLA never
-    fuses into a matrix product. The taps share one loop body: unrolled, they are most of the
-    program, and double the time that a training step takes to compile.
+    A reduction that is fused with the slices of x runs unvectorised. So a few clips at a time are
+    added up into maps of one clip, which stay in the cache, and a product with a row of ones sums
+    these: XLA never fuses into a matrix product. Taps and clips are loops: unrolled, they would be
+    most of the program, and double the time that a training step takes to compile. Measured on two
+    cores, 3 x 3 and 5 x 5: as fast as unrolled taps, three to four times as fast as products of a
+    quarter of the batch at once.
     """
     batch, height, width, channels = dy.shape
-    parts = next(n for n in (4, 3, 2, 1) if batch % n == 0)
-    size = batch // parts
-    ones = jnp.ones((1, size * height * width), dy.dtype)
-    span = (batch, stride[0] * (height - 1) + 1, stride[1] * (width - 1) + 1, channels)
+    group = next(n for n in (4, 3, 2, 1) if batch % n == 0)
+    ones = jnp.ones((1, height * width), dy.dtype)
+    span = (1, stride[0] * (height - 1) + 1, stride[1] * (width - 1) + 1, channels)
 
     def tap(number: Array) -> Array:
         i, j = number // taps[1], number % taps[1]
-        seen = lax.dynamic_slice(x, (0, i, j, 0), span)[:, :: stride[0], :: stride[1]]
-        products = [
-            seen[q * size : (q + 1) * size] * dy[q * size : (q + 1) * size] for q in range(parts)
-        ]
-        return (ones @ sum(products[1:], products[0]).reshape(-1, channels))[0]
+
+        def add(first: Array, total: Array) -> Array:
+            for clip in range(group):
+                at = first * group + clip
+                seen = lax.dynamic_slice(x, (at, i, j, 0), span)[:, :: stride[0], :: stride[1]]
+                total += seen * lax.dynamic_slice_in_dim(dy, at, 1)
+            return total
+
+        start = jnp.zeros((1, height, width, channels), dy.dtype)
+        total = lax.fori_loop(0, batch // group, add, start)
+        return (ones @ total.reshape(-1, channels))[0]
 
     return lax.map(tap, jnp.arange(taps[0] * taps[1])).reshape(*taps, 1, channels)

@@ -1,0 +1,80 @@
+"""The training steps of a recipe from its settings alone: no recordings, no folder, no weights.
+
+For whoever asks what a run would need before there is one; see `launch.plan`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from asd_jax.data.cache import WaveCache
+from asd_jax.features.normalise import Moments, fit_normaliser
+from asd_jax.recipes import classifier_network, classifier_training, networks, stages
+from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.corpus import Corpus
+from asd_jax.recipes.ensemble import STAGES
+from asd_jax.recipes.settings import Ensemble, from_config
+from asd_jax.recipes.workdir import Workdir
+from asd_jax.train.ahead import Program, batch_shapes
+
+
+def programs(
+    values: Mapping[str, Any], clips: Mapping[str, int], classes: int
+) -> dict[str, Program]:
+    """The programs of the stages of the recipe that the config names, in their order.
+
+    Args:
+        values: the resolved config, nested plain values.
+        clips: that each stage trains on in an epoch, by the stage's name; a stage that is not named
+            is left out.
+        classes: machines to tell apart.
+    """
+    if values["recipe"] == "ensemble":
+        config = from_config(Ensemble, values)
+        made = _ensemble(config, clips, classes)
+    else:
+        made = _classifier(from_config(PumpClassifier, values), clips)
+    return {program.name: program for program in made}
+
+
+def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[Program]:
+    nets = networks.build(config, classes)
+    shapes = stages.network_shapes(nets) | {"normaliser": _normaliser(config)}
+    made = []
+    for stage in STAGES:
+        if number := clips.get(stage.__name__):
+            run = stages.Run(config, Workdir(""), _unheard(config, number), nets)
+            made.append(stages.Training(run, stage(run)).program(shapes))
+    return made
+
+
+def _unheard(config: Ensemble, clips: int) -> Corpus:
+    """A corpus of so many clips that train, none of which can be read."""
+    nothing = np.zeros(0, int)
+    waves = WaveCache("", nothing, networks.clip_samples(config))
+    return Corpus((), waves, (), nothing, np.arange(clips), nothing, nothing, ())
+
+
+def _normaliser(config: Ensemble) -> Any:
+    features = config.features
+    shape = (features.n_mels, len(features.channels))
+    scatter = (shape[1], shape[0], shape[0]) if features.normalise == "whiten" else shape
+    moments = Moments(2.0, np.zeros(shape), np.zeros(scatter))
+    return fit_normaliser(moments, kind=features.normalise)
+
+
+def _classifier(config: PumpClassifier, clips: Mapping[str, int]) -> list[Program]:
+    net, key = classifier_network.build(config), jax.random.key(0)
+    variables = jax.eval_shape(net.init, key)
+    tunables = classifier_training.loss_tunables(np.array([0, 1]), config)
+    clip = jax.ShapeDtypeStruct((classifier_network.clip_samples(config),), np.int16)
+    made = []
+    for name in ("pretrain", "finetune"):
+        if number := clips.get(name):
+            training = classifier_training.Training(config, net, name, number, tunables)
+            state = jax.eval_shape(training.state, key, variables)
+            batch = batch_shapes(training.size, clip)
+            made.append(Program(name, training.step, state, batch, training.total))
+    return made

@@ -1,0 +1,31 @@
+"""The kind of device that is traced for: this process's own, or one that is not there.
+
+Some operations take a form that is fast where they run (`models.ops`, the Fourier transforms of
+`features`). They ask here, so that a program compiled ahead of time gets the form of its target.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import jax
+
+_override: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+
+
+@contextlib.contextmanager
+def compiling_for(platform: str) -> Iterator[None]:
+    """Traces the operations inside the block for "cpu", "gpu" or "tpu".
+
+    A function that is already traced does not change.
+    """
+    token = _override.set(platform)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+def platform() -> str:
+    """What operations are traced for: the override if there is one, else the default backend."""
+    return _override.get() or jax.default_backend()

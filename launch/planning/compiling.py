@@ -1,0 +1,131 @@
+"""Compiles the step of one stage for hardware that is not there, in a process of its own.
+
+A crash of a compiler ends the process that it runs in, so `launch.plan` starts this one:
+`python -m launch.planning.compiling REQUEST.json`. It leaves `facts.json` and, if the compiler made
+a program, `hlo.txt.gz` in a folder named after the program, the target and the compilers, and
+writes that folder's path to the request's `answer`; what is there already is not compiled again.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh
+
+from asd_jax import target
+from asd_jax.recipes.programs import programs
+from asd_jax.train.ahead import Program
+from asd_jax.train.step import compile_step
+from launch.planning.hardware import Topology, read_topology
+from launch.planning.operations import operations
+
+TARGETS = pathlib.Path(__file__).resolve().parents[1] / "topologies"
+PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
+
+
+def main(path: str) -> None:
+    """Does what the request in the file `path` asks."""
+    with open(path, encoding="utf-8") as file:
+        request = json.load(file)
+    topology = read_topology(request["topology"])
+    jax.config.update("jax_platforms", "cpu")  # without it the topology of GPUs is refused
+    with target.compiling_for(topology.chip.platform):
+        stages = programs(request["values"], request["clips"], request["classes"])
+        program = stages[request["stage"]]
+        mesh = Mesh(np.array(devices(topology)), ("data",))
+        lowered = compile_step(program.step, mesh).lower(program.state, dict(program.batch))
+        facts = known_before(program, topology.devices)
+    made = repr((lowered.as_text(), str(topology), versions()))
+    if topology.chip.platform == "gpu":
+        made += os.environ.get("XLA_FLAGS", "")
+    folder = os.path.join(request["cache"], hashlib.sha256(made.encode()).hexdigest()[:24])
+    if not os.path.exists(os.path.join(folder, "facts.json")):
+        store(folder, lowered)
+    with open(os.path.join(folder, "facts.json"), encoding="utf-8") as file:
+        facts = json.load(file) | facts
+    with open(request["answer"], "w", encoding="utf-8") as file:
+        json.dump(facts | {"folder": folder, "versions": versions()}, file)
+
+
+def known_before(program: Program, chips: int) -> dict[str, Any]:
+    """What needs no compiler: sizes, and operations and FLOPs of one chip's share of the batch."""
+    share = {
+        name: jax.ShapeDtypeStruct((x.shape[0] // chips, *x.shape[1:]), x.dtype)
+        for name, x in program.batch.items()
+    }
+    alone = jax.jit(program.step).lower(program.state, share)
+    numbers, flops = operations(alone.as_text())
+    return {
+        "total_steps": program.total_steps,
+        "batch": program.batch["wave"].shape[0],
+        "batch_bytes": sum(x.size * x.dtype.itemsize for x in share.values()),
+        "batch_norms": len(jax.tree.leaves(program.state.stats)) // 2,  # a mean and a variance each
+        "flops": alone.cost_analysis()["flops"],
+        "operations": [
+            {**dataclasses.asdict(kind), "number": number, "flops": flops[kind]}
+            for kind, number in sorted(numbers.items(), key=lambda item: -item[1])
+        ],
+    }
+
+
+def devices(topology: Topology) -> list[Any]:
+    """The devices that the compiler describes."""
+    shape = "x".join(map(str, topology.shape))
+    if topology.chip.platform == "gpu":
+        text = (TARGETS / f"{topology.chip.name}.txtpb").read_text(encoding="utf-8")
+        described = topologies.get_topology_desc(
+            platform="cuda", target_config=text, topology=f"1x1x{shape}"
+        )
+        return described.devices
+    more = {"chips_per_host_bounds": (1, 1, 1)} if topology.chips == 1 else {}
+    name = f"{topology.chip.name}:{shape}"
+    return topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices
+
+
+def store(folder: str, lowered: Any) -> None:
+    """Compiles, and writes what is to be known; a program too large for the memory is a fact."""
+    os.makedirs(folder, exist_ok=True)
+    began, facts = time.monotonic(), {}
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        facts["too_large"] = str(error)
+    else:
+        memory = compiled.memory_analysis()
+        names = ("argument", "output", "alias", "temp", "generated_code")
+        facts["memory"] = {name: getattr(memory, f"{name}_size_in_bytes") for name in names}
+        facts["memory"]["peak"] = memory.peak_memory_in_bytes
+        cost = compiled.cost_analysis() or {}  # empty for GPUs
+        facts["cost"] = {name: cost[name] for name in ("flops", "bytes accessed") if name in cost}
+        with gzip.open(os.path.join(folder, "hlo.txt.gz"), "wt", encoding="utf-8") as file:
+            file.write(compiled.as_text())
+    facts["compile_seconds"] = time.monotonic() - began
+    with open(os.path.join(folder, "facts.json"), "w", encoding="utf-8") as file:
+        json.dump(facts, file, indent=1)
+
+
+def versions() -> dict[str, str]:
+    """Of what makes the program."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

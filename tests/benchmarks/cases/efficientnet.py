@@ -1,0 +1,31 @@
+"""EfficientNetV2-S with squeeze-and-excitation against timm's."""
+
+from tests.benchmarks import versus
+from tests.benchmarks.case import Case, Goal, Program
+
+
+def _program(batch: int, *, train: bool, steps: int, **options):
+    name = f"{'training' if train else 'inference'}, batch {batch}"
+    made = versus.network("efficientnetv2_s", batch, train=train)
+    return Program(name, made, steps, clips=batch, **options)
+
+
+REFERENCES = versus.EAGER_F32
+
+CASE = Case(
+    title="EfficientNetV2-S, 3 x 224 x 224, one logit",
+    programs=(
+        _program(8, train=True, steps=2, quick=True),
+        _program(8, train=False, steps=4, quick=True),
+        _program(32, train=True, steps=1),
+        _program(32, train=False, steps=2),
+    ),
+    variants=(versus.ours(), *versus.LAYOUTS, versus.BF16, *versus.DEFAULTS),
+    goals=(
+        Goal(REFERENCES, 1.0, 1.2, "training"),
+        Goal(REFERENCES, 1.0, 1.2, "inference"),
+    ),
+    quick=("torch channels_last",),
+    optional=versus.COMPILED,
+    notes=versus.same_size,
+)

@@ -1,0 +1,1 @@
+"""What our side of a benchmark runs."""

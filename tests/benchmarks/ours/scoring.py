@@ -1,0 +1,63 @@
+"""One recording scored by a detector of the paper's size, warm: from the file to the row."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from asd_jax.detector import Detector
+from asd_jax.features.logmel import log_mel, to_float
+from asd_jax.features.normalise import collect_moments, fit_normaliser
+from asd_jax.recipes import branches, networks
+from asd_jax.recipes.settings import Ensemble
+from asd_jax.score import score_paths
+from asd_jax.scoring import ensemble as ensembles
+from asd_jax.scoring import scorers
+from tests.benchmarks.protocol import Work
+from tests.benchmarks.recordings import written
+from tests.benchmarks.sounds import waves
+
+GROUPS = tuple(("fan", f"id_{i:02d}") for i in range(4))
+FITTED = 32  # clips that the scorers are fitted to
+
+
+def detector() -> Detector:
+    """A detector with random networks: its scores mean nothing and take as long as any."""
+    config = Ensemble()
+    nets, spec = networks.build(config, len(GROUPS)), networks.front_end(config)
+    wave = to_float(jax.device_put(waves(FITTED)))
+    level = jax.jit(lambda x: log_mel(x, spec=spec))(wave)
+    variables = {"normaliser": fit_normaliser(collect_moments([(level, None)]))}
+    for number, name in enumerate(("encoder", "temporal", "fusion")):
+        variables[name] = getattr(nets, name).init(jax.random.key(number))
+    extract = jax.jit(branches.make_extractor(config, nets, spec))
+    features = jax.device_get(extract(variables, wave))
+    label = np.arange(FITTED) % len(GROUPS)
+    share = branches.loudness(features, label, len(GROUPS))
+    blended = branches.blend(features, share[label])
+    fitted = {
+        name: [scorers.fit("gaussian", blended[name][label == g]) for g in range(len(GROUPS))]
+        for name in config.scoring.branches
+    }
+    drawn = {name: np.random.default_rng(0).normal(size=FITTED) for name in fitted}
+    mels = np.ones((len(GROUPS), spec.n_mels), np.float32)
+    return Detector(
+        config=config,
+        groups=GROUPS,
+        variables=variables,
+        scorers=fitted,
+        ensemble=ensembles.fit_ensemble(drawn, None, [GROUPS[g] for g in label], rule="equal"),
+        thresholds=np.zeros(len(GROUPS)),
+        normal_scores=tuple(np.sort(drawn["fusion"][label == g]) for g in range(len(GROUPS))),
+        loudness=share,
+        frame_mean=mels,
+        frame_std=mels,
+    )
+
+
+def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
+    """Scores one file, or sixteen, as `asd_jax.score` does."""
+    found, paths = detector(), written(16, 1)[: program["clips"]]
+    rows = score_paths(found, paths, GROUPS[0])[0]
+    assert len(rows) == program["clips"]
+    return Work(lambda: score_paths(found, paths, GROUPS[0]), {"branches": len(found.scorers)})

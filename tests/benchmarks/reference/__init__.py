@@ -1,0 +1,1 @@
+"""What the other side runs: no module here imports asd_jax."""
