@@ -27,7 +27,13 @@ PARTS = flags.DEFINE_list(
 )
 CHECK = flags.DEFINE_string("check", None, "Says which data set lies in this folder, how complete.")
 ACCEPT = flags.DEFINE_bool("accept_licence", False, "Accepts the data set's licence.")
-KEEP = flags.DEFINE_bool("keep_archives", False, "Keeps the zips beside the data.")
+ARCHIVES = flags.DEFINE_string(
+    "archives",
+    None,
+    "Folder for the zips while they are needed, such as a local disk where --dir is a mounted "
+    "drive; default DIR/archives.",
+)
+KEEP = flags.DEFINE_bool("keep_archives", False, "Keeps the zips when they are unpacked.")
 MIRROR = flags.DEFINE_string(
     "mirror",
     os.environ.get("ASD_JAX_MIRROR", ""),
@@ -81,17 +87,18 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
         raise UserError(f"{root} holds {notes.data}; give {data.name} another --dir.")
     if notes.licence != data.licence:
         licence.accept(data, accepted=ACCEPT.value)
+    zips = pathlib.Path(ARCHIVES.value or root / job.ARCHIVES).expanduser()
     with ledger.alone_in(root):
         notes = ledger.Ledger(root)
         notes.begin(data.name, data.licence)
         todo = [archive for archive in archives if not notes.done(archive.name)]
         todo = complete_facts(todo, source)
-        job.need_room(root, todo, keep=KEEP.value)
+        job.need_room(root, todo, zips=zips, keep=KEEP.value)
         say_plan(root, todo, len(archives))
         for truth in lists:
             job.fetch_list(truth, root, source)
         for archive in todo:
-            job.fetch_archive(archive, root, source, notes, keep=KEEP.value)
+            job.fetch_archive(archive, root, source, notes, zips=zips, keep=KEEP.value)
     print(f"{data.title} is in {root}. To train and evaluate:\n  {training(data, root, parts)}")
 
 

@@ -1,8 +1,11 @@
 """`python -m asd_jax.fetch`: from a server to folders that the readers read."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -114,6 +117,9 @@ def test_mimii_is_read_as_it_was_fetched(command, server, mimii, tmp_path, capsy
     said = capsys.readouterr()
     assert f"--config=configs/ensemble.py:mimii --config.data.root={root}" in said.out
     assert "CC BY-SA 4.0" in said.err
+    left = r"\d\d:\d\d<\d\d:\d\d"  # tqdm: time spent, time left
+    for work in ("0_dB_fan.zip", "unpacking 0_dB_fan.zip"):
+        assert re.search(rf"[\r\n]{re.escape(work)}: 100%.*\[{left}", said.err)
     before = len(server.requests)
     command("mimii", machines=["fan"], accept_licence=False)  # done, and accepted
     assert len(server.requests) == before
@@ -322,22 +328,53 @@ def test_the_fullest_moment_counts_one_archive_at_a_time(tmp_path, monkeypatch):
     archives = [Archive(f"{k}.zip", 1, "0", "fan", "0dB", 1000, "", True) for k in range(10)]
     usage = shutil._ntuple_diskusage
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, 3000))
-    job.need_room(tmp_path, archives, keep=False)  # 1000 + 10 * 180
+    job.need_room(tmp_path, archives, zips=tmp_path, keep=False)  # 1000 + 10 * 180
     with pytest.raises(UserError, match="This needs 12 kB"):
-        job.need_room(tmp_path, archives, keep=True)
+        job.need_room(tmp_path, archives, zips=tmp_path, keep=True)
+
+
+def test_archives_on_another_disk_need_their_room_there(tmp_path, monkeypatch):
+    archives = [Archive(f"{k}.zip", 1, "0", "fan", "0dB", 1000, "", True) for k in range(10)]
+    usage, zips = shutil._ntuple_diskusage, tmp_path / "zips"
+    zips.mkdir()
+    free = {tmp_path: 1800, zips: 1000}
+    monkeypatch.setattr(job, "on_one_disk", lambda *_: False)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage(10**9, 0, free[path]))
+    job.need_room(tmp_path, archives, zips=zips, keep=False)
+    with pytest.raises(UserError, match=r"10 kB in .*zips at its fullest.*another --archives"):
+        job.need_room(tmp_path, archives, zips=zips, keep=True)
+    free[tmp_path] = 1799
+    with pytest.raises(UserError, match=r"2 kB in .* at its fullest.*another --dir"):
+        job.need_room(tmp_path, archives, zips=zips, keep=False)
+
+
+def test_archives_go_where_they_are_wished(command, mimii, tmp_path, monkeypatch):
+    there, unpack, zips = [], job.unpack, tmp_path / "local" / "zips"
+
+    def look(archive, *arguments, **settings):
+        there.append((archive.parent, (tmp_path / "data" / "archives").exists()))
+        return unpack(archive, *arguments, **settings)
+
+    monkeypatch.setattr(job, "unpack", look)
+    command("mimii", machines=["fan"], archives=str(zips))
+    assert there == [(zips, False)] and os.listdir(zips) == []  # a user's folder stays
+    assert len(read_clips("mimii", tmp_path / "data")) == 18
+
+
+class Terminal:
+    """Stands for stdin: one that gives an answer, or none that could."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def isatty(self):
+        return self.answer is not None
+
+    def readline(self):
+        return self.answer
 
 
 def test_a_licence_that_is_not_accepted_is_refused(command, server, tmp_path, monkeypatch, capsys):
-    class Terminal:
-        def __init__(self, answer):
-            self.answer = answer
-
-        def isatty(self):
-            return self.answer is not None
-
-        def readline(self):
-            return self.answer
-
     for answer, said in ((None, "pass --accept_licence"), ("n\n", "nothing was downloaded")):
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
         with pytest.raises(UserError, match=said):
@@ -397,6 +434,41 @@ def _until(done, seconds=20.0):
     while not done():
         assert time.monotonic() < end
         time.sleep(0.002)
+
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "asd_jax/data/README.md"])
+def test_the_commands_of_a_readme_run(server, tmp_path, monkeypatch, readme):
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    _shrink_every_data_set(server, tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    text = (PROJECT / readme).read_text(encoding="utf-8")
+    commands = re.findall(r"^python -m asd_jax\.fetch (.+)$", text, re.MULTILINE)
+    assert len(commands) > 2
+    for command in commands:
+        words = shlex.split(command)
+        given = [word.removeprefix("--") for word in words if word.startswith("--")]
+        given = dict(word.split("=", 1) if "=" in word else (word, "true") for word in given)
+        with flagsaver.as_parsed(mirror=server.url, **given):
+            assert fetch.main(["fetch", *(w for w in words if not w.startswith("--"))]) == 0
+
+
+def _shrink_every_data_set(server, tmp_path, monkeypatch):
+    truth = b"fan\n"
+    for name, data in list(DATA_SETS.items()):
+        small = []
+        for archive in data.archives:
+            content = mimii_zip(tmp_path, archive.machine, (1, 1), 400)[0]
+            server.files[f"/{archive.path}"] = content
+            small.append(dataclasses.replace(archive, size=len(content), md5=md5(content)))
+        lists = [TruthList(t.name, hashlib.sha256(truth).hexdigest()) for t in data.lists]
+        server.files.update({f"/{t.path}": truth for t in lists})
+        fields = {"archives": tuple(small), "lists": tuple(lists)}
+        monkeypatch.setitem(DATA_SETS, name, dataclasses.replace(data, **fields))
 
 
 def test_help_and_refusals_come_at_once_and_without_jax():

@@ -14,10 +14,19 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def free_bytes(folder: pathlib.Path) -> int:
     """Free bytes where `folder` lies or will lie."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def on_one_disk(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two folders, which need not exist yet, share their free bytes."""
+    return _existing(one).stat().st_dev == _existing(other).stat().st_dev
+
+
+def _existing(folder: pathlib.Path) -> pathlib.Path:
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
 
 
 def size_text(size: float) -> str:

@@ -1,7 +1,7 @@
 """Fetches chosen archives one after the other: download, check, unpack, delete.
 
-So the disk holds one archive at a time besides what is unpacked, and every step that is done stays
-done: the same call goes on after any interruption.
+So the disk holds one archive at a time besides what is unpacked (or another disk does), and every
+step that is done stays done: the same call goes on after any interruption.
 """
 
 import pathlib
@@ -10,51 +10,75 @@ from collections.abc import Sequence
 from typing import Any
 
 from asd_jax.data.download import transfer
-from asd_jax.data.download.disk import free_bytes, size_text, writing
+from asd_jax.data.download.disk import free_bytes, on_one_disk, size_text, writing
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.data.download.ledger import NAME, Ledger
 from asd_jax.data.download.records import Archive, TruthList
 from asd_jax.data.download.source import Source
 from asd_jax.errors import UserError
 
-ARCHIVES = "archives"  # the folder of the zips, below the root
+ARCHIVES = "archives"  # the folder of the zips, below the root where no other is given
 # Unpacked bytes for each byte of zip: MIMII has 8 channels of 320 kB in about 1.95 MB; the others'
 # single channels are packed to about 0.8 of their size.
 _UNPACKED = {True: 0.18, False: 1.4}
 
 
-def need_room(root: pathlib.Path, archives: Sequence[Archive], *, keep: bool) -> None:
+def need_room(
+    root: pathlib.Path, archives: Sequence[Archive], *, zips: pathlib.Path, keep: bool
+) -> None:
     """Refuses what would not fit, before anything is downloaded.
+
+    Args:
+        root: where the recordings go.
+        archives: what is to be fetched, one after the other.
+        zips: where the zips lie, on the same disk or another.
+        keep: they stay there.
 
     Raises:
         UserError: the largest moment, an archive beside what is unpacked, is more than is free.
     """
-    there = peak = 0.0
+    zipped = unpacked = most_zipped = most = 0.0  # bytes more than now
     for archive in archives:
-        zipped = root / ARCHIVES / archive.name
-        missing = archive.size - transfer.size_of(transfer.part_of(zipped))
-        missing = 0 if zipped.exists() else max(missing, 0)
+        target = zips / archive.name
+        part = transfer.size_of(transfer.part_of(target))
         # Of an archive that lies there, some is unpacked perhaps; `unpack` asks again, exactly.
-        unpacked = 0.0 if zipped.exists() else archive.size * _UNPACKED[archive.mono]
-        peak = max(peak, there + missing + unpacked)
-        there += unpacked + (missing if keep else -transfer.size_of(transfer.part_of(zipped)))
-    free = free_bytes(root)
-    if peak > free:
+        missing = 0 if target.exists() else max(archive.size - part, 0)
+        adds = 0.0 if target.exists() else archive.size * _UNPACKED[archive.mono]
+        most_zipped = max(most_zipped, zipped + missing)
+        most = max(most, zipped + unpacked + missing + adds)
+        zipped += missing if keep else -part
+        unpacked += adds
+    if on_one_disk(root, zips):
+        _refuse_full(root, most, "--dir")
+    else:
+        _refuse_full(zips, most_zipped, "--archives")
+        _refuse_full(root, unpacked, "--dir")
+
+
+def _refuse_full(folder: pathlib.Path, needed: float, flag: str) -> None:
+    free = free_bytes(folder)
+    if needed > free:
         raise UserError(
-            f"This needs {size_text(peak)} in {root} at its fullest, where {size_text(free)} are "
-            "free; make room, give another --dir, or fetch fewer --machines at a time."
+            f"This needs {size_text(needed)} in {folder} at its fullest, where {size_text(free)} "
+            f"are free; make room, give another {flag}, or fetch fewer --machines at a time."
         )
 
 
 def fetch_archive(
-    archive: Archive, root: pathlib.Path, source: Source, ledger: Ledger, *, keep: bool
+    archive: Archive,
+    root: pathlib.Path,
+    source: Source,
+    ledger: Ledger,
+    *,
+    zips: pathlib.Path,
+    keep: bool,
 ) -> None:
-    """Downloads one archive, unless it lies there, unpacks it and deletes it.
+    """Downloads one archive to `zips`, unless it lies there, unpacks it and deletes it.
 
     Raises:
         UserError: it can't be had, is not the published one, is damaged, or the disk is full.
     """
-    zipped = root / ARCHIVES / archive.name
+    zipped = zips / archive.name
     checksum = f"md5:{archive.md5}" if archive.md5 else ledger.hash_of(archive.name)
     if not zipped.exists():
         with _bytes_bar(archive, transfer.size_of(transfer.part_of(zipped))) as bar:
@@ -75,7 +99,7 @@ def fetch_archive(
     ledger.note(archive.name, folders=folders)
     if not keep:
         zipped.unlink()
-        if not any(zipped.parent.iterdir()):
+        if zips == root / ARCHIVES and not any(zips.iterdir()):
             zipped.parent.rmdir()
 
 

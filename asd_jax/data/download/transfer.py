@@ -183,5 +183,5 @@ def _need_room(url: str, part: pathlib.Path, needed: int) -> None:
     if needed > free:
         raise UserError(
             f"{url} needs {size_text(needed)} more in {part.parent}, where {size_text(free)} are "
-            "free; make room or give another --dir."
+            "free; make room or give another --dir or --archives."
         )
