@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -123,12 +124,18 @@ class Depthwise(nn.Module):
 
 
 def convolve(
-    x: Maps, kernel: Array, stride: Pair, padding: Padding, dtype: Any, *, depthwise: bool = False
+    x: Maps,
+    kernel: Array | np.ndarray,  # variables read from a file may be NumPy's
+    stride: Pair,
+    padding: Padding,
+    dtype: Any,
+    *,
+    depthwise: bool = False,
 ) -> Maps:
     """The convolution of `Conv` or `Depthwise`, computed in `dtype`."""
     x, both = _padded(x, kernel.shape[:2], stride, padding)
     form = ops.depthwise if depthwise else ops.conv
-    return form(x.astype(dtype), kernel.astype(dtype), stride=stride, padding=both)
+    return form(x.astype(dtype), jnp.asarray(kernel, dtype), stride=stride, padding=both)
 
 
 class ConvBN(nn.Module):

@@ -94,17 +94,17 @@ def collective_lines(plan: StagePlan) -> list[str]:
         return ["  no collectives"]
     lines = [
         f"  collectives a step ({plan.batch_norms} BatchNorm layers)",
-        f"    {'':41}number  values       bytes",
+        f"    {'':41}number  values           bytes",
     ]
     rows = grouped(plan.collectives)
     for purpose, why in PURPOSES.items():
         for kind, (number, values, moved) in rows.get(purpose, {}).items():
-            lines.append(f"    {purpose:22}{kind:19}{number:6d}{values:8d}{moved:12,d}")
+            lines.append(f"    {purpose:22}{kind:19}{number:6d}{values:8d}{moved:16,d}")
         if purpose in rows:
             lines.append(f"      {why}")
     number = sum(row[0] for kinds in rows.values() for row in kinds.values())
     moved = sum(one.bytes * one.times for one in plan.collectives)
-    lines.append(f"    {'together':41}{number:6d}{len(plan.collectives):8d}{moved:12,d}")
+    lines.append(f"    {'together':41}{number:6d}{len(plan.collectives):8d}{moved:16,d}")
     return lines
 
 

@@ -20,6 +20,7 @@ class Program:
         quick: is part of `--quick`.
         clips: of one step, for the speed that is shown.
         only: names of the variants that do it; () for all.
+        gib: memory that one process may take; where there is less it is left out.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Program:
     quick: bool = False
     clips: int = 0
     only: tuple[str, ...] = ()
+    gib: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

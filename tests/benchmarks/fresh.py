@@ -20,6 +20,10 @@ def fresh_rounds(
     found: dict[str, dict[str, Any]] = {}
     for program in programs:
         found[program.name] = {}
+        free = machine.available_memory() / 2**30
+        if free < program.gib:
+            settings.say(f"{program.name}: left out, {free:.0f} of {program.gib:g} GiB are free")
+            continue
         doing = [v for v in variants if not program.only or v.name in program.only]
         for variant in doing:
             if variant.warm:

@@ -125,6 +125,18 @@ def measure(name: str) -> dict[str, Any]:
     }
 
 
+def parse(arguments: list[str], known: list[str]) -> argparse.Namespace:
+    """The command line; no name means all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shares", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
+    parser.add_argument("--json", help="file for every number")
+    options = parser.parse_args(arguments)
+    options.names = options.names or known  # argparse would look for a default list in `choices`
+    if unknown := sorted(set(options.names) - set(known)):
+        parser.error(f"no step is named {', '.join(unknown)}; known are {', '.join(known)}")
+    return options
+
+
 def main(arguments: list[str]) -> int:
     """Prints one table of all steps asked for."""
     from asd_jax import memory
@@ -134,20 +146,17 @@ def main(arguments: list[str]) -> int:
     pin(2)
     from tests.benchmarks.ours.steps import STEPS_BY_NAME
 
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.shares", description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(STEPS_BY_NAME), choices=STEPS_BY_NAME)
-    parser.add_argument("--json")
-    options = parser.parse_args(arguments)
+    options = parse(arguments, list(STEPS_BY_NAME))
     found = {}
     for name in options.names:
         found[name] = measure(name)
         print(f"{name}: traced", file=sys.stderr, flush=True)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(found, indent=1), "utf-8")
     rows = list(dict.fromkeys(row for one in found.values() for row in one["shares"]))
     lines = [[row, *(f"{one['shares'].get(row, 0):.0%}" for one in found.values())] for row in rows]
     lines.append(["step, ms", *(f"{one['step_ms']:.0f}" for one in found.values())])
     print(table(["share of a step", *found], lines))
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=1), "utf-8")
     return 0
 
 

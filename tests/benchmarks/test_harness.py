@@ -123,6 +123,13 @@ def test_the_command_line_knows_its_cases():
         parse(["nonsense"])
 
 
+def test_shares_without_a_name_are_of_all_steps():
+    assert shares.parse([], ["a", "b"]).names == ["a", "b"]
+    assert shares.parse(["b", "--json=f"], ["a", "b"]).names == ["b"]
+    with pytest.raises(SystemExit):
+        shares.parse(["nonsense"], ["a", "b"])
+
+
 def test_an_operation_counts_without_those_inside_it():
     def event(name, start, length, thread=1, module="jit_step"):
         args = {"hlo_module": module, "hlo_op": name}
@@ -178,3 +185,18 @@ def test_the_gate_fails_only_what_stays_slow(monkeypatch):
     ratios = iter([1.0, 3.0])
     monkeypatch.setattr(gate, "ratio_of", lambda fast, plain: next(ratios))
     assert gate.check(pair(2.0))["tries"] == 2
+
+
+def test_what_the_memory_cannot_hold_is_left_out(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    said = []
+    variants = [Variant("ours", HERE, {"work": 10}), Variant("other", HERE, {"work": 10})]
+    programs = [Program("small"), Program("huge", gib=1e6)]
+    memory = Case(
+        "Memory", programs, variants, goals=[Goal(("other",))], fresh="peak_rss", unit="MB"
+    )
+    report = measure(memory, settings(rounds=1, say=said.append))
+    small, huge = report["programs"]
+    assert 1e6 < small["variants"]["ours"]["median"] < 1e10  # bytes
+    assert huge["variants"] == {} and any("huge: left out" in text for text in said)
+    assert "| small |" in render(report)

@@ -26,7 +26,7 @@ def _program(report: Mapping[str, Any], program: Mapping[str, Any], peak: float)
     unit, clips = report["unit"], program["clips"]
     columns = [program["name"], unit, "quartiles", "best"]
     columns += ["clips/s"] if clips else []
-    flops = any(v["about"]["flops"] for v in program["variants"].values())
+    flops = peak and any(v["about"]["flops"] for v in program["variants"].values())
     columns += ["GFLOP/s", "of peak"] if flops else []
     columns += ["time / ours" if unit != "MB" else "memory / ours", "quartiles", "others' CPUs"]
     rows = []
