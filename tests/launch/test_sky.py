@@ -105,10 +105,12 @@ def test_skypilots_own_parser_takes_them(folder):
         more = [f"--out={name}", "--cells_per_job=2", "--mount=/data=gs://sets/d"]
         assert sweep.main(["table.py", "--on=sky", *flags, *more]) == 0
         files += sorted(folder.glob(f"{name}/sky/*.yaml"))
+    empty = folder / "empty"  # a folder named sky would pass for the package
+    empty.mkdir()
     environment = {**os.environ, "HOME": str(folder), "PYTHONPATH": ""}
     command = [SKY_PYTHON, "-c", PARSE, *map(str, files)]
     found = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, cwd=folder / "gpu"
+        command, env=environment, capture_output=True, text=True, check=False, cwd=empty
     )
     if found.returncode == 77:
         pytest.skip("SkyPilot is not there; SKY_PYTHON may name a Python that has it")
