@@ -73,6 +73,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
             return 1
         except KeyboardInterrupt:
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
+            if _waits_for_others():  # which have not agreed to it
+                _end_alone(STOPPED)
             return STOPPED
 
     try:
@@ -93,19 +95,25 @@ def _leave(end: SystemExit) -> NoReturn:
     other processes make the same run, one with an error would wait for them to come to their end
     too, while they wait for it in a step: it is by its end that they learn of it.
     """
-    compiling = any(thread.daemon and thread.name == AHEAD for thread in threading.enumerate())
-    wrong = end.code not in (0, None, STOPPED)
-    if not compiling and not (wrong and _waits_for_others()):
+    code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    wrong = code not in (0, STOPPED)
+    if wrong and _waits_for_others():
+        _end_alone(code)
+    if not any(thread.daemon and thread.name == AHEAD for thread in threading.enumerate()):
         raise end
     if _waits_for_others():
-        from asd_jax.train import processes
+        sys.modules["jax"].distributed.shutdown()
+    _end_alone(code)
 
+
+def _end_alone(code: int) -> NoReturn:
+    """Ends this process now: no other is waited for, and no thread."""
+    processes = sys.modules.get("asd_jax.train.processes")
+    if processes is not None:
         processes.leave()
-        if not wrong:
-            processes.jax.distributed.shutdown()  # all come here
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
+    os._exit(code)
 
 
 def _waits_for_others() -> bool:

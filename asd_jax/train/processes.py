@@ -65,8 +65,8 @@ def start(processes: str, process: int | None, coordinator: str | None) -> None:
 # Its last words, unless it reads that there is no need of any.
 _WITNESS = "import sys; sys.stdin.buffer.read() or print(sys.argv[1], file=sys.stderr)"
 _ENDED = (
-    "error: this process was ended, most likely because it has lost another one of the run, whose "
-    "log says why. The same commands go on from the last save."
+    "error: this process was ended from outside, or because it has lost another one of the run, "
+    "whose log then says why. The same commands go on from the last save."
 )
 _witness: subprocess.Popen | None = None
 
@@ -91,6 +91,7 @@ def leave() -> None:
     """Before an orderly end, with or without an error: nothing needs to be said of it."""
     global _witness
     if _witness is not None:
+        atexit.unregister(leave)
         _witness.communicate(b"ended in order")
         _witness = None
 
@@ -157,6 +158,20 @@ def place(values: Any, sharding: NamedSharding) -> jax.Array:
         data = place(jax.random.key_data(values), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(values))
     return jax.make_array_from_process_local_data(sharding, np.asarray(values), values.shape)
+
+
+def at_home(tree: Any) -> Any:
+    """What lies on the devices of all processes, for this one's own computations."""
+    return jax.device_get(tree) if jax.process_count() > 1 else tree
+
+
+def of_first(value: float) -> float:
+    """The value that process 0 has; in float32 where there are others."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
 NOTHING, SAVE, STOP = range(3)

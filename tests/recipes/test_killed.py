@@ -15,80 +15,84 @@ from asd_jax.train.logbook import Logbook
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 600  # that a run may take
 
-# What a run is killed by: the first appearance of a file, of the run's or of its cache's, or, for a
-# number, a random moment of that share of an uninterrupted run.
-MOMENTS = (
+# The first run in its cache is killed when a file first appears there or in its own folder ...
+FILES = (
     "cache/synthetic/**/*.wav",  # while the machines are written
     "run/checkpoints/pretrain/*tmp*",  # in a save
-    0.5,
     "run/checkpoints/finetune/*/_CHECKPOINT_METADATA",  # just after one
     "run/checkpoints/temporal",  # between stages
-    1.0,
     "run/checkpoints/fusion/*tmp*",
-    0.9,
     "run/detector/arrays.npz.tmp",
     "run/scores.csv",  # before the report
 )
+# ... and this many later ones at random moments.
+RANDOM = 6
 
 
 class Place:
-    """A run with a cache of its own."""
+    """A run, and the cache of synthetic machines and programs that it uses."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder, self.run = folder, folder / "run"
+    def __init__(self, folder: pathlib.Path, name: str = "run") -> None:
+        self.folder, self.run, self.log = folder, folder / name, folder / f"{name}.log"
 
     def start(self) -> subprocess.Popen:
         """The command of the run, saving after each step."""
         command = [sys.executable, "-m", "asd_jax.main", "--config=configs/ensemble.py:smoke"]
         command += [f"--workdir={self.run}", "--config.save_seconds=0"]
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), "XLA_FLAGS": ""}
-        with open(self.folder.with_suffix(".log"), "ab") as log:
+        with open(self.log, "ab") as log:
             return subprocess.Popen(
                 command, cwd=PROJECT, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
 
-    def finish(self) -> None:
-        """The same command, to its end."""
-        process = self.start()
-        assert process.wait(SECONDS) == 0, self.folder.with_suffix(".log").read_text()[-3000:]
+    def finish(self) -> float:
+        """The same command, to its end; the seconds that it took."""
+        began = time.monotonic()
+        assert self.start().wait(SECONDS) == 0, self.log.read_text()[-3000:]
+        return time.monotonic() - began
 
-    def kill(self, moment: str | float, whole: float, rng: np.random.Generator) -> bool:
-        """The same command, killed; False if it has ended before the moment came."""
-        process, began = self.start(), time.monotonic()
-        wait = rng.uniform(0, moment * whole) if isinstance(moment, float) else rng.uniform(0, 0.02)
-        while isinstance(moment, str) and process.poll() is None and not self._has(moment):
-            assert time.monotonic() - began < SECONDS
+    def kill_at(self, pattern: str) -> None:
+        """The same command, killed when a file appears."""
+        process = self.start()
+        while process.poll() is None and not any(self.folder.glob(pattern)):
             time.sleep(0.002)
-        time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, f"it ended before {pattern} came"
+
+    def kill_after(self, seconds: float) -> bool:
+        """The same command, killed after some time; False if it has ended before."""
+        process = self.start()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
         return process.wait() == -signal.SIGKILL
 
-    def _has(self, pattern: str) -> bool:
-        return next(self.folder.glob(pattern), None) is not None
-
-    def scores(self) -> str:
-        """scores.csv, its paths as seen from the cache."""
-        return (self.run / "scores.csv").read_text().replace(str(self.folder), "")
-
-    def steps(self) -> list:
-        """Which steps of which stages are logged, in order."""
-        return [(e["stage"], e["step"]) for e in Logbook(str(self.run / "metrics.jsonl")).read()]
+    def left(self) -> tuple[str, set]:
+        """scores.csv, its paths as seen from the cache, and which steps are logged, each once."""
+        events = Logbook(str(self.run / "metrics.jsonl")).read()
+        steps = [(event["stage"], event["step"]) for event in events]
+        assert len(set(steps)) == len(steps)
+        return (self.run / "scores.csv").read_text().replace(str(self.folder), ""), set(steps)
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_the_scores_are_the_same_bytes(tmp_path):
-    seed = int(os.environ.get("KILL_SEED", "0"))
-    rng = np.random.default_rng(seed)
-    for name in ("whole", "killed"):
+    rng = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
+    for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    whole, killed = Place(tmp_path / "whole"), Place(tmp_path / "killed")
-    began = time.monotonic()
+    whole, killed = Place(tmp_path / "one"), Place(tmp_path / "other")
     whole.finish()
-    seconds = time.monotonic() - began
-    hits = [moment for moment in MOMENTS if killed.kill(moment, seconds, rng)]
-    print(f"an uninterrupted run: {seconds:.0f} s; killed at {hits}")
-    assert len(hits) >= 8  # a late random moment may come after the end
+    for pattern in FILES:
+        killed.kill_at(pattern)
     killed.finish()
-    assert killed.scores() == whole.scores()
-    assert sorted(killed.steps()) == sorted(whole.steps())
-    assert len(set(killed.steps())) == len(killed.steps())
+    assert killed.left() == whole.left()
+
+    whole = Place(tmp_path / "other", "again")  # everything is compiled by now
+    seconds = whole.finish()
+    for number in range(RANDOM):
+        killed, moment = Place(tmp_path / "other", f"random {number}"), rng.uniform(0, seconds)
+        hit = killed.kill_after(moment)
+        killed.finish()
+        print(f"killed after {moment:.1f} s" if hit else "ended before", f"of {seconds:.1f} s")
+        assert killed.left() == whole.left()
