@@ -9,7 +9,7 @@ from asd_jax.errors import UserError
 _IGNORED = 0.1
 _SHORTEST = 0.5  # share of a window that a stretch of sound must last to be scored at all
 
-Window = tuple[int, Int16[np.ndarray, " samples"]]
+Window = tuple[int, Int16[np.ndarray, " window"]]
 
 
 class Windows:
