@@ -20,7 +20,9 @@ from absl import flags
 
 from asd_jax import commands
 from asd_jax.errors import UserError
+from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
+from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import (
     Listener,
     Unreadable,
@@ -30,6 +32,7 @@ from asd_jax.live.recordings import (
     score_each,
     score_paths,
 )
+from asd_jax.live.watcher import Watcher, watch
 
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
@@ -85,13 +88,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _score(paths: Sequence[str]) -> int:
     live = bool(WATCH.value or STREAM.value)
+    rule = Rule.parse(ALARM_AFTER.value, CLEAR_AFTER.value)
+    pcm = Pcm(RATE.value, SAMPLE_FORMAT.value, CHANNELS.value)
     found = None if live else find_recordings(paths)
     output = Output(FORMAT.value or ("json" if live else "table"))
+    # Before the detector is loaded: what comes meanwhile is new.
+    watcher = WATCH.value and Watcher(WATCH.value, settle=SETTLE.value, skip_existing=SKIP.value)
     listener = _load()
     if STREAM.value:
-        return score_stream(listener, output)
-    if WATCH.value:
-        return score_folder(listener, output, WATCH.value)
+        return score_stream(listener, output, pcm, rule)
+    if watcher:
+        return score_folder(listener, output, watcher, rule)
     return score_recordings(listener, output, found)
 
 
@@ -140,13 +147,9 @@ def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -
     return status
 
 
-def score_folder(listener: Listener, output: Output, folder: str) -> int:
+def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rule) -> int:
     """Scores what comes into a folder until Ctrl-C or SIGTERM; each machine has its own alarm."""
-    from asd_jax.live.alarm import Alarms
-    from asd_jax.live.watcher import Watcher, watch
-
-    alarms = Alarms(_rule())
-    watcher = Watcher(folder, settle=SETTLE.value, skip_existing=SKIP.value)
+    alarms = Alarms(rule)
     stop = asked_to_stop()
     scored = 0
     for ready in watch(watcher, poll=POLL, wait=stop.wait):
@@ -163,14 +166,12 @@ def score_folder(listener: Listener, output: Output, folder: str) -> int:
     return 0
 
 
-def score_stream(listener: Listener, output: Output) -> int:
+def score_stream(listener: Listener, output: Output, pcm: Pcm, rule: Rule) -> int:
     """Scores standard input window by window until it ends, or until Ctrl-C or SIGTERM."""
-    from asd_jax.live.pcm import Pcm
     from asd_jax.live.source import chunks
     from asd_jax.live.stream import Ear, sentence
 
-    pcm = Pcm(RATE.value, SAMPLE_FORMAT.value, CHANNELS.value)
-    ear = Ear(listener, pcm, hop=HOP.value, rule=_rule())
+    ear = Ear(listener, pcm, hop=HOP.value, rule=rule)
     ear.warm_up()
     stop = asked_to_stop()
     windows = 0
@@ -196,12 +197,6 @@ def asked_to_stop() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
     return stop
-
-
-def _rule() -> Any:
-    from asd_jax.live.alarm import Rule
-
-    return Rule.parse(ALARM_AFTER.value, CLEAR_AFTER.value)
 
 
 if __name__ == "__main__":
