@@ -1,4 +1,4 @@
-"""A run that is taken away and goes on elsewhere: two processes, then eight devices, then one."""
+"""Runs that are killed, or taken away and go on elsewhere, end in the scores of one left alone."""
 
 import os
 import pathlib
@@ -17,13 +17,29 @@ from asd_jax.train.logbook import Logbook
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 300  # that a part of a run may take
 
-# `python -m asd_jax.main` on tiny networks, each step at least 0.2 s long.
+# `python -m asd_jax.main` on tiny networks, each step at least 0.2 s long. KILL, such as
+# "Checkpoints.save 2 0.01", has it killed 0.01 seconds after that function is called a second time.
 PROGRAM = """
-import contextlib, dataclasses, sys, time
+import contextlib, dataclasses, os, signal, sys, threading, time
 from asd_jax import commands, main
-from asd_jax.recipes import networks
+from asd_jax.recipes import ensemble, evaluate, networks, stages
 from asd_jax.train import loop
+from asd_jax.train.checkpoint import Checkpoints
 from tests.recipes import tiny
+
+def kill_in(place, name, number, delay):
+    function, calls = getattr(place, name), []
+    def wrapped(*arguments, **options):
+        calls.append(name)
+        if len(calls) == number:
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return function(*arguments, **options)
+    setattr(place, name, wrapped)
+
+if "KILL" in os.environ:
+    where, number, delay = os.environ["KILL"].split()
+    place, name = where.split(".")
+    kill_in(globals()[place], name, int(number), float(delay))
 
 def slowly(batches):
     for batch in batches:
@@ -42,7 +58,7 @@ commands.run(main.main)
 """
 
 
-def start(folder, name, *flags, devices=1):
+def start(folder, name, *flags, devices=1, kill=None):
     command = [sys.executable, "-c", PROGRAM, "--config=configs/ensemble.py:smoke"]
     command += [f"--workdir={folder / name}", "--config.save_seconds=0.5"]
     command += [f"--config.{stage}.epochs=2" for stage in ("pretrain", "finetune", "temporal")]
@@ -50,6 +66,7 @@ def start(folder, name, *flags, devices=1):
         **os.environ,
         "XDG_CACHE_HOME": str(folder / "cache"),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **({"KILL": kill} if kill else {}),
     }
     return subprocess.Popen(
         [*command, *flags],
@@ -101,6 +118,41 @@ def place(tmp_path_factory):
     codes, shown = ended(start(folder, "whole"))
     assert codes == [0], shown
     return folder
+
+
+# In a stage, in a save, right after one, between stages, and in all that is written at the end. The
+# calls are counted from the last start; a call's name and number, and how long after it at most.
+MOMENTS = (
+    ("Checkpoints.save 1", 0.05),
+    ("Checkpoints.save 2", 0.05),
+    ("loop._run 2", 1.5),
+    ("stages.train 2", 0.01),
+    ("loop._run 1", 1.5),
+    ("Checkpoints.save 1", 0.02),
+    ("evaluate.write_scores 1", 0.01),
+    ("evaluate.write_report 1", 0.1),
+    ("evaluate.write_results 1", 0.0),
+)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_started_again_the_scores_are_the_same_bytes(place):
+    rng = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
+    for where, longest in MOMENTS:
+        process = start(place, "killed", kill=f"{where} {rng.uniform(0, longest):.4f}")
+        codes, shown = ended(process)
+        left = sorted(p.parent.name + "/" + p.name for p in place.glob("killed/checkpoints/*/*"))
+        print(f"killed after {where}: {left}", flush=True)
+        assert codes == [-signal.SIGKILL], (where, shown)
+    codes, shown = ended(start(place, "killed"))
+    assert codes == [0], shown
+    whole, killed = (place / name / "scores.csv" for name in ("whole", "killed"))
+    assert killed.read_bytes() == whole.read_bytes()
+    steps = [
+        [(event["stage"], event["step"]) for event in Logbook(str(path)).read()]
+        for path in (place / "whole" / "metrics.jsonl", place / "killed" / "metrics.jsonl")
+    ]
+    assert set(steps[0]) <= set(steps[1]) and len(set(steps[1])) == len(steps[1])
 
 
 @pytest.mark.slow
