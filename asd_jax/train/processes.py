@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, Sharding
 
 from asd_jax.errors import Lost, UserError
 from asd_jax.train.sharding import replicated, sharded
@@ -147,7 +147,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200]
 
 
-def place(values: Any, sharding: NamedSharding) -> jax.Array:
+def place(values: Any, sharding: Sharding) -> jax.Array:
     """`device_put` of what every process has the same values of.
 
     With several processes, that itself would first compare them over the network.
