@@ -138,6 +138,7 @@ def test_the_monitor_serves_a_stream_until_it_is_stopped(detector_folder, tmp_pa
         time.sleep(0.2)
         with urllib.request.urlopen(f"{address}state", timeout=20) as answer:
             state = json.loads(answer.read())
+    assert state["paused"]
     assert [note["text"] for note in state["notes"]] == [
         "The sound ended after 3.0 s; 3 windows scored."
     ]
