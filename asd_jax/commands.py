@@ -32,6 +32,9 @@ def prepare_jax() -> None:
     memory.keep()
     import jax
 
+    # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.
+    # Another thread's heap holds 64 MB at most: beyond that each call maps its memory anew.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", cache_folder("xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -151,12 +151,12 @@ def main(arguments: list[str]) -> int:
     for name in options.names:
         found[name] = measure(name)
         print(f"{name}: traced", file=sys.stderr, flush=True)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(found, indent=1), "utf-8")
     rows = list(dict.fromkeys(row for one in found.values() for row in one["shares"]))
     lines = [[row, *(f"{one['shares'].get(row, 0):.0%}" for one in found.values())] for row in rows]
     lines.append(["step, ms", *(f"{one['step_ms']:.0f}" for one in found.values())])
     print(table(["share of a step", *found], lines))
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(found, indent=1), "utf-8")
     return 0
 
 

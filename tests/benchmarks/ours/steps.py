@@ -58,7 +58,8 @@ def _recipe(stage: str, names: tuple[str, ...], pairs: bool) -> Taken:
     """A stage of the ensemble at the paper's size: waveforms, front end, augmentation and all."""
     config = Ensemble()
     nets, spec = ensemble.build(config, MACHINES), ensemble.front_end(config)
-    loss = getattr(objectives, f"{stage}_loss")(config, nets, spec)
+    inputs = (config, nets, spec) if stage == "pretrain" else (config, nets)  # the others: waves
+    loss = getattr(objectives, f"{stage}_loss")(*inputs)
     settings = getattr(config, stage)
     rates = dict.fromkeys(names, getattr(settings, "backbone", None) or settings.optimizer)
     optimizer = make_optimizer(rates, 1000)
