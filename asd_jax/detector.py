@@ -146,6 +146,7 @@ class Detector:
 
     @functools.cached_property
     def nets(self) -> networks.Networks:
+        """The networks, without their variables."""
         return networks.build(self.config, len(self.groups))
 
     @functools.cached_property

@@ -54,13 +54,13 @@ def read_clips(detector: Any, paths: Sequence[str]) -> Clips:
         UserError: a path is not there or holds no recording.
         asd_jax.data.decode.UnreadableError: a recording cannot be read.
     """
+    from asd_jax.live.recordings import find_recordings, machines_of, read_windows
     from asd_jax.recipes.corpus import wave_settings
-    from asd_jax.score import find_recordings, machines_of, read_windows
 
     settings = wave_settings(detector.config.data)
     names, waves, told = [], [], []
     for path in find_recordings(paths):
-        for name, wave in read_windows(path, settings):
+        for name, wave, _ in read_windows(path, settings):
             names.append(name)
             waves.append(wave)
             told.append(tuple(machines_of(path, detector.groups)))
@@ -149,9 +149,7 @@ def mean_auc(
     return (float(np.mean(found)), count) if found else None
 
 
-def latency(
-    detector: Any, reader: Callable, program: Program, wave: Waves
-) -> tuple[float, float]:
+def latency(detector: Any, reader: Callable, program: Program, wave: Waves) -> tuple[float, float]:
     """Milliseconds to score one clip, of the file and of the live detector: medians, in turns."""
     fed = program.feed(wave)
     sides = (lambda: reader(fed), lambda: detector.each_score(wave))

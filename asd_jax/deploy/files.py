@@ -1,13 +1,15 @@
 """Writes a program as ONNX or as StableHLO, and runs what was written."""
 
+import dataclasses
+import importlib.util
 import json
 import logging
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.export  # no part of jax until it is imported
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,8 +18,8 @@ from asd_jax.deploy import inline
 from asd_jax.deploy.program import OUTPUTS, Program
 from asd_jax.errors import UserError
 
-SUFFIXES = (".onnx", ".stablehlo", ".bin")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+FORMS = {"cuda": "gpu", "rocm": "gpu"}  # how `asd_jax.target` calls them
 # What each kind of file needs besides asd_jax, and how to get it.
 PACKAGES = {".onnx": ("jax2onnx", "onnx", "onnxruntime"), ".stablehlo": ("flatbuffers",)}
 Reader = Callable[[np.ndarray], tuple[np.ndarray, ...]]
@@ -25,8 +27,6 @@ Reader = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 def check_packages(suffix: str) -> None:
     """Raises UserError with the pip command where a package for such files is missing."""
-    import importlib.util
-
     names = PACKAGES[".onnx" if suffix == ".onnx" else ".stablehlo"]
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
@@ -40,7 +40,7 @@ def write(path: str, program: Program, platforms: Sequence[str] = PLATFORMS) -> 
     """Writes the program by the suffix of the path, for any size of batch.
 
     Args:
-        path: ends in one of `SUFFIXES`.
+        path: ends in one of `asd_jax.deploy.suffix.SUFFIXES`.
         program: what to write.
         platforms: for StableHLO: where it will run.
     """
@@ -108,26 +108,24 @@ def _value(text: str) -> Any:
 def _write_stablehlo(path: str, program: Program, platforms: Sequence[str]) -> None:
     arrays = jax.tree.map(jnp.asarray, program.arrays)
 
-    def by_name(wave: jax.Array) -> dict[str, jax.Array]:
-        return dict(zip(OUTPUTS, program.run(arrays, wave), strict=True))
+    def traced_for(platform: str) -> Callable[[jax.Array], Any]:
+        def run(wave: jax.Array) -> Any:
+            with target.compiling_for(platform):
+                return program.run(arrays, wave)
 
-    # A file for CPUs alone gets their forms; one for all gets those that are good elsewhere.
-    # (`target` calls a GPU "gpu"; here both forms are the same for it and a TPU but for the FFT.)
-    home = platforms[0] if len(platforms) == 1 else "tpu"
-    with target.compiling_for({"cuda": "gpu", "rocm": "gpu"}.get(home, home)):
-        exported = jax.export.export(jax.jit(by_name), platforms=tuple(platforms))(
-            _free_batch(program)
-        )
+        return run
+
+    def by_name(wave: jax.Array) -> dict[str, jax.Array]:
+        # Each kind of device runs the forms that suit it.
+        forms = {name: traced_for(FORMS.get(name, name)) for name in platforms}
+        found = jax.lax.platform_dependent(wave, **forms)
+        return dict(zip(OUTPUTS, found, strict=True))
+
+    exported = jax.export.export(jax.jit(by_name), platforms=tuple(platforms))(_free_batch(program))
     # The one text that the format has room for.
-    exported = _named(exported, program.text())
+    exported = dataclasses.replace(exported, fun_name=program.text())
     with open(path, "wb") as file:
         file.write(exported.serialize())
-
-
-def _named(exported: Any, name: str) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(exported, fun_name=name)
 
 
 def _read_stablehlo(path: str) -> tuple[Reader, dict[str, Any]]:
@@ -154,5 +152,3 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-

@@ -72,9 +72,7 @@ class ClassifierDetector:
         run = jax.jit(network.reader(self.config, net))
         return functools.partial(run, net.fold(self.variables))
 
-    def each_score(
-        self, waves: Int16[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "clips 1"]:
+    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
         return probability(np.asarray(self._run(waves)["logit"]))[:, None]
 
