@@ -7,7 +7,7 @@ milliseconds. Networks and scores never see it.
 import numpy as np
 from jaxtyping import Float, Int16
 
-from asd_jax.features.logmel import LogMel, filterbank
+from asd_jax.features.logmel import LogMel, bands
 from asd_jax.features.spectrum import hann
 
 
@@ -18,5 +18,6 @@ def level(wave: Int16[np.ndarray, " samples"], spec: LogMel) -> Float[np.ndarray
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
     spectrum = np.fft.rfft(frames * hann(spec.n_fft).astype(np.float32))
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    mels = filterbank(spec).astype(np.float32) @ power.T
-    return 10.0 * np.log10(np.maximum(mels, spec.floor)).astype(np.float32)
+    groups = [power[:, band.start : band.stop] @ band.weights for band in bands(spec)]
+    mels = np.concatenate(groups, axis=1).T
+    return (10.0 * np.log10(np.maximum(mels, spec.floor))).astype(np.float32)

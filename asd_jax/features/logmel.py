@@ -160,7 +160,8 @@ def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
 
 
 @functools.lru_cache(maxsize=8)
-def _bands(spec: LogMel) -> tuple[mel.Band, ...]:
+def bands(spec: LogMel) -> tuple[mel.Band, ...]:
+    """The mel filters in groups, each with the few FFT bins that it touches."""
     return mel.banded(filterbank(spec))
 
 
@@ -177,7 +178,7 @@ def _apply_filters(
 ) -> Float[Array, "batch mels frames"]:
     groups = [
         jnp.matmul(spectrum[..., band.start : band.stop], band.weights, precision=_HIGHEST)
-        for band in _bands(spec)
+        for band in bands(spec)
     ]
     return jnp.concatenate(groups, axis=-1).swapaxes(1, 2)
 
