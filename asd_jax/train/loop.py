@@ -126,7 +126,7 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
                 pending = None
                 checkpoints.save(number, state)
                 saved = time.monotonic()
-            if stop.asked and not last:
+            if stop.asked:  # after the last step too: nobody would ask again
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
             bar.advance()
     return state
@@ -215,9 +215,13 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, *_: object) -> None:
-        if self.asked:  # a second Ctrl-C does not wait for the step
+    def ask(self, number: int, _: object) -> None:
+        if self.asked and number == signal.SIGINT:  # a second Ctrl-C does not wait for the step
             raise KeyboardInterrupt
+        if (
+            self.asked
+        ):  # clusters say SIGTERM more than once: to a job, and to each of its processes
+            return
         self.asked = True
         print("\nStopping after this step; what was done is saved.", file=sys.stderr, flush=True)
 

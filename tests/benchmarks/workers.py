@@ -122,13 +122,12 @@ class Worker:
 
 
 def surroundings(threads: int) -> dict[str, str]:
-    """The environment that both sides get: threads, and the settings of JAX that our commands make."""
+    """The environment that both sides get: threads, and JAX's compilation cache where it is."""
     from asd_jax.commands import cache_folder
 
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) | {
         "JAX_PLATFORMS": "cpu",
-        "JAX_CPU_ENABLE_ASYNC_DISPATCH": "0",  # as asd_jax/commands.py sets it
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR")
         or cache_folder("xla"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
