@@ -40,9 +40,7 @@ def export(
         raise UserError(f"--platforms={','.join(platforms)}: known are {known}.")
     detector = load_detector(folder)
     group = chosen_machine(machine, detector.groups)
-    clips = (
-        check.read_clips(detector, recordings) if recordings else check.generated_clips(detector)
-    )
+    clips = _clips(detector, recordings)
     commands.prepare_jax()
     made = program.make_program(detector, machine=group, kind=kind, precision=precision)
     temporary = f"{output[: -len(suffix)]}.unchecked{suffix}"
@@ -59,6 +57,13 @@ def export(
         if os.path.exists(temporary):
             os.remove(temporary)
     return 0
+
+
+def _clips(detector: Any, recordings: Sequence[str]) -> check.Clips:
+    """What the file is checked on."""
+    if recordings:
+        return check.read_clips(detector, recordings)
+    return check.generated_clips(detector)
 
 
 def _contents(made: Any) -> str:

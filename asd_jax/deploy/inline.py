@@ -82,7 +82,7 @@ def _bind(equation: Any, values: list[Any]) -> list[Any]:
     return list(results) if equation.primitive.multiple_results else [results]
 
 
-def _pad(x: jax.Array, value: jax.Array, *, padding_config: Any) -> jax.Array:
+def _pad(x: jax.Array, value: Any, *, padding_config: Any) -> jax.Array:
     """`lax.pad`, one axis after the other, by joining what lies before and after."""
     if any(between or low < 0 or high < 0 for low, high, between in padding_config):
         return lax.pad_p.bind(x, value, padding_config=padding_config)

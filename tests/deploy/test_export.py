@@ -5,16 +5,19 @@ import json
 import subprocess
 import sys
 
+import jax
+import jaxtyping
 import numpy as np
 import pytest
 import soundfile
 
-from asd_jax.deploy import check, files, program, weights
+from asd_jax.deploy import check, files, program
 from asd_jax.deploy.export import export
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
-from asd_jax.recipes import classifier_network, ensemble, networks, pump_classifier
-from tests.recipes import test_ensemble, test_pump_classifier, tiny
+from asd_jax.recipes import classifier_network, networks
+from tests.deploy import detectors
+from tests.recipes import test_pump_classifier, tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,17 +26,20 @@ def tiny_networks(tmp_path_factory):
         patch.setattr(networks, "build", tiny.build)
         patch.setattr(classifier_network, "build", test_pump_classifier.tiny)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setattr(check, "REPEATS", 1)
+        # A batch of any size has no number that shapes could be checked against.
+        jaxtyping.config.update("jaxtyping_disable", True)
         yield
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_networks):
-    """A detector folder of each recipe; all branches of the ensemble have a weight."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("ensemble", "pump_classifier")}
-    small = test_ensemble.smoke(synthetic__normal=10, scoring__rule="equal")
-    ensemble.run(small, str(folders["ensemble"]))
-    pump_classifier.run(test_pump_classifier.config(), str(folders["pump_classifier"]))
-    return {name: str(folder / "detector") for name, folder in folders.items()}
+    """A detector folder of each recipe."""
+    folder = tmp_path_factory.mktemp("detectors")
+    detectors.ensemble().save(str(folder / "ensemble"))
+    detectors.classifier().save(str(folder / "pump_classifier"))
+    return {name: str(folder / name) for name in ("ensemble", "pump_classifier")}
 
 
 @pytest.fixture
@@ -61,7 +67,8 @@ def test_an_onnx_file_gives_the_detectors_scores_for_any_batch(recipe, trained, 
         np.testing.assert_allclose(score, live[:number], rtol=1e-3, atol=1e-3)
         assert score.shape == threshold.shape == decision.shape
         np.testing.assert_allclose(threshold[0], detector.thresholds[: score.shape[1]], rtol=1e-6)
-        np.testing.assert_array_equal(decision, score > threshold)
+        expected = np.where(np.isnan(threshold), -1, score > threshold)
+        np.testing.assert_array_equal(decision, expected)
     assert about["sample_rate"] == 16000 and about["samples"] == detector.samples
     names = ["/".join(group) for group in detector.groups]
     assert about["machines"] == (names if recipe == "ensemble" else ["any"])
@@ -98,22 +105,20 @@ print(json.dumps([about["machines"], np.asarray(out["score"]).tolist(), exported
 
 
 def test_fewer_bits_are_smaller_and_say_what_they_cost(trained, tmp_path, stablehlo, capsys):
-    sizes, recordings = {}, tmp_path / "fan" / "id_00"
+    recordings = tmp_path / "fan" / "id_00"
     detector = load_detector(trained["ensemble"])
     clips = check.generated_clips(detector)
     for number, wave in enumerate(clips.waves):
         folder = recordings / ("normal", "abnormal")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / f"{number}.wav", wave, 16000)
-    for precision in weights.PRECISIONS:
-        output = tmp_path / f"{precision}.bin"
-        options = {"precision": precision, "recordings": [str(recordings)], "platforms": ["cpu"]}
-        assert export(trained["ensemble"], str(output), **options) == 0
-        sizes[precision] = output.stat().st_size
-        said = capsys.readouterr().out
-        assert "Mean AUC on 4 labelled clips" in said
-        assert ("to the full weights" in said) == (precision != "float32")
-    assert sizes["int8"] < 0.6 * sizes["float16"] < 0.5 * sizes["float32"]
+    output = tmp_path / "small.bin"
+    options = {"precision": "int8", "recordings": [str(recordings)], "platforms": ["cpu"]}
+    assert export(trained["ensemble"], str(output), **options) == 0
+    said = capsys.readouterr().out
+    assert "Mean AUC on 4 labelled clips" in said and "to the full weights" in said
+    full = sum(np.asarray(a).nbytes for a in jax.tree.leaves(program.make_program(detector).arrays))
+    assert output.stat().st_size < 0.7 * full
 
 
 def test_a_branch_without_a_weight_is_left_out_with_its_networks(trained):

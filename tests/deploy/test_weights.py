@@ -39,4 +39,4 @@ def test_scorers_keep_their_scores(kind):
     back = weights.unpack(packed)[0]
     assert isinstance(back, type(scorer))
     exact, found = (np.asarray(scorers.score(s, features)) for s in (scorer, back))
-    assert 0 < np.abs(found - exact).max() < 0.02 * np.abs(exact).max()
+    assert packed[0] is not None and 0 < np.abs(found - exact).max() < 2e-3 * np.abs(exact).max()
