@@ -10,16 +10,14 @@ when a recording could not be read; the others are scored all the same. See asd_
 """
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from asd_jax import commands
 from asd_jax.errors import UserError
+from asd_jax.live import options
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
 from asd_jax.live.pcm import Pcm
@@ -32,46 +30,17 @@ from asd_jax.live.recordings import (
     score_each,
     score_paths,
 )
+from asd_jax.live.start import asked_to_stop, load_listener
 from asd_jax.live.watcher import Watcher, watch
 
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
-DETECTOR = flags.DEFINE_string("detector", None, "The folder `detector` of a finished run.")
+flags.adopt_module_key_flags(options)
 OUTPUT = flags.DEFINE_string("output", None, "Write the scores to this CSV file too.")
-MACHINE = flags.DEFINE_string(
-    "machine",
-    None,
-    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02.",
-)
 FORMAT = flags.DEFINE_enum(
     "format", None, FORMATS, "Of the output: table; with --watch and --stream, json (lines)."
 )
-WATCH = flags.DEFINE_string("watch", None, "Score the recordings that come into this folder.")
-SKIP = flags.DEFINE_bool("skip_existing", False, "With --watch: not those that are there now.")
-SETTLE = flags.DEFINE_float(
-    "settle", 2.0, "With --watch: seconds for which a file must not have grown.", lower_bound=0.0
-)
-STREAM = flags.DEFINE_bool("stream", False, "Score raw PCM that comes on standard input.")
-RATE = flags.DEFINE_integer("rate", 16000, "With --stream: samples a second, of each channel.")
-SAMPLE_FORMAT = flags.DEFINE_string(
-    "sample_format", "s16le", "With --stream: s16le, s24le, s32le, f32le, f64le or u8."
-)
-CHANNELS = flags.DEFINE_integer("channels", 1, "With --stream: interleaved channels.")
-HOP = flags.DEFINE_float(
-    "hop", None, "With --stream: seconds from window to window; half a clip if left out."
-)
-GAP = flags.DEFINE_float(
-    "gap",
-    2.0,
-    "With --stream: seconds without sound that count as a pause, which no window spans.",
-    lower_bound=0.1,
-)
-ALARM_AFTER = flags.DEFINE_string(
-    "alarm_after", "2/3", "With --watch, --stream: N/M raises the alarm after N of M anomalous."
-)
-CLEAR_AFTER = flags.DEFINE_integer(
-    "clear_after", 3, "With --watch, --stream: so many normal ones in a row clear the alarm."
-)
+
 POLL = 1.0  # s between two looks into a watched folder
 
 
@@ -87,15 +56,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _score(paths: Sequence[str]) -> int:
-    live = bool(WATCH.value or STREAM.value)
-    rule = Rule.parse(ALARM_AFTER.value, CLEAR_AFTER.value)
-    pcm = Pcm(RATE.value, SAMPLE_FORMAT.value, CHANNELS.value)
+    live = bool(options.WATCH.value or options.STREAM.value)
+    rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
+    pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     found = None if live else find_recordings(paths)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
-    watcher = WATCH.value and Watcher(WATCH.value, settle=SETTLE.value, skip_existing=SKIP.value)
-    listener = _load()
-    if STREAM.value:
+    watcher = options.WATCH.value and Watcher(
+        options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
+    )
+    listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
+    if options.STREAM.value:
         return score_stream(listener, output, pcm, rule)
     if watcher:
         return score_folder(listener, output, watcher, rule)
@@ -103,28 +74,14 @@ def _score(paths: Sequence[str]) -> int:
 
 
 def _check(argv: Sequence[str]) -> None:
-    if not DETECTOR.value:
-        raise UserError("give a detector: --detector=RUN/detector.")
-    ways = (len(argv) > 1) + bool(WATCH.value) + bool(STREAM.value)
+    options.check_live()
+    ways = (len(argv) > 1) + bool(options.WATCH.value) + bool(options.STREAM.value)
     if not ways:
         raise UserError("give recordings or folders to score, or --watch=DIR, or --stream.")
     if ways > 1:
         raise UserError("give one of: recordings, --watch=DIR, --stream.")
-    if OUTPUT.value and (WATCH.value or STREAM.value):
+    if OUTPUT.value and (options.WATCH.value or options.STREAM.value):
         raise UserError("--output goes with recordings; send this to a file with > FILE.")
-    if WATCH.value and not os.path.isdir(WATCH.value):
-        raise UserError(f"--watch={WATCH.value}: there is no such folder.")
-    if STREAM.value and sys.stdin.isatty():
-        raise UserError("--stream reads raw PCM from standard input; pipe a recorder into it.")
-
-
-def _load() -> Listener:
-    from asd_jax.detector import load_detector
-
-    detector = load_detector(DETECTOR.value)
-    machine = chosen_machine(MACHINE.value, detector.groups)
-    commands.prepare_jax()
-    return Listener(detector, machine)
 
 
 def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -> int:
@@ -171,11 +128,11 @@ def score_stream(listener: Listener, output: Output, pcm: Pcm, rule: Rule) -> in
     from asd_jax.live.source import chunks
     from asd_jax.live.stream import Ear, sentence
 
-    ear = Ear(listener, pcm, hop=HOP.value, rule=rule)
+    ear = Ear(listener, pcm, hop=options.HOP.value, rule=rule)
     ear.warm_up()
     stop = asked_to_stop()
     windows = 0
-    for event in ear.listen(chunks(sys.stdin.fileno(), gap=GAP.value, stopped=stop.is_set)):
+    for event in ear.listen(chunks(sys.stdin.fileno(), gap=options.GAP.value, stopped=stop.is_set)):
         if event["event"] == "window":
             windows += 1
             output.row(event)
@@ -184,19 +141,6 @@ def score_stream(listener: Listener, output: Output, pcm: Pcm, rule: Rule) -> in
     if not windows and not stop.is_set():
         raise UserError("the sound ended before half a clip had come: nothing was scored.")
     return 0
-
-
-def asked_to_stop() -> threading.Event:
-    """Set by the first Ctrl-C or SIGTERM; the second ends the program at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return stop
 
 
 if __name__ == "__main__":

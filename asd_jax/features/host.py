@@ -13,9 +13,17 @@ from asd_jax.features.spectrum import hann
 
 def level(wave: Int16[np.ndarray, " samples"], spec: LogMel) -> Float[np.ndarray, "mels frames"]:
     """The power level in dB of 16-bit samples, equal to `log_mel`'s channel `power`."""
-    half = spec.n_fft // 2
-    padded = np.pad(wave.astype(np.float32) / np.float32(32768), half)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+    return running_level(np.pad(wave, spec.n_fft // 2), spec)
+
+
+def running_level(
+    wave: Int16[np.ndarray, " samples"], spec: LogMel
+) -> Float[np.ndarray, "mels frames"]:
+    """The same of the frames that lie wholly in the wave: for sound that goes on."""
+    if len(wave) < spec.n_fft:
+        return np.zeros((spec.n_mels, 0), np.float32)
+    scaled = wave.astype(np.float32) / np.float32(32768)
+    frames = np.lib.stride_tricks.sliding_window_view(scaled, spec.n_fft)[:: spec.hop_length]
     spectrum = np.fft.rfft(frames * hann(spec.n_fft).astype(np.float32))
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     groups = [power[:, band.start : band.stop] @ band.weights for band in bands(spec)]
