@@ -93,9 +93,9 @@ def _kept_up(feed: Callable[[], None], board: Any) -> None:
     try:
         feed()
     except UserError as error:
-        board.note(f"Listening has ended: {error}")
+        board.note(f"Listening has ended: {error}", paused=True)
     except Exception as error:
-        board.note(f"Listening has ended by an error: {error}")
+        board.note(f"Listening has ended by an error: {error}", paused=True)
         raise
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Int16
 
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
+from asd_jax.live.stream import utc
 from asd_jax.report.files import plain
 
 COLUMNS_A_SECOND = 10
@@ -41,9 +42,10 @@ class Board:
         self._points: collections.deque[dict[str, Any]] = collections.deque(maxlen=_POINTS)
         self._alarms: collections.deque[dict[str, Any]] = collections.deque(maxlen=_ALARMS)
         self._sounds: dict[int, bytes] = {}
-        self._notes: collections.deque[str] = collections.deque(maxlen=_NOTES)
+        self._notes: collections.deque[dict[str, str]] = collections.deque(maxlen=_NOTES)
         self._ids = itertools.count(1)
         self._version = 0
+        self._paused = False  # else a page would say that all is well when the microphone is dead
 
     def hear(self, samples: Int16[np.ndarray, " samples"]) -> None:
         """Adds sound to the picture."""
@@ -67,10 +69,11 @@ class Board:
                 kept = {alarm["id"] for alarm in self._alarms}
                 self._sounds = {k: v for k, v in self._sounds.items() if k in kept}
 
-    def note(self, sentence: str) -> None:
-        """Adds a sentence for whoever looks."""
+    def note(self, sentence: str, *, paused: bool | None = None) -> None:
+        """Adds a sentence for whoever looks; `paused` says whether sound has stopped coming."""
         with self._lock:
-            self._notes.append(sentence)
+            self._paused = self._paused if paused is None else paused
+            self._notes.append({"time": utc().isoformat(timespec="seconds"), "text": sentence})
             self._version += 1
 
     def sound(self, alarm: int) -> bytes | None:
@@ -97,6 +100,7 @@ class Board:
                 state["points"] = list(self._points)
                 state["alarms"] = list(self._alarms)[::-1]
                 state["notes"] = list(self._notes)
+                state["paused"] = self._paused
             return state
 
 

@@ -32,7 +32,7 @@ def stream(
     ear.warm_up()
     for event in ear.listen(chunks(descriptor, gap=gap, stopped=stopped)):
         if event["event"] != "window":
-            board.note(sentence(event))
+            board.note(sentence(event), paused=event["event"] != "resumed")
 
 
 def recordings(

@@ -1,9 +1,11 @@
 """The classifier's network, what it is fed, and what is read off it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16
 
@@ -14,6 +16,7 @@ from asd_jax.models import Model
 from asd_jax.models.classifiers import build_classifier
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.settings import Compute
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -48,7 +51,12 @@ def clip_samples(config: PumpClassifier) -> int:
 
 
 def build(config: PumpClassifier) -> Model:
-    """The network of the run: one logit, of an anomaly."""
+    """The network of the run as it scores: one logit, of an anomaly."""
+    return build_for_training(dataclasses.replace(config, compute=Compute()))
+
+
+def build_for_training(config: PumpClassifier) -> Model:
+    """The same network as `config.compute` has it train; the variables are the same."""
     network = config.network
     return build_classifier(
         network.name,
@@ -60,6 +68,8 @@ def build(config: PumpClassifier) -> Model:
         depth=network.depth,
         drop_path=network.drop_path if network.drop_path >= 0 else None,
         scan=network.scan or None,
+        rematerialise=config.compute.rematerialise or None,
+        dtype=jnp.dtype(config.compute.precision),
         input_size=config.features.size,
     )
 

@@ -5,12 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 
 import numpy as np
 import pytest
 import soundfile
 
+from asd_jax.live import feed
+from asd_jax.live.alarm import Alarms, Rule
+from asd_jax.live.board import Board
 from asd_jax.report.files import read_scores
 from tests.live import machine
 
@@ -112,3 +117,43 @@ def test_what_a_user_gets_wrong_is_said_at_once(command, arguments, said):
     assert run.returncode == 2
     assert said in errors.decode() and "Traceback" not in errors.decode()
     assert time.monotonic() - begun < 5
+
+
+def test_the_monitor_serves_a_stream_until_it_is_stopped(detector_folder, tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XLA_FLAGS": ""}
+    arguments = [f"--detector={detector_folder}", "--stream", "--port=0", "--hop=1"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "asd_jax.monitor", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    address = run.stdout.readline().decode().split()[4]
+    run.stdin.write(machine.hum(3.0).tobytes())
+    run.stdin.close()
+    run.stdin = None
+    deadline, state = time.monotonic() + 60, {}
+    while not state.get("paused") and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with urllib.request.urlopen(f"{address}state", timeout=20) as answer:
+            state = json.loads(answer.read())
+    assert state["paused"]
+    assert [note["text"] for note in state["notes"]] == [
+        "The sound ended after 3.0 s; 3 windows scored."
+    ]
+    assert [point["decision"] for point in state["points"]] == [0, 0, 0]
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 0 and errors == b"Stopped.\n"
+
+
+def test_the_monitor_shows_recordings_of_a_folder(listener, tmp_path):
+    board = Board(machine.RATE)
+    good = wav(tmp_path / "a.wav", machine.hum(2.0, seed=4))
+    (tmp_path / "b.wav").write_bytes(b"x")
+    ready = [[str(good), str(tmp_path / "b.wav")]]
+    feed.recordings(listener, board, ready, Alarms(Rule(2, 2, 2)), threading.Lock())
+    state = board.state()
+    assert [p["path"].rpartition("#")[2] for p in state["points"]] == ["t=0,1", "t=1,2"]
+    assert state["drawn"] == 19 and "b.wav" in state["notes"][0]["text"] and not state["paused"]

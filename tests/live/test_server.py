@@ -129,10 +129,12 @@ def test_a_corrupt_recording_is_refused_politely(monitor, data):
     assert ask(monitor, "score?name=good.wav", wav(machine.hum()))[0] == 200
 
 
-def raw(monitor, text):
+def raw(monitor, text, *, cut_off=False):
     """Sends a request as it is written, and nothing after it; the answer's first line."""
     with socket.create_connection(("127.0.0.1", monitor.server_port), timeout=20) as connection:
         connection.sendall(text.replace("\n", "\r\n").encode())
+        if cut_off:
+            connection.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         return answer.status, json.loads(answer.read())["error"]
@@ -146,6 +148,8 @@ def test_what_is_too_large_is_refused_before_it_is_read(monitor):
     assert raw(monitor, f"{head}\n")[0] == 411
     assert raw(monitor, f"{head}Content-Length: -5\n\n")[0] == 411
     assert raw(monitor, f"{head}Content-Length: 0\n\n")[0] == 422
+    status, said = raw(monitor, f"{head}Content-Length: 99\n\nRIFF", cut_off=True)
+    assert status == 400 and "did not arrive whole" in said
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ const wanted = { drawn: 0, version: -1 };
 let about = null;
 let columns = []; // Uint8Array of MELS each, oldest first
 let points = [];
+let paused = false; // no sound is coming
+const pictures = []; // of recordings: functions that draw them again
 
 function element(tag, text, css) {
   const made = document.createElement(tag);
@@ -19,7 +21,7 @@ function element(tag, text, css) {
 }
 
 function number(value) {
-  return value === null || value === undefined ? "?" : value.toPrecision(4).replace(/\.?0+$/, "");
+  return value === null || value === undefined ? "?" : String(Number(value.toPrecision(4)));
 }
 
 function hertz(low, high) {
@@ -183,12 +185,14 @@ function say(id, text) { // only what changed is read aloud
 
 function showStatus() {
   const last = points[points.length - 1];
-  const state = !last ? "waiting" : last.alarm ? "alarm" : "normal";
+  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : "normal";
   byId("status").className = `card ${state}`;
   const odd = last && last.decision === 1 && !last.alarm;
-  say("verdict", { waiting: "Waiting for sound", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
-  say("detail", last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`);
-  document.title = state === "alarm" ? "ALARM – Machine monitor" : "Machine monitor";
+  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
+  const before = paused && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
+  say("detail", before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`));
+  document.title = { alarm: "ALARM – ", paused: "NO SOUND – " }[state] || "";
+  document.title += "Machine monitor";
 }
 
 function showAlarms(alarms) {
@@ -228,13 +232,14 @@ async function look() {
     wanted.version = state.version;
     if (state.points) {
       points = state.points;
+      paused = state.paused;
       showAlarms(state.alarms);
       showNotes(state.notes);
       showStatus();
     }
     if (changed && about.source) drawLive();
   } catch (error) {
-    showNotes(["The monitor does not answer; what is shown may be old. Trying again."]);
+    showNotes([{ time: Date.now(), text: "The monitor does not answer; what is shown may be old. Trying again." }]);
     wanted.version = -1;
     wait = 3000;
   }
@@ -243,7 +248,7 @@ async function look() {
 
 function showNotes(notes) {
   byId("notes").hidden = !notes.length;
-  byId("notes").replaceChildren(...notes.map((note) => element("li", note)));
+  byId("notes").replaceChildren(...notes.map((note) => element("li", `${new Date(note.time).toLocaleTimeString()}  ${note.text}`)));
 }
 
 async function send(file) {
@@ -284,7 +289,8 @@ async function send(file) {
   item.append(canvas, sound);
   byId("results").prepend(item);
   const end = worst.from_s + about.clip_s;
-  drawSound(canvas, worst.columns, worst.columns.length, [[0, `${number(worst.from_s)} s`], [1, `${number(end)} s`]]);
+  pictures.push(() => drawSound(canvas, worst.columns, worst.columns.length, [[0, `${number(worst.from_s)} s`], [1, `${number(end)} s`]]));
+  pictures[pictures.length - 1]();
 }
 
 async function sendAll(files) {
@@ -312,8 +318,9 @@ async function start() {
   byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
   for (const id of ["status", "live"]) byId(id).hidden = !about.source;
   acceptFiles();
-  window.addEventListener("resize", () => about.source && drawLive());
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => about.source && drawLive());
+  const again = () => { if (about.source) drawLive(); for (const draw of pictures) draw(); };
+  window.addEventListener("resize", again);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   if (about.source) drawLive();
   look();
 }
