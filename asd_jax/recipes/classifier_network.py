@@ -112,7 +112,8 @@ class Reading:
     """Runs a readout over clips: compiled once, whatever the variables."""
 
     def __init__(self, read: Readout, *, batch_size: int) -> None:
-        self._mesh, self._batch_size = data_mesh(batch_size), batch_size
+        # Each of several processes for itself, as in the ensemble's extractor.
+        self._mesh, self._batch_size = data_mesh(batch_size, local=True), batch_size
         same, split = replicated(self._mesh), sharded(self._mesh)
         self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
 

@@ -24,6 +24,7 @@ from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.best import Best
 from asd_jax.train.loop import Stage, train
 from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.processes import at_home
 from asd_jax.train.sharding import by_clip, data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
 from asd_jax.train.step import Loss, make_step, mean_over_batch, parts_of
@@ -88,7 +89,7 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     best = Best(run.workdir.checkpoints(f"{name}_best"))
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        variables = final_variables(state)[NAME]
+        variables = at_home(final_variables(state)[NAME])
         values = validate(run, variables)
         best.offer(int(state.step), values["validation_loss"], variables)
         return values
@@ -125,7 +126,7 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     )
     variables = final_variables(state)[NAME]
     if name == "finetune":
-        _, _, variables = best.take(variables)
+        _, _, variables = best.take(at_home(variables))
     return jax.device_get(variables)
 
 
