@@ -86,8 +86,12 @@ class LogMel:
         return self.sample_rate / 2 if self.fmax is None else self.fmax
 
 
-def to_float(wave: Int16[Array, "*batch samples"]) -> Float[Array, "*batch samples"]:
-    """16-bit samples as float32 in [-1, 1)."""
+def to_float(
+    wave: Int16[Array, "*batch samples"] | Float[Array, "*batch samples"],
+) -> Float[Array, "*batch samples"]:
+    """16-bit samples as float32 in [-1, 1); a float waveform as it is."""
+    if jnp.issubdtype(wave.dtype, jnp.floating):
+        return wave
     return wave.astype(jnp.float32) / 32768.0
 
 

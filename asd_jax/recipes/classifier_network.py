@@ -20,8 +20,8 @@ from asd_jax.recipes.settings import Compute
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
-Waves = Int16[Array, "batch samples"]
-# fn(variables, int16 waves) -> arrays with a leading batch axis, by name
+Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
+# fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
 Readout = Callable[[Tree, Waves], dict[str, Array]]
 
 
