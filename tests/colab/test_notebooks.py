@@ -98,9 +98,44 @@ def test_installs_jax_for_the_hardware(device, extra, tmp_path, monkeypatch):
     assert [line[-1] for line in ran] == [extra]
 
 
+# Runs first in every Python of a test: networks of a few weights, so that a run takes seconds.
+TINY = """
+import importlib.abc
+import importlib.util
+import sys
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "asd_jax.recipes.networks":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+
+        def load_and_shrink(module):
+            load(module)
+            from tests.recipes import tiny
+
+            module.build = tiny.build
+
+        spec.loader.exec_module = load_and_shrink
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
 @pytest.fixture
-def kernel(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(COLAB.parent))
+def kernel(monkeypatch, tmp_path):
+    """The environment of a kernel and its commands; returns the file of their first lines."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # one device, as most notebooks have
+    first = tmp_path / "first" / "sitecustomize.py"
+    first.parent.mkdir()
+    first.touch()
+    monkeypatch.setenv("PYTHONPATH", f"{first.parent}{os.pathsep}{COLAB.parent}")
+    return first
 
 
 @pytest.mark.slow
@@ -113,6 +148,7 @@ def test_quickstart_runs_from_top_to_bottom(kernel, tmp_path):
 
 @pytest.mark.slow
 def test_own_machine_runs_from_top_to_bottom(kernel, tmp_path):
+    kernel.write_text(TINY)
     settings = {"CLIPS": 14, "SECONDS": 2.0, "SETTINGS": SMALL}
     settings |= {"FOLDER": str(tmp_path / "mine"), "WORKDIR": str(tmp_path / "run")}
     notebook = execute("own_machine", settings)
@@ -139,20 +175,21 @@ def mimii_pump(folder) -> bytes:
     return content.getvalue()
 
 
-# Runs first in every Python of the test: the published size and hash of the archive are other ones.
-PINNED = """from asd_jax.data.download import tables
+# The archive of the test stands in for the published one.
+PINNED = """
+from asd_jax.data.download import tables
 
 tables.MIMII["0_dB_pump.zip"] = ({size}, "{md5}")
 """
 
 
 @pytest.mark.slow
-def test_reproduce_runs_from_top_to_bottom_and_goes_on_after_a_disconnect(tmp_path, monkeypatch):
+def test_reproduce_runs_from_top_to_bottom_and_goes_on_after_a_disconnect(
+    kernel, tmp_path, monkeypatch
+):
     content = mimii_pump(tmp_path / "synthetic")
     pinned = PINNED.format(size=len(content), md5=hashlib.md5(content).hexdigest())
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "sitecustomize.py").write_text(pinned)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'path'}{os.pathsep}{COLAB.parent}")
+    kernel.write_text(TINY + pinned)
     monkeypatch.setenv("NO_PROXY", "*")
     drive = tmp_path / "drive"
     settings = {"MACHINE": "pump", "SNR": "0", "ACCEPT_LICENCE": True, "SETTINGS": SMALL}
