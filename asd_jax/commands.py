@@ -3,13 +3,14 @@
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
 
 from asd_jax import memory
-from asd_jax.errors import Interrupted, UserError
+from asd_jax.errors import Interrupted, Lost, UserError
 
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 AHEAD = "compile ahead"  # the name of a thread that need not be waited for
@@ -32,6 +33,9 @@ def prepare_jax() -> None:
     memory.keep()
     import jax
 
+    # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.
+    # Another thread's heap holds 64 MB at most: beyond that each call maps its memory anew.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", cache_folder("xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -64,23 +68,54 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         except Interrupted as stop:
             print(f"{stop} The same command goes on from here.", file=sys.stderr)
             return STOPPED
+        except Lost as error:
+            print(f"error: {error} The same commands go on from the last save.", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
+            if _waits_for_others():  # which have not agreed to it
+                _end_alone(STOPPED)
             return STOPPED
 
     try:
         app.run(guarded, flags_parser=_parse)
     except SystemExit as end:
         _leave(end)
+    except BaseException:
+        if not _waits_for_others():
+            raise
+        traceback.print_exc()
+        _leave(SystemExit(1))
 
 
 def _leave(end: SystemExit) -> NoReturn:
     """Exits at once, even where a thread is still compiling for a stage that will not come.
 
-    Python would take its lock from that thread while it is in the compiler, and abort.
+    Python would take its lock from that thread while it is in the compiler, and abort. And where
+    other processes make the same run, one with an error would wait for them to come to their end
+    too, while they wait for it in a step: it is by its end that they learn of it.
     """
+    code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    wrong = code not in (0, STOPPED)
+    if wrong and _waits_for_others():
+        _end_alone(code)
     if not any(thread.daemon and thread.name == AHEAD for thread in threading.enumerate()):
         raise end
+    if _waits_for_others():
+        sys.modules["jax"].distributed.shutdown()
+    _end_alone(code)
+
+
+def _end_alone(code: int) -> NoReturn:
+    """Ends this process now: no other is waited for, and no thread."""
+    processes = sys.modules.get("asd_jax.train.processes")
+    if processes is not None:
+        processes.leave()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(end.code if isinstance(end.code, int) else int(bool(end.code)))
+    os._exit(code)
+
+
+def _waits_for_others() -> bool:
+    """Whether this process makes a run with others, which jax would wait for at the end."""
+    return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector_folder import (
@@ -138,14 +138,21 @@ class Detector:
                 rows.append(self._best(name, judged.score[i], branch, candidates))
         return rows
 
+    def each_score(
+        self, waves: Int16[np.ndarray, "clips samples"]
+    ) -> Float[np.ndarray, "clips groups"]:
+        """The score of each clip as each machine."""
+        return np.asarray(self._run(waves).score, np.float64)
+
     @functools.cached_property
-    def _nets(self) -> networks.Networks:
+    def nets(self) -> networks.Networks:
+        """The networks, without their variables."""
         return networks.build(self.config, len(self.groups))
 
     @functools.cached_property
     def _run(self) -> Any:
         """The judgement of int16 waveforms, jitted with every array as an argument."""
-        nets = self._nets
+        nets = self.nets
         arrays = judge.fitted(
             nets, self.variables, self.scorers, self.ensemble, self.loudness, self.groups
         )
@@ -180,7 +187,7 @@ class Detector:
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        variables = judge.fold(self._nets, self.variables)
+        variables = judge.fold(self.nets, self.variables)
         arrays = {f"variables/{k}": v for k, v in flatten_tree(variables).items()}
         for branch, fitted in self.scorers.items():
             for number, scorer in enumerate(fitted):

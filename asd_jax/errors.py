@@ -11,3 +11,7 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """The user, or the cluster, asked the run to stop; what was done is saved."""
+
+
+class Lost(Exception):
+    """Another process of the run has ended, so this one cannot go on."""

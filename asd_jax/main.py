@@ -22,6 +22,11 @@ WORKDIR = flags.DEFINE_string(
 PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
 )
+PROCESSES = flags.DEFINE_string(
+    "processes", "", "How many processes make the run, or 'auto' on SLURM, GKE and Cloud TPU."
+)
+PROCESS = flags.DEFINE_integer("process", None, "The number of this process, from 0.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for all.")
 
 # The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
 RECIPES = {
@@ -63,6 +68,10 @@ def main(argv: Sequence[str]) -> int:
     path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     commands.prepare_jax()
+    if PROCESSES.value:
+        from asd_jax.train import processes
+
+        processes.start(PROCESSES.value, PROCESS.value, COORDINATOR.value)
     if PROFILE.value:
         from asd_jax.train import profile
 

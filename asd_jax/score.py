@@ -1,189 +1,146 @@
 """Scores recordings: `python -m asd_jax.score --detector=RUN/detector PATH...`.
 
-Takes audio files and folders, prints a table, and writes a CSV with --output. The exit status is 1
-when a recording could not be read; the others are scored all the same.
+    python -m asd_jax.score --detector=RUN/detector PATH...          files, folders, - for stdin
+    python -m asd_jax.score --detector=RUN/detector --watch=DIR      a growing folder
+    arecord -t raw -f S16_LE -r 16000 | \\
+    python -m asd_jax.score --detector=RUN/detector --stream --rate=16000
+
+Prints a table, CSV or JSON lines (--format), and writes a CSV with --output. The exit status is 1
+when a recording could not be read; the others are scored all the same. See asd_jax/live/README.md.
 """
 
 import os
-import pathlib
-import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from absl import flags
 
 from asd_jax import commands
 from asd_jax.errors import UserError
-
-DETECTOR = flags.DEFINE_string("detector", None, "The folder `detector` of a finished run.")
-OUTPUT = flags.DEFINE_string("output", None, "Write the scores to this CSV file too.")
-MACHINE = flags.DEFINE_string(
-    "machine",
-    None,
-    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02.",
+from asd_jax.live import options
+from asd_jax.live.alarm import Alarms, Rule
+from asd_jax.live.output import FORMATS, Output
+from asd_jax.live.pcm import Pcm
+from asd_jax.live.recordings import (
+    Listener,
+    Unreadable,
+    chosen_machine,
+    find_recordings,
+    machines_of,
+    score_each,
+    score_paths,
 )
-BATCH = 16  # clips scored at once
+from asd_jax.live.start import asked_to_stop, load_listener
+from asd_jax.live.watcher import Watcher, watch
 
-Group = tuple[str, str]
+__all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
+
+flags.adopt_module_key_flags(options)
+OUTPUT = flags.DEFINE_string("output", None, "Write the scores to this CSV file too.")
+FORMAT = flags.DEFINE_enum(
+    "format", None, FORMATS, "Of the output: table; with --watch and --stream, json (lines)."
+)
+
+POLL = 1.0  # s between two looks into a watched folder
 
 
 def main(argv: Sequence[str]) -> int:
-    """Scores the paths in `argv[1:]`."""
-    if not DETECTOR.value:
-        raise UserError("give a detector: --detector=RUN/detector.")
-    if len(argv) < 2:
-        raise UserError("give recordings or folders to score.")
-    from asd_jax.detector import load_detector
+    """Scores the paths in `argv[1:]`, a folder or a stream."""
+    _check(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
+    try:
+        return _score(argv[1:])
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
-    detector = load_detector(DETECTOR.value)
-    known = chosen_machine(MACHINE.value, detector.groups)
-    paths = find_recordings(argv[1:])
-    commands.prepare_jax()
-    rows, unreadable = score_paths(detector, paths, known)
-    print_table(rows)
-    for path, reason in unreadable:
-        print(f"not scored: {path}: {reason}", file=sys.stderr)
+
+def _score(paths: Sequence[str]) -> int:
+    live = bool(options.WATCH.value or options.STREAM.value)
+    rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
+    pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
+    found = None if live else find_recordings(paths)
+    output = Output(FORMAT.value or ("json" if live else "table"))
+    # Before the detector is loaded: what comes meanwhile is new.
+    watcher = options.WATCH.value and Watcher(
+        options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
+    )
+    listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
+    if options.STREAM.value:
+        return score_stream(listener, output, pcm, rule)
+    if watcher:
+        return score_folder(listener, output, watcher, rule)
+    return score_recordings(listener, output, found)
+
+
+def _check(argv: Sequence[str]) -> None:
+    options.check_live()
+    ways = (len(argv) > 1) + bool(options.WATCH.value) + bool(options.STREAM.value)
+    if not ways:
+        raise UserError("give recordings or folders to score, or --watch=DIR, or --stream.")
+    if ways > 1:
+        raise UserError("give one of: recordings, --watch=DIR, --stream.")
+    if OUTPUT.value and (options.WATCH.value or options.STREAM.value):
+        raise UserError("--output goes with recordings; send this to a file with > FILE.")
+
+
+def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -> int:
+    """Scores each recording once; the exit status is 1 if one was unreadable."""
+    rows, status = [], 0
+    for found in score_each(listener, paths):
+        if isinstance(found, Unreadable):
+            status = 1
+            print(f"not scored: {found.path}: {found.reason}", file=sys.stderr)
+        else:
+            rows.append(found)
+            output.row(found)
     if OUTPUT.value:
         from asd_jax.report.files import write_scores
 
         try:
-            columns = [{k: v for k, v in row.items() if k != "percentile"} for row in rows]
-            write_scores(OUTPUT.value, columns)
+            write_scores(OUTPUT.value, rows)
         except OSError as error:
             raise UserError(f"--output={OUTPUT.value}: {error.strerror}.") from error
-    return 1 if unreadable else 0
+    return status
 
 
-def find_recordings(paths: Sequence[str]) -> list[str]:
-    """The files named, and every recording below the folders named, sorted.
+def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rule) -> int:
+    """Scores what comes into a folder until Ctrl-C or SIGTERM; each machine has its own alarm."""
+    alarms = Alarms(rule)
+    stop = asked_to_stop()
+    scored = 0
+    for ready in watch(watcher, poll=POLL, wait=stop.wait):
+        for found in score_each(listener, ready):
+            if isinstance(found, Unreadable):
+                said = f"not scored: {found.path}: {found.reason}"
+                output.note(said, event="unreadable", **found._asdict())
+            else:
+                scored += 1
+                output.row({"event": "recording", **found, **alarms.update(found)})
+            if stop.is_set():
+                break
+    output.note(f"Stopped: {scored} clips scored.", event="end", clips=scored)
+    return 0
 
-    Raises:
-        UserError: a path is not there, or none holds a recording.
-    """
-    from asd_jax.data.layouts.files import audio_files
 
-    found: list[str] = []
-    for path in paths:
-        if os.path.isdir(path):
-            found += [os.fspath(file.path) for file in audio_files(pathlib.Path(path))]
-        elif os.path.exists(path):
-            found.append(path)
+def score_stream(listener: Listener, output: Output, pcm: Pcm, rule: Rule) -> int:
+    """Scores standard input window by window until it ends, or until Ctrl-C or SIGTERM."""
+    from asd_jax.live.source import chunks
+    from asd_jax.live.stream import Ear, sentence
+
+    ear = Ear(listener, pcm, hop=options.HOP.value, rule=rule)
+    ear.warm_up()
+    stop = asked_to_stop()
+    windows = 0
+    for event in ear.listen(chunks(sys.stdin.fileno(), gap=options.GAP.value, stopped=stop.is_set)):
+        if event["event"] == "window":
+            windows += 1
+            output.row(event)
         else:
-            raise UserError(f"{path} does not exist.")
-    if not found:
-        raise UserError(f"there is no recording in {', '.join(paths)}.")
-    return found
-
-
-def chosen_machine(name: str | None, groups: Sequence[Group]) -> Group | None:
-    """The machine that --machine names, or None without it; raises UserError if it is unknown."""
-    if name is None:
-        return None
-    for group in groups:
-        if name in ("/".join(group), " ".join(group), group[0] if len(groups) == 1 else ""):
-            return group
-    known = ", ".join("/".join(group) for group in groups)
-    raise UserError(f"--machine={name} is not known to this detector; it knows {known}.")
-
-
-def machines_of(path: str, groups: Sequence[Group]) -> list[int]:
-    """The machines that a recording may be of, by the words of its path: one if it tells, else all.
-
-    `0_dB_fan/id_00/normal/1.wav` and `fan/test/normal_id_00_1.wav` both tell fan id_00.
-    """
-    parts = os.path.abspath(path).split(os.sep)
-    text = "/".join(parts)
-
-    def told(word: str) -> bool:
-        return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text))
-
-    def told_id(name: str) -> bool:
-        # A bare number, as in id_00 or section_00, could be any number of the path.
-        return told(f"id_{name}") or told(f"section_{name}") or name in parts
-
-    by_type = [g for g, (kind, _) in enumerate(groups) if told(kind)] or list(range(len(groups)))
-    return [g for g in by_type if groups[g][1] and told_id(groups[g][1])] or by_type
-
-
-def score_paths(
-    detector: Any, paths: Sequence[str], machine: Group | None = None
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """Scores recordings, in batches; long ones window by window if the detector was made so.
-
-    A recording whose machine is unknown gets the lowest of its candidates' scores above their
-    thresholds: it is anomalous only if no machine explains it.
-
-    Args:
-        detector: `asd_jax.detector.Detector`.
-        paths: audio files.
-        machine: (type, ID) of all of them; None reads it off each path.
-
-    Returns:
-        rows as in scores.csv, with `percentile` besides, and (path, reason) of what is unreadable.
-    """
-    from asd_jax.data.decode import UnreadableError
-    from asd_jax.recipes.corpus import wave_settings
-
-    settings = wave_settings(detector.config.data)
-    rows, unreadable = [], []
-    pending: list[tuple[str, np.ndarray, list[int]]] = []
-    for path in paths:
-        try:
-            windows = read_windows(path, settings)
-        except UnreadableError as error:
-            unreadable.append((path, error.reason))
-            continue
-        groups = detector.groups
-        candidates = [groups.index(machine)] if machine else machines_of(path, groups)
-        pending += [(name, wave, candidates) for name, wave in windows]
-        while len(pending) >= BATCH:
-            rows += detector.score(pending[:BATCH])
-            pending = pending[BATCH:]
-    if pending:
-        rows += detector.score(pending)
-    return rows, unreadable
-
-
-def read_windows(path: str, settings: Any) -> list[tuple[str, np.ndarray]]:
-    """The clips of a recording, int16, each with its name (`path#t=10,20` for a window)."""
-    from asd_jax.data.clips import UNKNOWN, Clip
-    from asd_jax.data.decode import read_wave
-
-    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.channel)
-    starts, rows = settings.starts(len(wave)), settings.rows(wave)
-    seconds, several = settings.clip_seconds, len(starts) > 1
-    names = [
-        Clip(
-            path,
-            "",
-            "",
-            split="test",
-            label=UNKNOWN,
-            start=start / settings.sample_rate,
-            windowed=several,
-            seconds=seconds,
-        ).name
-        for start in starts
-    ]
-    return list(zip(names, rows, strict=True))
-
-
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints one line a clip: the decision in a word, score, threshold, percentile, path."""
-    if not rows:
-        return
-    print(f"{'':10}{'score':>9}{'threshold':>11}{'above normal':>14}  machine, recording")
-    for row in rows:
-        word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "?")
-        share = row.get("percentile")
-        above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
-        machine = f"{row['machine_type']} {row['machine_id']}".strip()
-        print(
-            f"{word:10}{row['score']:9.3f}{row['threshold']:11.3f}{above:>14}  "
-            f"{machine}, {row['path']}"
-        )
+            output.note(sentence(event), **event)
+    if not windows and not stop.is_set():
+        raise UserError("the sound ended before half a clip had come: nothing was scored.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,46 +1,67 @@
-"""Runs a sweep on this machine: `python -m launch.sweep configs/sweeps/sun_table5.py`.
+"""Runs a sweep: `python -m launch.sweep --sweep=configs/sweeps/sun_table5.py --on=local`.
 
-    --workers=N       runs at a time; default 1
-    --out=DIR         one folder a run; default runs/<sweep>
-    --config=FILE     another config than the sweep's, for example another data set
-    --dry_run         print the commands, run nothing
-    --config.X=Y      handed to every run
-
-A run is the public command in a process of its own. The same command again skips what is done and
-takes up what was stopped. At the end, and with `python -m launch.collect`, the table is printed.
+Runs are made on this machine (--on=local, the default), on a SLURM cluster (slurm), on rented
+machines through SkyPilot (sky), or by hand from printed lines (print). A run is the public command
+in a process of its own. The same command again skips what is done and takes up what was stopped.
+At the end of a local sweep, and with `python -m launch.collect`, the table is printed. More in
+launch/README.md. Flags `--config.FIELD=VALUE` are handed to every run.
 """
 
 import argparse
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
-from asd_jax.errors import UserError
+if __name__ == "__main__" and not __package__:  # python launch/sweep.py: the project lies above
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from asd_jax.commands import STOPPED
+from asd_jax.errors import Interrupted, UserError
+from launch import cells, local, sky, slurm
 from launch.collect import write_table
-from launch.sweep_file import Run, Sweep, read_sweep
+from launch.sweep_file import Run, Sweep, add_file, file_given, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the sweep of a file; 0 if every run has finished."""
+    """Runs the sweep of a file; 0 if every run has finished, or was handed over."""
     options, extra = _parser().parse_known_args(argv)
     strange = [word for word in extra if not word.startswith("--config.")]
     if strange:
         raise UserError(f"{strange[0]} is no option; see python -m launch.sweep --help.")
-    sweep = read_sweep(options.file)
-    config = options.config or sweep.config
-    folder = options.out or os.path.join("runs", sweep.name)
-    if options.dry_run:
-        for run in sweep.runs:
-            print(shlex.join(run.command(config, os.path.join(folder, run.name), extra)))
-        return 0
-    failed = run_all(sweep, config, folder, workers=options.workers, extra=extra)
-    print(write_table(sweep, folder))
+    _check(options)
+    path = file_given(options)
+    sweep = read_sweep(path)
+    options.config = options.config or sweep.config
+    options.out = options.out or os.path.join("runs", sweep.name)
+    runs = cells.chosen(sweep, options.cell)
+    place = "print" if options.dry_run else options.on
+    if place == "local":
+        return _here(sweep, runs, options, extra)
+    left = [run for run in runs if not cells.is_done(options.out, run)]
+    if len(left) < len(runs):
+        print(f"{len(runs) - len(left)} of {len(runs)} runs are there already.", file=sys.stderr)
+    if place == "print":
+        for group in cells.group_cells(left):
+            print(shlex.join(cells.command_of(group, options.config, options.out, extra)))
+    elif place == "slurm":
+        return slurm.submit(path, left, options, extra)
+    else:
+        sky.write(path, sweep, runs, options, extra)
+    return 0
+
+
+def _here(sweep: Sweep, runs: list[Run], options: argparse.Namespace, extra: list[str]) -> int:
+    """Makes the runs on this machine and, of a whole sweep, the table."""
+    how = local.Options(
+        options.workers or options.devices or 1, options.devices, options.retries, options.backoff
+    )
+    failed = local.run_all(runs, options.config, options.out, how, extra)
+    if not options.cell:
+        print(write_table(sweep, options.out))
     for run in failed:
-        print(f"failed: {run.name}; see {log_path(folder, run)}", file=sys.stderr)
+        log = cells.log_path(options.out, run)
+        print(f"failed: {run.name}; see {log}\n  {cells.last_line(log)}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -51,68 +72,35 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("file", help="a file of configs/sweeps")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", default="")
-    parser.add_argument("--config", default="")
-    parser.add_argument("--dry_run", action="store_true")
+    add_file(parser)
+    parser.add_argument("--on", choices=("local", "slurm", "sky", "print"), default="local")
+    parser.add_argument("--config", default="", help="another config than the sweep's")
+    parser.add_argument("--dry_run", action="store_true", help="the same as --on=print")
+    parser.add_argument(
+        "--cell", action="append", default=[], help="only the run of this name; may be repeated"
+    )
+    group = parser.add_argument_group("the processes on a machine, this one or a rented one")
+    group.add_argument("--workers", type=int, default=0, help="runs at a time; default 1")
+    group.add_argument("--devices", type=int, default=0, help="accelerators, one for each worker")
+    group.add_argument("--retries", type=int, default=2, help="of a run that died; default 2")
+    group.add_argument("--backoff", type=float, default=10.0, help="seconds before the first retry")
+    group = parser.add_argument_group("jobs of SLURM and SkyPilot")
+    group.add_argument("--cells_per_job", type=int, default=1, help="runs a job; default 1")
+    slurm.add_flags(parser.add_argument_group("SLURM"))
+    sky.add_flags(parser.add_argument_group("SkyPilot"))
     return parser
 
 
-def run_all(
-    sweep: Sweep, config: str, folder: str, *, workers: int = 1, extra: Sequence[str] = ()
-) -> list[Run]:
-    """Makes every run that is not finished, `workers` at a time; returns those that failed.
-
-    Raises:
-        KeyboardInterrupt: on Ctrl-C, after the runs have saved what they did.
-    """
-    waiting = [run for run in sweep.runs if not is_done(folder, run)]
-    total, done = len(sweep.runs), len(sweep.runs) - len(waiting)
-    if done:
-        print(f"{done} of {total} runs are there already.", flush=True)
-    going: dict[subprocess.Popen, tuple[Run, float]] = {}
-    failed: list[Run] = []
-    try:
-        while waiting or going:
-            while waiting and len(going) < max(1, workers):
-                run = waiting.pop(0)
-                going[_start(run, config, folder, extra)] = (run, time.monotonic())
-            for process in [p for p in going if p.poll() is not None]:
-                run, began = going.pop(process)
-                done += 1
-                if process.returncode or not is_done(folder, run):
-                    failed.append(run)
-                word = "failed" if run in failed else "done"
-                seconds = time.monotonic() - began
-                print(f"[{done}/{total}] {word}: {run.name} ({seconds:.0f} s)", flush=True)
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        for process in going:
-            process.send_signal(signal.SIGINT)
-        for process in going:
-            process.wait()
-        raise
-    return failed
-
-
-def is_done(folder: str, run: Run) -> bool:
-    """Whether a run has left its last file."""
-    return os.path.exists(os.path.join(folder, run.name, "results.json"))
-
-
-def log_path(folder: str, run: Run) -> str:
-    """Where the output of a run goes."""
-    return os.path.join(folder, "logs", f"{run.name}.txt")
-
-
-def _start(run: Run, config: str, folder: str, extra: Sequence[str]) -> subprocess.Popen:
-    os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
-    command = run.command(config, os.path.join(folder, run.name), extra)
-    with open(log_path(folder, run), "ab") as log:
-        # In a group of its own: Ctrl-C reaches it once, from here, and not twice.
-        return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+def _check(options: argparse.Namespace) -> None:
+    """Refuses numbers that make no sense."""
+    least = {"workers": 0, "devices": 0, "retries": 0, "backoff": 0, "cells_per_job": 1}
+    for name, bound in least.items():
+        if getattr(options, name) < bound:
+            raise UserError(f"--{name}={getattr(options, name)} must be at least {bound}.")
+    if options.devices and options.workers > options.devices:
+        raise UserError(
+            f"--workers={options.workers} cannot have a device each of --devices="
+            f"{options.devices}; leave one of the two out."
         )
 
 
@@ -122,6 +110,6 @@ if __name__ == "__main__":
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)

@@ -4,7 +4,8 @@ A sweep file is Python with these names:
 
     CONFIG      the config of every run, as after `--config=`
     TITLE       of the table
-    METRICS     column titles by the dotted path of a number in results.json
+    METRICS     column titles by the dotted path of a number in results.json; rows are compared by
+                the first: an AUC by ranks (launch.collect says which), all else by decisions
     PAPER       for some rows, the published figures by column title, as printed
     REFERENCE   the row that the others are compared with; optional
     PUBLISHED   `(row, other row, clips of the test)`: a published difference to judge; optional
@@ -12,6 +13,7 @@ A sweep file is Python with these names:
                 `row` names the line of the table, runs of one row differ in their seeds
 """
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -65,6 +67,11 @@ class Sweep:
         """The lines of the table, in order."""
         return tuple(dict.fromkeys(run.row for run in self.runs))
 
+    @property
+    def headline(self) -> str:
+        """The title of the first metric, by which rows are compared."""
+        return next(iter(self.metrics))
+
 
 def read_sweep(path: str) -> Sweep:
     """Reads a sweep file.
@@ -94,6 +101,20 @@ def read_sweep(path: str) -> Sweep:
         reference=names.get("REFERENCE", ""),
         published=names.get("PUBLISHED"),
     )
+
+
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that reads a sweep: FILE or --sweep=FILE, and --out."""
+    parser.add_argument("file", nargs="?", default="", help="the same as --sweep=FILE")
+    parser.add_argument("--sweep", default="", metavar="FILE", help="a file of configs/sweeps")
+    parser.add_argument("--out", default="", help="one folder a run; default runs/<sweep>")
+
+
+def file_given(options: argparse.Namespace) -> str:
+    """The sweep file that the flags name; raises UserError where there is none."""
+    if bool(options.file) == bool(options.sweep):
+        raise UserError("give one sweep file, for example --sweep=configs/sweeps/sun_table5.py.")
+    return options.file or options.sweep
 
 
 def _flag(value: Any) -> str:

@@ -86,8 +86,12 @@ class LogMel:
         return self.sample_rate / 2 if self.fmax is None else self.fmax
 
 
-def to_float(wave: Int16[Array, "*batch samples"]) -> Float[Array, "*batch samples"]:
-    """16-bit samples as float32 in [-1, 1)."""
+def to_float(
+    wave: Int16[Array, "*batch samples"] | Float[Array, "*batch samples"],
+) -> Float[Array, "*batch samples"]:
+    """16-bit samples as float32 in [-1, 1); a float waveform as it is."""
+    if jnp.issubdtype(wave.dtype, jnp.floating):
+        return wave
     return wave.astype(jnp.float32) / 32768.0
 
 
@@ -156,7 +160,8 @@ def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
 
 
 @functools.lru_cache(maxsize=8)
-def _bands(spec: LogMel) -> tuple[mel.Band, ...]:
+def bands(spec: LogMel) -> tuple[mel.Band, ...]:
+    """The mel filters in groups, each with the few FFT bins that it touches."""
     return mel.banded(filterbank(spec))
 
 
@@ -173,7 +178,7 @@ def _apply_filters(
 ) -> Float[Array, "batch mels frames"]:
     groups = [
         jnp.matmul(spectrum[..., band.start : band.stop], band.weights, precision=_HIGHEST)
-        for band in _bands(spec)
+        for band in bands(spec)
     ]
     return jnp.concatenate(groups, axis=-1).swapaxes(1, 2)
 

@@ -33,7 +33,15 @@ class Classifier:
     options: tuple[str, ...] = ("width",)
 
 
-_EFFICIENTNET = ("width", "depth", "attention", "attention_stages", "drop_path", "scan")
+_EFFICIENTNET = (
+    "width",
+    "depth",
+    "attention",
+    "attention_stages",
+    "drop_path",
+    "scan",
+    "rematerialise",
+)
 
 CLASSIFIERS: dict[str, Classifier] = {
     "efficientnetv2_s": Classifier(efficientnetv2_s, 224, _EFFICIENTNET),

@@ -15,7 +15,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from asd_jax.models.attention import Attention, make_attention
-from asd_jax.models.layers import ConvBN, Maps, check_channels, dense, drop_path, round_channels
+from asd_jax.models.layers import (
+    ConvBN,
+    Maps,
+    check_channels,
+    dense,
+    drop_path,
+    round_channels,
+    run_block,
+)
 
 Tree = Any
 
@@ -174,6 +182,7 @@ class EfficientNet(nn.Module):
             not 27 s, but its step took 4.1 s and not 3.4 s (medians of 8 pairs of steps in turn,
             two shared cores), with a fifth more memory.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
+        rematerialise: keep no maps but the blocks' inputs for the backward pass.
     """
 
     num_outputs: int = 1
@@ -187,6 +196,7 @@ class EfficientNet(nn.Module):
     drop_path: float = DROP_PATH
     scan: bool = False
     dtype: Any = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(
@@ -214,18 +224,17 @@ class EfficientNet(nn.Module):
             carries = number in self.attention_stages
         attention = self.attention if carries else Attention("none")
         name = f"stage{number}_block"
-        x = Residual(block, block.stride, attention, self.dtype, name=f"{name}0")(
-            x, drops[0], train=train
-        )
+        mode = {"train": train, "rematerialise": self.rematerialise}
+        first = Residual(block, block.stride, attention, self.dtype, name=f"{name}0")
+        x = run_block(first, x, drops[0], **mode)
         if not self.scan or block.repeats < 3:
             for i, drop in enumerate(drops[1:], start=1):
-                x = Residual(block, 1, attention, self.dtype, name=f"{name}{i}")(
-                    x, drop, train=train
-                )
+                later = Residual(block, 1, attention, self.dtype, name=f"{name}{i}")
+                x = run_block(later, x, drop, **mode)
             return x
         always = drops[-1] == 0.0  # known while tracing: asks for no random numbers
         repeat = nn.scan(
-            lambda module, x, drop: (module(x, 0.0 if always else drop, train=train), None),
+            lambda module, x, drop: (run_block(module, x, 0.0 if always else drop, **mode), None),
             variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True, "dropout": True},
         )

@@ -24,6 +24,7 @@ from asd_jax.models.layers import (
     dense,
     relu,
     round_channels,
+    run_block,
 )
 from asd_jax.models.model import Model, wrap
 
@@ -160,6 +161,7 @@ class GhostNetV2(nn.Module):
         dropout: on the head's output, in training. The classifier of the reference has 0.2.
         stages: the table of bottlenecks.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
+        rematerialise: keep no maps but the blocks' inputs for the backward pass.
     """
 
     width: float = 1.0
@@ -168,6 +170,7 @@ class GhostNetV2(nn.Module):
     dropout: float = 0.0
     stages: tuple[tuple[Block, ...], ...] = STAGES
     dtype: Any = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(
@@ -181,7 +184,8 @@ class GhostNetV2(nn.Module):
         for stage, blocks in enumerate(self.stages, start=1):
             for block in blocks:
                 name = f"block{number}"
-                x = Bottleneck(block, self.width, self.dtype, name=name)(x, train=train)
+                bottleneck = Bottleneck(block, self.width, self.dtype, name=name)
+                x = run_block(bottleneck, x, train=train, rematerialise=self.rematerialise)
                 number += 1
             taps[f"stage{stage}"] = x
 

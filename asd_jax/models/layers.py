@@ -183,6 +183,19 @@ class ConvBN(nn.Module):
         return x + shift.astype(self.dtype)
 
 
+def run_block(
+    block: nn.Module, x: Array, *arguments: Any, train: bool, rematerialise: bool
+) -> Array:
+    """`block(x, *arguments, train=train)`; if asked, with nothing kept for its gradient but x.
+
+    The backward pass then computes the block's maps again.
+    """
+    if not (train and rematerialise):
+        return block(x, *arguments, train=train)
+    again = nn.remat(lambda module, x: module(x, *arguments, train=train))
+    return again(block, x)
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention: channel means, two dense layers, a gate for each channel (Hu et al. 2018).
 

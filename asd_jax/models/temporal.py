@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
-from asd_jax.models.layers import BatchNorm, ConvBN, Maps, leaky_relu
+from asd_jax.models.layers import BatchNorm, ConvBN, Maps, leaky_relu, run_block
 from asd_jax.models.model import Model, wrap
 
 
@@ -69,6 +69,7 @@ class Temporal(nn.Module):
             'mean_max', mean and maximum side by side; 'wide', the last block gives 512.
         blocks: the table.
         dtype: what the body computes in.
+        rematerialise: keep no maps but the blocks' inputs for the backward pass.
     """
 
     stem_stride: int = 128
@@ -77,6 +78,7 @@ class Temporal(nn.Module):
     head: str = "conv"
     blocks: tuple[Block, ...] = BLOCKS
     dtype: Any = jnp.float32
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(
@@ -96,7 +98,8 @@ class Temporal(nn.Module):
             blocks = (*blocks[:-1], dataclasses.replace(blocks[-1], out=512))
         for number, block in enumerate(blocks):
             name = f"block{number}"
-            x = InvertedResidual(block, self.dtype, name=name)(x, train=train)
+            residual = InvertedResidual(block, self.dtype, name=name)
+            x = run_block(residual, x, train=train, rematerialise=self.rematerialise)
             taps[name] = x[:, 0]
         if self.head == "conv":
             x = ConvBN(512, **options, name="final")(x, train=train)

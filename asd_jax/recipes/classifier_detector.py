@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Group, decide, padded_batches
@@ -71,6 +71,10 @@ class ClassifierDetector:
         net = network.build(self.config)
         run = jax.jit(network.reader(self.config, net))
         return functools.partial(run, net.fold(self.variables))
+
+    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
+        """The probability of an anomaly of each clip, whichever machine it is."""
+        return probability(np.asarray(self._run(waves)["logit"]))[:, None]
 
     def percentiles(
         self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]

@@ -15,6 +15,7 @@ from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_corpus import LabelledCorpus
 from asd_jax.recipes.classifier_detector import ClassifierDetector, probability
 from asd_jax.recipes.classifier_training import Run, mean_loss
+from asd_jax.report.card import write_card
 from asd_jax.report.contents import Classification, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
@@ -106,6 +107,7 @@ def evaluate(run: Run, detector: ClassifierDetector, seconds: Mapping[str, float
     results["verdict"] = _verdict(report, figures, leaks)
     results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
     write_report(run.workdir.path("report.html"), report)
+    write_card(run.workdir.path("detector"), results, run.workdir.config())
     write_results(run.workdir.path("results.json"), results)
 
 

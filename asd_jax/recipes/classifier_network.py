@@ -1,9 +1,11 @@
 """The classifier's network, what it is fed, and what is read off it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16
 
@@ -14,11 +16,12 @@ from asd_jax.models import Model
 from asd_jax.models.classifiers import build_classifier
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.settings import Compute
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
-Waves = Int16[Array, "batch samples"]
-# fn(variables, int16 waves) -> arrays with a leading batch axis, by name
+Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
+# fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
 Readout = Callable[[Tree, Waves], dict[str, Array]]
 
 
@@ -53,7 +56,12 @@ def clip_shape(config: PumpClassifier) -> jax.ShapeDtypeStruct:
 
 
 def build(config: PumpClassifier) -> Model:
-    """The network of the run: one logit, of an anomaly."""
+    """The network of the run as it scores: one logit, of an anomaly."""
+    return build_for_training(dataclasses.replace(config, compute=Compute()))
+
+
+def build_for_training(config: PumpClassifier) -> Model:
+    """The same network as `config.compute` has it train; the variables are the same."""
     network = config.network
     return build_classifier(
         network.name,
@@ -65,6 +73,8 @@ def build(config: PumpClassifier) -> Model:
         depth=network.depth,
         drop_path=network.drop_path if network.drop_path >= 0 else None,
         scan=network.scan or None,
+        rematerialise=config.compute.rematerialise or None,
+        dtype=jnp.dtype(config.compute.precision),
         input_size=config.features.size,
     )
 
@@ -107,7 +117,8 @@ class Reading:
     """Runs a readout over clips: compiled once, whatever the variables."""
 
     def __init__(self, read: Readout, *, batch_size: int) -> None:
-        self._mesh, self._batch_size = data_mesh(batch_size), batch_size
+        # Each of several processes for itself, as in the ensemble's extractor.
+        self._mesh, self._batch_size = data_mesh(batch_size, local=True), batch_size
         same, split = replicated(self._mesh), sharded(self._mesh)
         self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
 

@@ -3,11 +3,12 @@
 import dataclasses
 
 from asd_jax.errors import UserError
-from asd_jax.recipes.settings import Data, Optimizer, Schedule, Synthetic, choose
+from asd_jax.recipes.settings import Compute, Data, Optimizer, Schedule, Synthetic, choose
 
 # Section 3.2: 0.01, falling to a tenth of it. The kind is not printed; the schedule's names are
 # those of a widely copied program that has SGD with momentum.
 _SGD = Optimizer("sgd", 0.01, 1e-4, 0.9, "cosine", final=0.1)
+_COMPUTE = Compute()
 _PUMP = Data(machines=("pump",))
 _PUMPS = Synthetic(types=("pump",), snr=(6, 0, -6))
 
@@ -112,6 +113,7 @@ class PumpClassifier:
     pretrain: Pretrain = Pretrain()
     finetune: Train = Train()
     decision: Decision = Decision()
+    compute: Compute = _COMPUTE
     eval_batch_size: int = 32
     save_seconds: float = 60.0  # between checkpoints inside a stage
 

@@ -24,10 +24,11 @@ from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.best import Best
 from asd_jax.train.loop import Stage, train
 from asd_jax.train.optimizer import make_optimizer
+from asd_jax.train.processes import at_home
 from asd_jax.train.resident import Resident, stays
 from asd_jax.train.sharding import by_clip, data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
-from asd_jax.train.step import Loss, make_step, mean_over_batch
+from asd_jax.train.step import Loss, make_step, mean_over_batch, parts_of
 
 Tree = Any
 NAME = "classifier"  # of the one network, in states and detectors
@@ -85,11 +86,11 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
         clips = balanced(clips, corpus.label)
     tunables = loss_tunables(corpus.label[clips], config)
     training = Training(config, run.net, name, len(clips), tunables)
-    size, mesh = training.size, data_mesh(training.size)
+    size, mesh = training.size, training.mesh
     best = Best(run.workdir.checkpoints(f"{name}_best"))
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        variables = final_variables(state)[NAME]
+        variables = at_home(final_variables(state)[NAME])
         values = validate(run, variables)
         best.offer(int(state.step), values["validation_loss"], variables)
         return values
@@ -132,7 +133,7 @@ def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree |
     )
     variables = final_variables(state)[NAME]
     if name == "finetune":
-        _, _, variables = best.take(variables)
+        _, _, variables = best.take(at_home(variables))
     return jax.device_get(variables)
 
 
@@ -148,7 +149,13 @@ class Training:
         self.total = max(1, round(schedule.epochs * clips / self.size))
         self._average, self._tunables = schedule.ema > 0, tunables
         self._optimizer = make_optimizer({NAME: schedule.optimizer}, self.total)
-        self.step = make_step(classifier_loss(config, net), self._optimizer, ema=schedule.ema)
+        if config.compute.changes_networks:
+            net = network.build_for_training(config)
+        parts = parts_of(self.size, config.compute.accumulate)
+        self.mesh = data_mesh(self.size // parts)
+        self.step = make_step(
+            classifier_loss(config, net), self._optimizer, ema=schedule.ema, accumulate=parts
+        )
 
     def state(self, root: jax.Array, start: Tree) -> TrainState:
         """The state before the first step, from the run's key and the network's variables."""

@@ -14,6 +14,7 @@ import jax
 from asd_jax.recipes import calibrate, corpus, evaluate, networks, stages
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
+from asd_jax.train.processes import first, one_first
 
 Tree = Any
 
@@ -38,7 +39,8 @@ def run(values: dict[str, Any], folder: str) -> int:
         workdir.say_result()
         return 0
     clock = Clock()
-    clips = corpus.load(config, progress=sys.stderr.isatty())
+    with one_first("clips"):
+        clips = corpus.load(config, progress=sys.stderr.isatty())
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.groups)))
 
@@ -49,6 +51,8 @@ def run(values: dict[str, Any], folder: str) -> int:
     for number, training in enumerate(trainings, 1):
         variables |= training.train(jax.random.fold_in(key, number), variables)
         clock.lap(training.plan.name)
+    if not first():
+        return 0
 
     key = jax.random.fold_in(key, len(trainings) + 1)
     trained = run_.extract(variables, clips.waves, clips.training)

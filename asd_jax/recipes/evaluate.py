@@ -14,6 +14,7 @@ from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
 from asd_jax.recipes.calibrate import identification_accuracy
 from asd_jax.recipes.stages import Run
+from asd_jax.report.card import write_card
 from asd_jax.report.contents import Branch, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
@@ -87,6 +88,7 @@ def evaluate(
     results["verdict"] = " ".join(verdict(report, machines(report)).headline)
     results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
     write_report(run.workdir.path("report.html"), report)
+    write_card(run.workdir.path("detector"), results, run.workdir.config())
     write_results(run.workdir.path("results.json"), results)
 
 

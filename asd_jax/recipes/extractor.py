@@ -28,7 +28,8 @@ class Extractor:
         """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
         self._batch_size = config.eval_batch_size
         self._samples = clip_samples(config)
-        self._mesh = data_mesh(self._batch_size)
+        # Each of several processes for itself: one may then be ahead, or have nothing to extract.
+        self._mesh = data_mesh(self._batch_size, local=True)
         self._same, self._split = replicated(self._mesh), sharded(self._mesh)
         self._views = jax.jit(
             make_views(config, nets, spec, NETWORKS),

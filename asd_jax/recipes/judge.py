@@ -53,7 +53,8 @@ class Judgement(NamedTuple):
     branches: dict[str, Float[Array, "batch groups"]]
 
 
-Judge = Callable[[Fitted, Int16[Array, "batch samples"]], Judgement]
+Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
+Judge = Callable[[Fitted, Waves], Judgement]
 
 
 def fitted(
@@ -86,10 +87,10 @@ def fold(nets: Networks, variables: Mapping[str, Tree]) -> dict[str, Tree]:
 def make_judge(
     config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
 ) -> Judge:
-    """`judge(fitted, wave) -> Judgement`, pure: from int16 waveforms to scores."""
+    """`judge(fitted, wave) -> Judgement`, pure: from waveforms (see `to_float`) to scores."""
     extract = branches.make_extractor(config, nets, spec)
 
-    def judge(found: Fitted, wave: Int16[Array, "batch samples"]) -> Judgement:
+    def judge(found: Fitted, wave: Waves) -> Judgement:
         features = extract(found.variables, to_float(wave))
         raw = {
             name: _each(functools.partial(_score, features, name), by_group, found.loudness)
@@ -105,7 +106,7 @@ def make_judge(
 
 def _score(features: Mapping[str, Array], name: str, scorer: Any, share: Array) -> Array:
     """One machine's raw scores of the branch `name`, `[batch]`."""
-    blended = branches.blend(features, jnp.full(len(features["frame_level"]), share))
+    blended = branches.blend(features, jnp.full(features["frame_level"].shape[0], share))
     return scorers.score(scorer, blended[name])
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from asd_jax import models
 from asd_jax.augment.spectrogram import MixSettings
 from asd_jax.augment.waveform import WaveformAugment
@@ -71,7 +73,14 @@ def clip_samples(config: settings.Ensemble) -> int:
 
 
 def build(config: settings.Ensemble, classes: int) -> Networks:
-    """All networks of the run, for so many machines to tell apart."""
+    """All networks of the run as they score, for so many machines to tell apart."""
+    return build_for_training(dataclasses.replace(config, compute=settings.Compute()), classes)
+
+
+def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
+    """The same networks as `config.compute` has them train; the variables are the same."""
+    compute = config.compute
+    body = {"dtype": jnp.dtype(compute.precision), "rematerialise": compute.rematerialise}
     spec, encoder = front_end(config), config.encoder
     samples, dim = clip_samples(config), encoder.embed_dim
     shape = (spec.n_mels, num_frames(samples, spec), len(spec.channels))
@@ -80,11 +89,11 @@ def build(config: settings.Ensemble, classes: int) -> Networks:
         return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
 
     return Networks(
-        encoder=models.backbone(encoder.name, shape, width=encoder.width, embed_dim=dim),
+        encoder=models.backbone(encoder.name, shape, width=encoder.width, embed_dim=dim, **body),
         projector=models.projector(dim, out=PROJECTION),
         predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),
         identify=centres(dim),
-        temporal=models.temporal((samples,)),
+        temporal=models.temporal((samples,), **body),
         temporal_identify=centres(TEMPORAL),
         fusion=models.fusion((TEMPORAL, dim), layout=config.fusion.layout, embed_dim=FUSED),
         fusion_identify=centres(FUSED),

@@ -45,16 +45,17 @@ def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[
     made = []
     for stage in STAGES:
         if number := clips.get(stage.__name__):
-            run = stages.Run(config, Workdir(""), _unheard(config, number), nets)
+            run = stages.Run(config, Workdir(""), _unheard(config, number, classes), nets)
             made.append(stages.Training(run, stage(run)).program(shapes))
     return made
 
 
-def _unheard(config: Ensemble, clips: int) -> Corpus:
-    """A corpus of so many clips that train, none of which can be read."""
+def _unheard(config: Ensemble, clips: int, classes: int) -> Corpus:
+    """A corpus of so many clips that train, of so many machines; none can be read."""
+    groups = tuple(("", str(number)) for number in range(classes))
     nothing = np.zeros(0, int)
     waves = WaveCache("", nothing, networks.clip_samples(config))
-    return Corpus((), waves, (), nothing, np.arange(clips), nothing, nothing, ())
+    return Corpus((), waves, groups, nothing, np.arange(clips), nothing, nothing, ())
 
 
 def _normaliser(config: Ensemble) -> Any:

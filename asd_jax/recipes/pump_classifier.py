@@ -15,6 +15,7 @@ from asd_jax.recipes import classifier_training as training
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import from_config
 from asd_jax.recipes.workdir import Clock, Workdir
+from asd_jax.train.processes import first, one_first
 
 
 def run(values: dict[str, Any], folder: str) -> int:
@@ -34,7 +35,8 @@ def run(values: dict[str, Any], folder: str) -> int:
         workdir.say_result()
         return 0
     clock = Clock()
-    corpus = classifier_corpus.load(config)
+    with one_first("clips"):
+        corpus = classifier_corpus.load(config)
     clock.lap("data")
     run_ = training.Run(config, workdir, corpus, classifier_network.build(config))
 
@@ -43,6 +45,8 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("pretrain")
     variables = training.finetune(run_, finetune_key, variables)
     clock.lap("finetune")
+    if not first():
+        return 0
 
     detector = classifier_evaluate.make_detector(run_, variables)
     detector.save(workdir.path("detector"))

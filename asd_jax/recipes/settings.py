@@ -129,6 +129,24 @@ class Augment:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compute:
+    """What training computes in, and how it fits into memory. Scores are always float32."""
+
+    precision: str = "float32"  # of the networks' bodies in training; or 'bfloat16'
+    rematerialise: bool = False  # compute each block's maps again in the backward pass
+    accumulate: int = 1  # parts of a batch that follow one another; BatchNorm sees a part
+
+    def __post_init__(self) -> None:
+        choose("compute.precision", self.precision, ("float32", "bfloat16"))
+        positive("compute.accumulate", self.accumulate)
+
+    @property
+    def changes_networks(self) -> bool:
+        """Whether the networks that train differ from those that score."""
+        return self.precision != "float32" or self.rematerialise
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """One network's optimizer."""
 
@@ -287,6 +305,7 @@ class Ensemble:
     fusion: Fusion = Fusion()
     statistics: Statistics = Statistics()
     scoring: Scoring = Scoring()
+    compute: Compute = Compute()
     eval_batch_size: int = 32
     save_seconds: float = 60.0  # between checkpoints inside a stage
 

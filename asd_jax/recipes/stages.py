@@ -27,7 +27,7 @@ from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import Shelf, stays
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
-from asd_jax.train.step import Loss, Step, make_step
+from asd_jax.train.step import Loss, Step, make_step, parts_of
 
 Tree = Any
 Variables = dict[str, Tree]
@@ -51,6 +51,13 @@ class Run:
     def shelf(self) -> Shelf:
         """Where the clips of a stage lie on the devices."""
         return Shelf()
+
+    @functools.cached_property
+    def learning(self) -> networks.Networks:
+        """The networks as they train: in `config.compute`'s precision."""
+        if not self.config.compute.changes_networks:
+            return self.nets
+        return networks.build_for_training(self.config, len(self.corpus.groups))
 
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
@@ -113,7 +120,7 @@ def pretrain(run: Run) -> Plan:
     pairs = config.pretrain.pair == "same_class"
     return Plan(
         name="pretrain",
-        loss=objectives.pretrain_loss(config, run.nets, run.spec),
+        loss=objectives.pretrain_loss(config, run.learning, run.spec),
         rates=dict.fromkeys(names, config.pretrain.backbone)
         | {"identify": config.pretrain.auxiliary},
         frozen=("normaliser",),
@@ -129,7 +136,7 @@ def finetune(run: Run) -> Plan:
     names = ("encoder", "identify")
     return Plan(
         name="finetune",
-        loss=objectives.finetune_loss(run.config, run.nets, run.spec),
+        loss=objectives.finetune_loss(run.config, run.learning, run.spec),
         rates=dict.fromkeys(names, run.config.finetune.optimizer),
         frozen=("normaliser",),
         start=names,
@@ -143,7 +150,7 @@ def temporal(run: Run) -> Plan:
     names = ("temporal", "temporal_identify")
     return Plan(
         name="temporal",
-        loss=objectives.temporal_loss(run.config, run.nets),
+        loss=objectives.temporal_loss(run.config, run.learning),
         rates=dict.fromkeys(names, run.config.temporal.optimizer),
         frozen=(),
         start=(),
@@ -163,7 +170,7 @@ def fusion(run: Run) -> Plan:
 
     return Plan(
         name="fusion",
-        loss=objectives.fusion_loss(run.config, run.nets),
+        loss=objectives.fusion_loss(run.config, run.learning),
         rates=dict.fromkeys(names, run.config.fusion.optimizer),
         frozen=(),
         start=(),
@@ -252,8 +259,9 @@ class Training:
         self.total = max(1, round(schedule.epochs * len(run.corpus.fit) / self.size))
         self._average = schedule.ema > 0
         self._optimizer = make_optimizer(plan.rates, self.total)
-        self._mesh = data_mesh(self.size)
-        self._step = make_step(plan.loss, self._optimizer, ema=schedule.ema)
+        parts = parts_of(self.size, run.config.compute.accumulate)
+        self._mesh = data_mesh(self.size // parts)
+        self._step = make_step(plan.loss, self._optimizer, ema=schedule.ema, accumulate=parts)
         self._initial: Callable[..., TrainState] = jax.jit(self._state)
         self._compiled: Callable[[], Step] | None = None
 

@@ -10,6 +10,7 @@ from typing import Any
 from asd_jax.errors import UserError
 from asd_jax.report.files import plain, read_results, write_results
 from asd_jax.train.logbook import Logbook
+from asd_jax.train.processes import first, one_first
 
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
 FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds")
@@ -30,11 +31,12 @@ class Workdir:
         """
         workdir = cls(folder)
         try:
-            os.makedirs(folder, exist_ok=True)
-            if os.path.exists(workdir.path("config.json")):
-                _refuse_other(workdir.path("config.json"), flatten(plain(config)))
-            else:
-                write_results(workdir.path("config.json"), config)
+            with one_first("workdir"):
+                os.makedirs(folder, exist_ok=True)
+                if os.path.exists(workdir.path("config.json")):
+                    _refuse_other(workdir.path("config.json"), flatten(plain(config)))
+                else:
+                    write_results(workdir.path("config.json"), config)
         except OSError as error:
             raise UserError(f"--workdir={folder} cannot be used: {error.strerror}.") from error
         return workdir
@@ -53,7 +55,7 @@ class Workdir:
 
     def logbook(self) -> Logbook:
         """The log of the run."""
-        return Logbook(self.path("metrics.jsonl"))
+        return Logbook(self.path("metrics.jsonl"), write=first())
 
     def finished(self) -> bool:
         """Whether everything that a run leaves is there; results.json is written last."""

@@ -17,6 +17,16 @@ from asd_jax.errors import UserError
 
 _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
+# Beyond scores.csv, of single recordings: see `asd_jax.live.departure.where`.
+_MORE = (
+    "percentile",
+    "departs_from_s",
+    "departs_to_s",
+    "departs_from_hz",
+    "departs_to_hz",
+    "departs_by",
+    "alarm",
+)
 _TEXT = ("path", "machine_type", "machine_id", "domain")
 _UNKNOWN = -1  # data.clips.UNKNOWN, an empty cell in the file
 
@@ -30,22 +40,32 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
             they are known `domain`, `label` (0 normal, 1 anomaly, -1 unknown), `threshold`,
             `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
             `score_<branch>` each branch. The branch columns keep the order in which they are
-            first met.
+            first met. `percentile`, the columns `departs_*` and `alarm` come last, where any row
+            has them.
 
     Raises:
         ValueError: a row has a key that is no column.
     """
-    branches = branch_columns(rows)
-    columns = (*_FIRST, *branches, *_LAST)
+    columns = score_columns(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    for row in rows:
-        strange = [key for key in row if key not in columns]
-        if strange:
-            raise ValueError(f"{strange[0]!r} is no column of scores.csv")
-        writer.writerow([_cell(name, row.get(name)) for name in columns])
+    writer.writerows(score_cells(row, columns) for row in rows)
     write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def score_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The columns of these rows' scores.csv."""
+    more = [name for name in _MORE if any(name in row for row in rows)]
+    return (*_FIRST, *branch_columns(rows), *_LAST, *more)
+
+
+def score_cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """A row's cells; raises ValueError where the row has a key that is none of the columns."""
+    strange = [key for key in row if key not in columns]
+    if strange:
+        raise ValueError(f"{strange[0]!r} is no column of scores.csv")
+    return [_cell(name, row.get(name)) for name in columns]
 
 
 def read_scores(path: str | os.PathLike) -> list[dict[str, Any]]:
@@ -142,6 +162,6 @@ def _cell(name: str, value: Any) -> str:
 def _value(name: str, cell: str) -> Any:
     if name in ("label", "decision"):
         return int(cell) if cell else _UNKNOWN
-    if name == "score" or name == "threshold" or name.startswith("score_"):
+    if name in ("score", "threshold", *_MORE) or name.startswith("score_"):
         return float(cell) if cell else math.nan
     return cell

@@ -11,6 +11,7 @@ import numpy as np
 from asd_jax.report import charts, classifier, media, scatter, spectrogram, summary, tables
 from asd_jax.report.contents import Example, Report
 from asd_jax.report.files import write_whole
+from asd_jax.report.region import find_region
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import number
 
@@ -170,7 +171,7 @@ def _examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
         limit = given.threshold
         known = limit is not None and np.isfinite(limit)
         example = given if known else dataclasses.replace(given, threshold=None)
-        region = spectrogram.find_region(example.departure)
+        region = find_region(example.departure)
         audio = ""
         if example.audio is not None and len(example.audio):
             heard = example.audio[: _AUDIO_SECONDS * example.sample_rate]

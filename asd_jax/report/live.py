@@ -1,5 +1,6 @@
 """A training run watched from a notebook: its curve, drawn again while it goes on."""
 
+import io
 import os
 import runpy
 import subprocess
@@ -36,7 +37,7 @@ def start(config: str, workdir: str, *overrides: str) -> subprocess.Popen:
 
 
 def watch(process: subprocess.Popen, workdir: str, *, seconds: float = 5.0) -> Any:
-    """Draws the losses of each stage until the run ends, and returns the last figure.
+    """Draws the losses of each stage until the run ends, and returns the last picture.
 
     Raises:
         UserError: the run failed; the message holds the last lines that it printed.
@@ -47,13 +48,22 @@ def watch(process: subprocess.Popen, workdir: str, *, seconds: float = 5.0) -> A
     logbook = Logbook(os.path.join(workdir, "metrics.jsonl"))
     while process.poll() is None:
         time.sleep(seconds)
-        handle.update(_figure(logbook.read()))
+        handle.update(as_picture(_figure(logbook.read())))
     if process.returncode:
         with open(os.path.join(workdir, "log.txt"), encoding="utf-8", errors="replace") as log:
             raise UserError("The run failed: " + "".join(log.readlines()[-15:]))
-    figure = _figure(logbook.read())
-    handle.update(figure)
-    return figure
+    picture = as_picture(_figure(logbook.read()))
+    handle.update(picture)
+    return picture
+
+
+def as_picture(figure: Any) -> Any:
+    """A matplotlib figure as an image that every notebook shows, whatever its matplotlib does."""
+    from IPython.display import Image
+
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90)
+    return Image(file.getvalue())
 
 
 def _figure(events: Sequence[dict[str, Any]]) -> Any:

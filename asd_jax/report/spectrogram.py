@@ -1,69 +1,19 @@
 """One clip as a picture: what it sounds like, and where it departs from normal."""
 
-import dataclasses
-
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from markupsafe import Markup
 
 from asd_jax.report import media
 from asd_jax.report.contents import Example
 from asd_jax.report.curves import nice_ticks
+from asd_jax.report.region import Region
 from asd_jax.report.svg import Panel
 
 _WIDTH, _HEIGHT = 460.0, 240.0
 _FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # Hz
 _FULL = 6.0  # standard deviations at which the departure picture has its full colour
-# (bins, frames, least mean in standard deviations that is worth naming): a knock or a patch of
-# noise, a thin tone that lasts, a bang over many bins. Longer means are steadier, so less will do.
-_SHAPES = ((5, 7, 2.0), (1, 61, 1.5), (41, 3, 1.5))
 LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
-
-
-@dataclasses.dataclass(frozen=True)
-class Region:
-    """A rectangle of a spectrogram, as half-open bin and frame ranges."""
-
-    mels: tuple[int, int]
-    frames: tuple[int, int]
-    mean: float  # signed standard deviations over the rectangle
-
-
-def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
-    """The rectangle around the strongest departure; None where nothing stands out.
-
-    The departure is averaged over windows of several shapes; the shape that stands out most sets
-    the peak. From there the rectangle grows, side by side, as long as the next row or column has
-    at least half of the peak and the same sign.
-    """
-    values = np.nan_to_num(np.asarray(departure, np.float64), posinf=0.0, neginf=0.0)
-    found = [(_smooth(values, mels, frames), least) for mels, frames, least in _SHAPES]
-    smooth, least = max(found, key=lambda pair: float(np.abs(pair[0]).max()) / pair[1])
-    if np.abs(smooth).max() < least:
-        return None
-    mel, frame = (int(i) for i in np.unravel_index(int(np.abs(smooth).argmax()), smooth.shape))
-    peak = smooth[mel, frame]
-    mels, frames = _grow(smooth * np.sign(peak), mel, frame, abs(peak) / 2)
-    return Region(mels, frames, float(values[slice(*mels), slice(*frames)].mean()))
-
-
-def _grow(
-    towards: Float[np.ndarray, "mels frames"], mel: int, frame: int, least: float
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The half-open ranges of bins and frames around a peak whose sides hold `least`."""
-    low, high, first, last = mel, mel + 1, frame, frame + 1
-    growing = True
-    while growing:
-        growing = False
-        if low > 0 and towards[low - 1, first:last].mean() >= least:
-            low, growing = low - 1, True
-        if high < len(towards) and towards[high, first:last].mean() >= least:
-            high, growing = high + 1, True
-        if first > 0 and towards[low:high, first - 1].mean() >= least:
-            first, growing = first - 1, True
-        if last < towards.shape[1] and towards[low:high, last].mean() >= least:
-            last, growing = last + 1, True
-    return (low, high), (first, last)
 
 
 def _smooth(
@@ -86,8 +36,8 @@ def describe(example: Example, region: Region | None) -> str:
     """One sentence: where in time and frequency the clip departs most from normal, and by what."""
     if region is None:
         return "No single spot stands out: the clip departs a little everywhere, or not at all."
-    low, high = _edges(np.asarray(example.mel_frequencies, float), region.mels)
-    first, last = _edges(np.asarray(example.frame_times, float), region.frames)
+    low, high = edges(np.asarray(example.mel_frequencies, float), region.mels)
+    first, last = edges(np.asarray(example.frame_times, float), region.frames)
     low, first = max(low, 0.0), max(first, 0.0)  # half of the first frame is before the clip
     frames = example.departure.shape[1]
     whole = region.frames[1] - region.frames[0] > 0.9 * frames
@@ -159,7 +109,7 @@ def _levels(
 def _picture(example: Example, uri: str, region: Region | None, label: str) -> Markup:
     mels, frames = example.spectrogram.shape
     times = np.asarray(example.frame_times, float)
-    start, end = _edges(times, (0, frames))
+    start, end = edges(times, (0, frames))
     panel = Panel(_WIDTH, _HEIGHT, x=(start, end), y=(0, mels), left=40, bottom=32, top=6)
     left, top = panel.px(start), panel.py(mels)
     panel.add(
@@ -169,7 +119,7 @@ def _picture(example: Example, uri: str, region: Region | None, label: str) -> M
         f'height="{panel.py(0) - top:.1f}" preserveAspectRatio="none"/>'
     )
     if region is not None:
-        _frame(panel, _edges(times, region.frames), region.mels)
+        _frame(panel, edges(times, region.frames), region.mels)
     panel.axes(
         x_ticks=[(v, f"{v:g}") for v in nice_ticks(start, end, 6)],
         y_ticks=_frequency_ticks(np.asarray(example.mel_frequencies, float)),
@@ -206,12 +156,12 @@ def _frequency_ticks(frequencies: Float[np.ndarray, " mels"]) -> list[tuple[floa
     return ticks
 
 
-def _edges(centres: Float[np.ndarray, " bins"], span: tuple[int, int]) -> tuple[float, float]:
+def edges(centres: Float[np.ndarray, " bins"], span: tuple[int, int]) -> tuple[float, float]:
     """Lower and upper edge of the half-open range `span` of bins with these centres."""
     if len(centres) < 2:
         return float(centres[0]), float(centres[0]) + 1.0
     middles = (centres[1:] + centres[:-1]) / 2
     first = centres[0] - (centres[1] - centres[0]) / 2
     last = centres[-1] + (centres[-1] - centres[-2]) / 2
-    edges = np.concatenate([[first], middles, [last]])
-    return float(edges[span[0]]), float(edges[span[1]])
+    bounds = np.concatenate([[first], middles, [last]])
+    return float(bounds[span[0]]), float(bounds[span[1]])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from asd_jax.train.checkpoint import Checkpoints
+from asd_jax.train.processes import of_first
 
 Tree = Any
 
@@ -24,6 +25,7 @@ class Best:
 
     def offer(self, step: int, loss: float, variables: Tree) -> bool:
         """Keeps `variables` if `loss` is the lowest so far, or the first; says whether it did."""
+        loss = of_first(loss)  # else one process might save and another not
         with Checkpoints(self._directory) as kept:
             if self._loss is None and kept.latest() is not None:
                 self._loss = float(kept.restore(kept.latest(), _entry(0.0, variables))["loss"])

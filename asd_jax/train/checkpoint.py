@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from asd_jax.errors import UserError
+from asd_jax.train.processes import place
 
 Tree = Any
 
@@ -108,5 +109,5 @@ def _unpack(packed: dict[str, np.ndarray], like: Tree) -> Tree:
         begin[name] = end
         if _is_key(leaf):
             values = jax.random.wrap_key_data(values, impl=jax.random.key_impl(leaf))
-        restored.append(jax.device_put(values, leaf.sharding))
+        restored.append(place(values, leaf.sharding))
     return jax.tree.unflatten(treedef, restored)

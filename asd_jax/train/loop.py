@@ -1,6 +1,5 @@
 """The one training loop: every stage of every recipe runs through `train`."""
 
-import collections
 import contextlib
 import dataclasses
 import signal
@@ -16,6 +15,7 @@ from absl import logging
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.train.checkpoint import Checkpoints
 from asd_jax.train.logbook import Logbook
+from asd_jax.train.processes import SAVE, STOP, Agreement, first, lost, place
 from asd_jax.train.profile import traced
 from asd_jax.train.sharding import replicated
 from asd_jax.train.state import TrainState
@@ -76,11 +76,14 @@ def train(
     """Trains `stage` to its end, resuming from the newest checkpoint in `directory`.
 
     Raises:
-        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
+        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; in all processes at the same step,
+            whichever of them was asked.
+        Lost: another process of the run has ended.
         Diverged: when a logged loss is not finite; the last good checkpoint stays.
     """
-    state = jax.device_put(state, replicated(stage.mesh))
-    with Checkpoints(directory) as checkpoints:
+    everywhere = replicated(stage.mesh)
+    state = jax.tree.map(lambda leaf: place(leaf, everywhere), state)
+    with lost(), Checkpoints(directory) as checkpoints:
         begin = checkpoints.latest() or 0
         if begin:
             state = checkpoints.restore(begin, state)
@@ -103,30 +106,30 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
     """The loop proper: next batch, step, log, save. Metrics are read one event late, so that the
     host does not wait for the device."""
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
-    bar = _Bar(stage, begin, progress)
+    bar = _Bar(stage, begin, progress and first())
     saved, pending = time.monotonic(), None
-    flying: collections.deque = collections.deque()
+    agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
     with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
-            flying.append(metrics["loss"])
             trace.step(metrics["loss"])
-            if len(flying) > _FLYING:
-                jax.block_until_ready(flying.popleft())
             last = number == stage.total_steps
+            due = last or time.monotonic() - saved > save_seconds
+            wish = STOP if stop.asked else SAVE * due
+            agreed = agreement.after(metrics["loss"], wish, last=last)
             if number % log_every == 0 or last or number == begin + 1:
                 if pending:
                     _log(stage, logbook, bar, *pending)
                 pending = (number, metrics)
             if stage.evaluate and (number % stage.evaluate_every == 0 or last):
                 logbook.log(stage.name, number, **stage.evaluate(state))
-            if last or stop.asked or time.monotonic() - saved > save_seconds:
+            if agreed:
                 _log(stage, logbook, bar, *(pending or (number, metrics)))
                 pending = None
                 checkpoints.save(number, state)
                 saved = time.monotonic()
-            if stop.asked and not last:
+            if agreed == STOP:  # after the last step too: nobody would ask again
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
             bar.advance()
     return state
@@ -215,9 +218,11 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, *_: object) -> None:
-        if self.asked:  # a second Ctrl-C does not wait for the step
+    def ask(self, number: int, _: object) -> None:
+        if self.asked and number == signal.SIGINT:  # a second Ctrl-C does not wait for the step
             raise KeyboardInterrupt
+        if self.asked:  # clusters say SIGTERM twice: to a job, and to each of its processes
+            return
         self.asked = True
         print("\nStopping after this step; what was done is saved.", file=sys.stderr, flush=True)
 

@@ -6,7 +6,6 @@ step it would save a copy of a few MB, and have the step compiled anew for every
 """
 
 import functools
-import os
 
 import jax
 import numpy as np
@@ -19,8 +18,6 @@ from asd_jax.train.sharding import sharded, take_rows
 
 # Of a device's memory, what clips may take: the rest is for the network and its step.
 SHARE = 0.4
-# Of this machine's, where the devices are its processors: there the page cache holds them as well.
-SHARE_OF_RAM = 0.15
 
 
 class Resident:
@@ -92,20 +89,8 @@ def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> b
 
 
 def _room(device: jax.Device) -> float:
-    """Bytes of a device that clips may take. What is in use is left out: that differs by chance."""
-    limit = (device.memory_stats() or {}).get("bytes_limit")
-    if limit:
-        return SHARE * limit
-    return SHARE_OF_RAM * _ram() / jax.local_device_count()
+    """Bytes of a device that clips may take. What is in use is left out: that differs by chance.
 
-
-def _ram() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's if less."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:
-                limits.append(int(file.read()))
-        except (OSError, ValueError):  # no container, or one without a limit
-            continue
-    return min(limits)
+    Processors have no memory of their own: there the cache of the files is as near.
+    """
+    return SHARE * (device.memory_stats() or {}).get("bytes_limit", 0)

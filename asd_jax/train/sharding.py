@@ -15,14 +15,17 @@ from jaxtyping import Array, Int
 _mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("mesh", default=None)
 
 
-def data_mesh(batch_size: int) -> Mesh:
+def data_mesh(batch_size: int, *, local: bool = False) -> Mesh:
     """A mesh of one axis, `data`, over as many devices as divide `batch_size`.
+
+    Training uses the devices of all processes; what `local` is for, those of this one alone.
 
     The axis is Auto: under Explicit, the default of newer releases, a permutation of the batch
     (mixup) and the dropout masks of linen are refused.
     """
-    devices = jax.devices()
-    used = len(devices) if jax.process_count() > 1 else math.gcd(len(devices), batch_size)
+    devices = jax.local_devices() if local else jax.devices()
+    alone = local or jax.process_count() == 1
+    used = math.gcd(len(devices), batch_size) if alone else len(devices)
     if used < len(devices):
         logging.warning(
             "A batch of %d is shared by %d of the %d devices.", batch_size, used, len(devices)

@@ -19,15 +19,26 @@ Loss = Callable[[dict[str, Tree], TrainState, dict[str, Array], Array], tuple]
 Step = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 
 
-def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0) -> Step:
+def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0, accumulate: int = 1) -> Step:
     """A pure training step; jit it with `compile_step`, or vmap it over a `runs` axis first.
 
     The key of step n is `fold_in(state.key, n)`, so a resumed run draws what it would have drawn.
+
+    Args:
+        loss: what is minimised.
+        optimizer: of all networks.
+        ema: decay of the running average of the parameters; 0 for none.
+        accumulate: parts of equal size that the batch is computed in, one after another, for a
+            batch that does not fit into memory. The update is that of the mean gradient. It is not
+            quite that of the whole batch: BatchNorm, and what pairs the clips of a batch, see a
+            part.
     """
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    if accumulate > 1:
+        gradient = _in_parts(gradient, accumulate)
 
     def step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (stats, metrics)), gradients = gradient(state.params, state, batch, key)
         params, opt_state = optimizer.update(
             gradients, state.opt_state, state.params, state.step, state.tunables
@@ -45,6 +56,45 @@ def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0) -> Step:
         return state, {"loss": value, **metrics}
 
     return step
+
+
+def parts_of(batch_size: int, wished: int) -> int:
+    """The fewest parts of equal size, at least `wished`, that a batch divides into."""
+    return next(n for n in range(min(wished, batch_size), batch_size + 1) if batch_size % n == 0)
+
+
+def _in_parts(gradient: Callable, parts: int) -> Callable:
+    """`gradient` of the mean over `parts` of the batch; BatchNorm's averages go from one to the
+    next, as they would over as many steps."""
+
+    def mean_gradient(params: Tree, state: TrainState, batch: Tree, key: Array) -> tuple:
+        # Every parts-th clip: a device that holds a run of clips has as many of each part.
+        split = jax.tree.map(lambda x: _every(x, parts), batch)
+        first = jax.tree.map(lambda x: x[0], split)
+        shapes = jax.eval_shape(gradient, params, state, first, key)
+        (value, (_, metrics)), gradients = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), shapes
+        )
+
+        def add(carry: tuple, part: tuple) -> tuple:
+            stats, total = carry
+            number, clips = part
+            (value, (stats, metrics)), gradients = gradient(
+                params, state._replace(stats=stats), clips, jax.random.fold_in(key, number)
+            )
+            return (stats, jax.tree.map(jnp.add, total, (value, metrics, gradients))), None
+
+        start = (state.stats, (value, metrics, gradients))
+        (stats, total), _ = jax.lax.scan(add, start, (jnp.arange(parts), split))
+        value, metrics, gradients = jax.tree.map(lambda x: x / parts, total)
+        return (value, (stats, metrics)), gradients
+
+    return mean_gradient
+
+
+def _every(x: Array, parts: int) -> Array:
+    """`[parts, batch / parts, ...]`: part i has the rows i, i + parts, ..."""
+    return jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0)
 
 
 def compile_step(step: Step, mesh: Mesh) -> Step:

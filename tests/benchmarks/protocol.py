@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
+ENOUGH = 8 << 30  # bytes that a turn leaves to the next worker
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -62,8 +63,9 @@ def timed(work: Work) -> float:
 def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[dict], None]) -> None:
     """Answers `prepare` and `turn` requests.
 
-    What a turn leaves free goes back to the system: the next worker may need it. So a turn begins
-    with a step that does not count.
+    A turn begins with a step that does not count. Where memory is short, what a turn leaves free
+    goes back to the system, since the next worker may need it; the turn after that has two more
+    steps that do not count, in which the pages are mapped again.
     """
     memory = allocator()
     if variant.get("allocator", "kept") == "kept":
@@ -72,6 +74,7 @@ def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[di
     build = importlib.import_module(module).build
     imports = time.perf_counter() - begin
     works: dict[str, Work] = {}
+    cold = 0  # steps until the memory that was given back is mapped again
     for line in lines:
         request = json.loads(line)
         name = request["name"]
@@ -86,11 +89,22 @@ def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[di
                 | _saved(works[name], request.get("save"))
             )
         else:
-            for _ in range(request.get("warm", 1)):
+            for _ in range(1 + cold):
                 timed(works[name])
             seconds = [timed(works[name]) for _ in range(request["steps"])]
-            memory.give_back()
+            cold = 2 if available() < ENOUGH else 0
+            if cold:
+                memory.give_back()
             answer({"seconds": seconds, "peak_rss": peak_rss()})
+
+
+def available() -> int:
+    """Memory that the system could hand out, in bytes; 0 where it does not tell."""
+    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def peak_rss() -> int:

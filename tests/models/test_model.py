@@ -16,6 +16,7 @@ from asd_jax.models.layers import BatchNorm, Depthwise
 from asd_jax.models.model import wrap
 
 # Every part of a network in one block: compiles in seconds.
+DEEP = ((Block(3, 12, 12, 0.25, 1),) * 4,)
 SMALL = ((Block(3, 12, 12, 0.25, 2),),)
 
 
@@ -207,3 +208,42 @@ def test_folded_batch_norm_gives_the_same_output(name):
     (want, _), _ = network.apply(variables, *inputs, train=False)
     (got, _), _ = network.apply(folded, *inputs, train=False)
     np.testing.assert_allclose(got / np.abs(want).max(), want / np.abs(want).max(), atol=2e-5)
+
+
+class TestCompute:
+    """What training may do otherwise than scoring: same variables, nearly the same numbers."""
+
+    @staticmethod
+    def gradients(**options):
+        model = wrap(GhostNetV2(embed_dim=6, head=10, stages=DEEP, **options), (1, 16, 13, 2))
+        plain = wrap(GhostNetV2(embed_dim=6, head=10, stages=DEEP), (1, 16, 13, 2))
+        variables = plain.init(jax.random.key(0))
+
+        def loss(params, x):
+            parts = {"params": params, "batch_stats": variables["batch_stats"]}
+            (embedding, _), stats = model.apply(parts, x, train=True)
+            return jnp.mean(jnp.square(embedding - 1)), stats
+
+        run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        run = run.lower(variables["params"], batch()).compile()
+        return run(variables["params"], batch()), run
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def plain(cls):
+        return cls.gradients()
+
+    def test_rematerialised_blocks_give_the_same_gradients(self, plain):
+        # That they take less memory is for accelerators' compilers to show (launch/reports): the
+        # CPU's merges what is computed twice.
+        (found, _), (wanted, _) = self.gradients(rematerialise=True), plain
+        assert_trees_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+    def test_bfloat16_bodies_have_float32_gradients_and_averages(self, plain):
+        ((value, stats), gradients), run = self.gradients(dtype=jnp.bfloat16)
+        assert "bf16" in run.as_text()
+        ((wanted, averages), _), _ = plain
+        for leaf in jax.tree.leaves((value, stats, gradients)):
+            assert leaf.dtype == jnp.float32
+        np.testing.assert_allclose(value, wanted, rtol=0.05)
+        assert_trees_close(stats, averages, rtol=0.1, atol=0.02)

@@ -21,8 +21,13 @@ from tests.recipes.test_settings import get_config
         ("pump_classifier", ["pretrain", "finetune"]),
     ],
 )
-def test_a_step_takes_its_own_shapes_and_gives_them_back(name, stages):
-    values = get_config(name, "smoke").to_dict()
+@pytest.mark.parametrize(
+    "compute", [{}, {"precision": "bfloat16", "rematerialise": True, "accumulate": 2}]
+)
+def test_a_step_takes_its_own_shapes_and_gives_them_back(name, stages, compute):
+    config = get_config(name, "smoke")
+    config.compute.update(compute)
+    values = config.to_dict()
     made = programs(values, dict.fromkeys(stages, 40), 3)
     assert list(made) == stages
     for program in made.values():

@@ -71,7 +71,8 @@ def test_a_finished_run_leaves_what_an_ensembles_does(finished):
     names = {p.name for p in finished.iterdir()}
     expected = {"config.json", "metrics.jsonl", "scores.csv", "results.json", "report.html"}
     assert expected | {"detector", "checkpoints"} <= names
-    assert {p.name for p in (finished / "detector").iterdir()} == {"detector.json", "arrays.npz"}
+    files = {p.name for p in (finished / "detector").iterdir()}
+    assert files == {"detector.json", "arrays.npz", "README.md"}
     rows, results = read_scores(finished / "scores.csv"), read_results(finished / "results.json")
     assert all(0 <= row["score"] <= 1 and row["threshold"] == 0.5 for row in rows)
     assert len({row["label"] for row in rows}) == 2

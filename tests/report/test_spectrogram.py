@@ -9,13 +9,14 @@ import PIL.Image
 import pytest
 
 from asd_jax.report import spectrogram
+from asd_jax.report.region import Region, find_region
 from tests.report.machines import make_example, make_rows
 
 ROW = make_rows()[0]
 
 
 def test_the_region_is_the_burst():
-    region = spectrogram.find_region(make_example(ROW).departure)
+    region = find_region(make_example(ROW).departure)
     assert abs(region.mels[0] - 10) <= 1 and abs(region.mels[1] - 15) <= 1
     assert abs(region.frames[0] - 20) <= 1 and abs(region.frames[1] - 30) <= 1
     assert region.mean > 8
@@ -28,7 +29,7 @@ def test_the_sentence_names_time_pitch_and_size(normal, sign):
     level = sign * example.departure
     change = {"departure": level, "spectrogram": level + example.normal_db[:, None]}
     example = make_example(ROW, **change, **({} if normal else {"normal_db": None}))
-    region = spectrogram.Region((10, 15), (20, 30), float(level[10:15, 20:30].mean()))
+    region = Region((10, 15), (20, 30), float(level[10:15, 20:30].mean()))
     sentence = spectrogram.describe(example, region)
     edges = 100 + 7800 / 31 * np.array([9.5, 14.5])
     assert f"{edges[0] / 1000:.1f}–{edges[1] / 1000:.1f} kHz" in sentence
@@ -42,7 +43,7 @@ def test_low_pitch_is_at_the_bottom_and_the_frame_is_around_the_burst(draw):
     departure = np.zeros((32, 63))
     departure[10:15, 20:30] = 6.0
     example = make_example(ROW, departure=departure, spectrogram=departure)
-    svg = str(draw(example, spectrogram.Region((10, 15), (20, 30), 6.0)))
+    svg = str(draw(example, Region((10, 15), (20, 30), 6.0)))
     uri = re.search(r'href="data:image/png;base64,([^"]*)"', svg).group(1)
     image = PIL.Image.open(io.BytesIO(base64.b64decode(uri)))
     shown = np.asarray(image).astype(float)  # palette numbers
@@ -66,7 +67,7 @@ def test_a_tone_through_the_whole_clip_is_called_so():
     departure = np.zeros((32, 63))
     departure[20:23] = 5.0
     example = make_example(ROW, departure=departure)
-    region = spectrogram.find_region(departure)
+    region = find_region(departure)
     assert region.frames == (0, 63)
     assert "through the whole clip" in spectrogram.describe(example, region)
 
@@ -78,20 +79,20 @@ def test_a_tone_through_the_whole_clip_is_called_so():
 def test_thin_tones_and_short_bangs_are_found_in_noise(mels, frames, sign):
     departure = np.random.default_rng(0).normal(size=(200, 300))
     departure[slice(*mels), slice(*frames)] += 3.5 * sign
-    region = spectrogram.find_region(departure)
+    region = find_region(departure)
     assert np.sign(region.mean) == sign
     assert abs(region.mels[0] - mels[0]) <= 1 and abs(region.mels[1] - mels[1]) <= 1
     assert abs(region.frames[0] - frames[0]) <= 31 and abs(region.frames[1] - frames[1]) <= 31
 
 
 def test_noise_is_no_departure():
-    assert spectrogram.find_region(np.random.default_rng(0).normal(size=(224, 313))) is None
+    assert find_region(np.random.default_rng(0).normal(size=(224, 313))) is None
 
 
 def test_a_single_loud_bin_is_no_departure():
     departure = np.zeros((32, 63))
     departure[4, 4] = 30.0
-    assert spectrogram.find_region(departure) is None
+    assert find_region(departure) is None
     sentence = spectrogram.describe(make_example(ROW, departure=departure), None)
     assert "No single spot" in sentence
 
@@ -107,7 +108,7 @@ def test_strange_pictures_are_drawn(shape, value):
         frame_times=np.arange(shape[1]) * 0.1,
         normal_db=np.zeros(shape[0]),
     )
-    region = spectrogram.find_region(example.departure)
+    region = find_region(example.departure)
     for svg in (
         spectrogram.sound_panel(example, region),
         spectrogram.departure_panel(example, region),

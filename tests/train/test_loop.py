@@ -74,6 +74,22 @@ def test_interrupted_and_resumed_is_bit_equal_to_uninterrupted(tmp_path, number)
     assert second[-1]["loss"] == first[-1]["loss"]
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_only_a_second_ctrl_c_does_not_wait_for_the_step(tmp_path, number, error):
+    with pytest.raises(error):
+        run(tmp_path, at=5, what=lambda: [os.kill(os.getpid(), number) for _ in range(2)])
+
+
+def test_a_stop_in_the_last_step_stops_the_run_with_the_stage_finished(tmp_path):
+    whole = weights(run(tmp_path / "whole"))
+    with pytest.raises(Interrupted, match=f"toy after step {STEPS}"):
+        run(tmp_path / "parts", at=STEPS - 1, what=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert is_finished(str(tmp_path / "parts" / "toy"), STEPS)
+    np.testing.assert_array_equal(weights(run(tmp_path / "parts")), whole)
+
+
 def test_a_finished_stage_is_not_run_again(tmp_path):
     whole = weights(run(tmp_path))
 

@@ -39,7 +39,9 @@ def conv(
     """
     stride, padding = tuple(stride), tuple(padding)
     if kernel.shape[:2] == (1, 1) and padding == (0, 0):
-        return pointwise(x[:, :: stride[0], :: stride[1]], kernel[0, 0])
+        # Not x[:, ::step]: with a batch of unknown size that would be traced as a gather.
+        seen = x if stride == (1, 1) else lax.slice(x, (0,) * 4, x.shape, (1, *stride, 1))
+        return pointwise(seen, kernel[0, 0])
     if chosen() == "lax":
         return conv_lax(x, kernel, stride, padding)
     form = _matmul_form if x.shape[1] == kernel.shape[0] == 1 else _plain

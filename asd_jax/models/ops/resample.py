@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 
@@ -9,10 +10,15 @@ def average_pool_2x2(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch half_height half_width channels"]:
     """Means of 2 x 2 positions; an odd last row or column is left out."""
-    height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
-    x = x[:, :height, :width]
-    rows = x[:, 0::2] + x[:, 1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]) * 0.25
+    rows = _odd_or_even(x, 1, 0) + _odd_or_even(x, 1, 1)
+    return (_odd_or_even(rows, 2, 0) + _odd_or_even(rows, 2, 1)) * 0.25
+
+
+def _odd_or_even(x: Array, axis: int, first: int) -> Array:
+    """Every second position along an axis from the first or second on, as many of both."""
+    last = first + x.shape[axis] // 2 * 2 - 1
+    # Not x[:, 0::2]: with a batch of unknown size that would be traced as a gather.
+    return lax.slice_in_dim(x, first, last, stride=2, axis=axis)
 
 
 def upsample_nearest(

@@ -1,0 +1,102 @@
+"""What a server's answer means for a download: go on, wait and try again, or give up."""
+
+import contextlib
+import dataclasses
+import datetime
+import email.utils
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from asd_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Patience:
+    """How long to wait for what, in seconds, and how often to try."""
+
+    connect: float = 20.0
+    read: float = 60.0  # without a byte
+    attempts: int = 8  # in a row without a new byte
+    first_wait: float = 1.0  # doubles with each of them
+    longest_wait: float = 60.0
+    longest_asked: float = 900.0  # that a server may ask for
+    sleep: Callable[[float], None] = time.sleep
+
+
+class TroubleError(Exception):
+    """What may pass by itself; `wait` is what the server asks for, in seconds."""
+
+    def __init__(self, reason: str, wait: float | None = None):
+        super().__init__(reason)
+        self.wait = wait
+
+
+def headers(begin: int = 0) -> dict[str, str]:
+    """Of a request for a file from byte `begin` on."""
+    # Compressed on the way, a file would have another length.
+    common = {"User-Agent": "asd_jax", "Accept-Encoding": "identity"}
+    return {**common, "Range": f"bytes={begin}-"} if begin else common
+
+
+def refuse(url: str, response: Any, patience: Patience) -> None:
+    """Passes over an answer that brings the file.
+
+    Raises:
+        TroubleError: it may bring it later.
+        UserError: it won't.
+    """
+    status = response.status_code
+    if status in (401, 403):
+        raise UserError(f"{url} is refused by the server ({status}); try later, or a --mirror.")
+    if status in (404, 410):
+        raise UserError(f"{url} is not there ({status}); check --mirror, or the record's page.")
+    if status in (408, 425, 429) or status >= 500:
+        wait = _asked_wait(response.headers)
+        if wait is not None and wait > patience.longest_asked:
+            raise UserError(
+                f"{url}: the server asks to wait {wait:.0f} s ({status}); what came so far is "
+                "kept, and the same command goes on from there."
+            )
+        raise TroubleError(f"the server answers {status}", wait)
+    if status not in (200, 206):
+        raise UserError(f"{url}: the server answers {status}, which is no download.")
+
+
+def _asked_wait(headers: Any) -> float | None:
+    """Seconds of Retry-After (a number or a date), or until X-RateLimit-Reset."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    now = datetime.datetime.now(datetime.UTC)
+    with contextlib.suppress(ValueError, TypeError):
+        until = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (until - now).total_seconds())
+    reset = headers.get("X-RateLimit-Reset", "")
+    return max(0.0, float(reset) - now.timestamp()) if reset.isdigit() else None
+
+
+def span(response: Any, begin: int) -> tuple[int, int]:
+    """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0."""
+    length = response.headers.get("Content-Length", "")
+    length = int(length) if length.isdigit() else 0
+    if response.status_code == 200:
+        return 0, length
+    said = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if not said or int(said[1]) > begin:
+        raise TroubleError("the server sends another range than was asked for")
+    return int(said[1]), int(said[2]) + 1 if said[3] == "*" else int(said[3])
+
+
+def reason(error: Exception) -> str:
+    """What a failed request means, for people."""
+    import requests
+
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+        return "the server stalls"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection breaks off"
+    if isinstance(error, requests.ConnectionError):
+        return "the server is out of reach"
+    return f"the request fails ({type(error).__name__})"

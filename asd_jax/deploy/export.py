@@ -1,0 +1,112 @@
+"""From a detector's folder to one checked file."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from asd_jax import commands
+from asd_jax.deploy import check, files, program
+from asd_jax.deploy.suffix import suffix_of
+from asd_jax.detector import load_detector
+from asd_jax.errors import UserError
+from asd_jax.live.recordings import chosen_machine
+
+
+def export(
+    folder: str,
+    output: str,
+    *,
+    machine: str | None = None,
+    kind: str = "float32",
+    precision: str = "float32",
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+    recordings: Sequence[str] = (),
+) -> int:
+    """Writes the detector in `folder` to `output` and says how it compares; see `asd_jax.export`.
+
+    Returns:
+        0, or 1 if the file differed from the detector and was removed.
+
+    Raises:
+        UserError: what a flag names cannot be.
+    """
+    suffix = suffix_of(output)
+    files.check_packages(suffix)
+    unknown = sorted(set(platforms) - set(files.PLATFORMS))
+    if unknown or not platforms:
+        known = ", ".join(files.PLATFORMS)
+        raise UserError(f"--platforms={','.join(platforms)}: known are {known}.")
+    detector = load_detector(folder)
+    group = chosen_machine(machine, detector.groups)
+    clips = _clips(detector, recordings)
+    commands.prepare_jax()
+    made = program.make_program(detector, machine=group, kind=kind, precision=precision)
+    temporary = f"{output[: -len(suffix)]}.unchecked{suffix}"
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+        files.write(temporary, made, platforms)
+        print(f"{output}: {os.path.getsize(temporary) / 1e6:.1f} MB; {_contents(made)}")
+        if not _checked(detector, made, temporary, clips, platforms):
+            return 1
+        os.replace(temporary, output)
+    except OSError as error:
+        raise UserError(f"--output={output}: {error.strerror or error}.") from error
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    return 0
+
+
+def _clips(detector: Any, recordings: Sequence[str]) -> check.Clips:
+    """What the file is checked on."""
+    if recordings:
+        return check.read_clips(detector, recordings)
+    return check.generated_clips(detector)
+
+
+def _contents(made: Any) -> str:
+    about = made.about
+    text = (
+        f"{about['input']} [batch, {about['samples']}] at {about['sample_rate']} Hz in, "
+        f"{len(about['machines'])} machine(s) out: {', '.join(about['machines'])}."
+    )
+    if about["left_out"]:
+        text += f" Left out, as they have no weight: {', '.join(about['left_out'])}."
+    return text
+
+
+def _checked(detector: Any, made: Any, path: str, clips: Any, platforms: Sequence[str]) -> bool:
+    """Prints how the file compares with the live detector; False if it is refused."""
+    here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if not path.endswith(".onnx") and here not in platforms:
+        print(f"Not checked: it is for {', '.join(platforms)}, and this machine is {here}.")
+        return True
+    reader, _ = files.read(path)
+    live = check.live_scores(detector, made, clips.waves)
+    found = check.file_scores(reader, made, clips.waves)
+    exact = made.about["precision"] == "float32"
+    wanted = live if exact else check.traced_scores(made, clips.waves)
+    away = check.difference(found, wanted)
+    what = "the detector" if exact else f"the detector with {made.about['precision']} weights"
+    print(f"Largest difference to {what}: {away:.2g}, on {len(clips.names)} clips.")
+    if not away <= check.LIMIT:
+        print(f"Refused: more than {check.LIMIT:g}. The file was removed.")
+        return False
+    if not exact:
+        print(f"Largest difference to the full weights: {check.difference(found, live):.2g}.")
+    _tell_auc(detector, made, clips, live, found)
+    ours, theirs = check.latency(detector, reader, made, clips.waves[:1])
+    print(f"One clip: {ours:.1f} ms; the live detector: {theirs:.1f} ms (medians, in turns).")
+    return True
+
+
+def _tell_auc(detector: Any, made: Any, clips: Any, live: Any, found: Any) -> None:
+    before = check.mean_auc(detector, made, clips, live)
+    after = check.mean_auc(detector, made, clips, found)
+    if before and after:
+        print(
+            f"Mean AUC on {before[1]} labelled clips: {after[0]:.4f}; the live detector: "
+            f"{before[0]:.4f}."
+        )

@@ -1,0 +1,1 @@
+"""Listening beside the machine: recordings, growing folders and live sound to scores and alarms."""

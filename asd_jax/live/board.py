@@ -1,0 +1,139 @@
+"""What the monitor page shows: written by the one who listens, read by every browser."""
+
+import base64
+import collections
+import io
+import itertools
+import threading
+import wave as wave_files
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int16
+
+from asd_jax.features import host
+from asd_jax.features.logmel import LogMel, mel_frequencies
+from asd_jax.live.stream import utc
+from asd_jax.report.files import plain
+
+COLUMNS_A_SECOND = 10
+MELS = 64
+_FLOOR, _RANGE = -110.0, 110.0  # dB that a byte of the spectrogram spans
+_SECONDS = 60  # of the spectrogram that are kept
+_POINTS = 600  # scores that are kept
+_ALARMS = 20  # alarms that are kept, with their sound
+_NOTES = 5
+
+
+class Board:
+    """The last minute of sound as a picture, the last scores, alarms and notes. Thread-safe."""
+
+    def __init__(self, sample_rate: int):
+        """Args: of the sound, in Hz."""
+        self.sample_rate = sample_rate
+        self._spec = display(sample_rate)
+        self._lock = threading.Lock()
+        self._pending = np.zeros(0, np.int16)
+        self._columns: collections.deque[bytes] = collections.deque(
+            maxlen=_SECONDS * COLUMNS_A_SECOND
+        )
+        self._drawn = 0  # columns since the start
+        self._points: collections.deque[dict[str, Any]] = collections.deque(maxlen=_POINTS)
+        self._alarms: collections.deque[dict[str, Any]] = collections.deque(maxlen=_ALARMS)
+        self._sounds: dict[int, bytes] = {}
+        self._notes: collections.deque[dict[str, str]] = collections.deque(maxlen=_NOTES)
+        self._ids = itertools.count(1)
+        self._version = 0
+        self._paused = False  # else a page would say that all is well when the microphone is dead
+
+    def hear(self, samples: Int16[np.ndarray, " samples"]) -> None:
+        """Adds sound to the picture."""
+        with self._lock:
+            self._pending = np.concatenate([self._pending, samples])
+            level = host.running_level(self._pending, self._spec)
+            self._columns.extend(as_bytes(level))
+            self._drawn += level.shape[1]
+            self._pending = self._pending[level.shape[1] * self._spec.hop_length :]
+
+    def score(self, row: Mapping[str, Any], sound: Int16[np.ndarray, " samples"]) -> None:
+        """Adds a scored clip, and an alarm with its sound where the row raised one."""
+        with self._lock:
+            point = {key: value for key, value in row.items() if not key.startswith("score_")}
+            point["id"] = next(self._ids)
+            self._points.append(plain(point))
+            self._version += 1
+            if row.get("alarm_changed") == "raised":
+                self._alarms.append(plain(point))
+                self._sounds[point["id"]] = wav(sound, self.sample_rate)
+                kept = {alarm["id"] for alarm in self._alarms}
+                self._sounds = {k: v for k, v in self._sounds.items() if k in kept}
+
+    def note(self, sentence: str, *, paused: bool | None = None) -> None:
+        """Adds a sentence for whoever looks; `paused` says whether sound has stopped coming."""
+        with self._lock:
+            self._paused = self._paused if paused is None else paused
+            self._notes.append({"time": utc().isoformat(timespec="seconds"), "text": sentence})
+            self._version += 1
+
+    def sound(self, alarm: int) -> bytes | None:
+        """The wav file of an alarm; None if there is none any more."""
+        with self._lock:
+            return self._sounds.get(alarm)
+
+    def state(self, drawn: int = 0, version: int = -1) -> dict[str, Any]:
+        """What a page that has `drawn` columns and the scores of `version` does not have yet.
+
+        `columns` is base64 of `MELS` bytes a column, low frequencies first. A `drawn` beyond what
+        was ever drawn is that of a page that outlived a restart: it gets all.
+        """
+        with self._lock:
+            missing = self._drawn - drawn if 0 <= drawn <= self._drawn else len(self._columns)
+            skipped = len(self._columns) - min(missing, len(self._columns))
+            new = b"".join(itertools.islice(self._columns, skipped, None))
+            state = {
+                "drawn": self._drawn,
+                "columns": base64.b64encode(new).decode("ascii"),
+                "version": self._version,
+            }
+            if version != self._version:
+                state["points"] = list(self._points)
+                state["alarms"] = list(self._alarms)[::-1]
+                state["notes"] = list(self._notes)
+                state["paused"] = self._paused
+            return state
+
+
+def display(sample_rate: int) -> LogMel:
+    """The front end of the page's pictures."""
+    return LogMel(
+        sample_rate=sample_rate,
+        n_mels=MELS,
+        n_fft=2048 if sample_rate <= 24000 else 4096,
+        hop_length=sample_rate // COLUMNS_A_SECOND,
+        channels=("power",),
+    )
+
+
+def as_bytes(level: np.ndarray) -> list[bytes]:
+    """Columns of levels in dB, `[mels, frames]`, as bytes."""
+    shown = np.clip((level - _FLOOR) / _RANGE, 0.0, 1.0)
+    return [column.tobytes() for column in np.rint(shown.T * 255).astype(np.uint8)]
+
+
+def frequencies(sample_rate: int) -> list[float]:
+    """The centre of each row of the picture in Hz, lowest first."""
+    return [round(float(f), 1) for f in mel_frequencies(display(sample_rate))]
+
+
+def wav(sound: Int16[np.ndarray, " samples"], sample_rate: int) -> bytes:
+    """A wav file, as loud as the clip allows: machines are often too quiet to hear."""
+    peak = max(int(np.abs(sound.astype(np.int32)).max(initial=0)), 1)
+    loud = np.rint(sound * (0.9 * 32767 / peak)).astype("<i2")
+    file = io.BytesIO()
+    with wave_files.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(sample_rate)
+        writer.writeframes(loud.tobytes())
+    return file.getvalue()

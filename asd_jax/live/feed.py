@@ -1,0 +1,67 @@
+"""What fills the monitor's board: live sound, or the recordings of a folder."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from asd_jax.data.decode import UnreadableError
+from asd_jax.live.alarm import Alarms
+from asd_jax.live.board import Board
+from asd_jax.live.pcm import Pcm
+from asd_jax.live.recordings import Listener, Piece, Row, read_pieces
+from asd_jax.live.source import chunks
+from asd_jax.live.stream import Ear, sentence, utc
+
+
+def stream(
+    listener: Listener,
+    board: Board,
+    pcm: Pcm,
+    descriptor: int,
+    gap: float,
+    stopped: Callable[[], bool],
+    settings: dict[str, Any],
+) -> None:
+    """Puts a stream on the board, to its end; `settings` are those of `Ear`."""
+
+    def scored(row: Row, piece: Piece) -> None:
+        time = utc().isoformat(timespec="seconds")
+        board.score({"time": time} | in_clip(row, piece), piece.wave)
+
+    ear = Ear(listener, pcm, heard=board.hear, scored=scored, **settings)
+    ear.warm_up()
+    for event in ear.listen(chunks(descriptor, gap=gap, stopped=stopped)):
+        if event["event"] != "window":
+            board.note(sentence(event), paused=event["event"] != "resumed")
+
+
+def recordings(
+    listener: Listener,
+    board: Board,
+    groups: Iterable[Sequence[str]],
+    alarms: Alarms,
+    lock: threading.Lock,
+) -> None:
+    """Puts recordings on the board, as they become ready."""
+    for ready in groups:
+        for path in ready:
+            try:
+                pieces = read_pieces(listener, path)
+            except UnreadableError as error:
+                board.note(f"Not scored: {path}: {error.reason}")
+                continue
+            for piece in pieces:
+                with lock:
+                    (row,) = listener.rows([piece])
+                row |= alarms.update(row)
+                board.hear(piece.wave)
+                time = utc().isoformat(timespec="seconds")
+                board.score({"time": time} | in_clip(row, piece), piece.wave)
+
+
+def in_clip(row: Row, piece: Piece) -> Row:
+    """The row with the times of its departure counted from the start of the clip, as its sound."""
+    if row["departs_from_s"] is None:
+        return row
+    moved = {name: row[name] - piece.start for name in ("departs_from_s", "departs_to_s")}
+    return row | moved

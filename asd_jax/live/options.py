@@ -1,0 +1,56 @@
+"""The flags that `asd_jax.score` and `asd_jax.monitor` share; only those two read them."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from asd_jax.errors import UserError
+
+DETECTOR = flags.DEFINE_string("detector", None, "The folder `detector` of a finished run.")
+MACHINE = flags.DEFINE_string(
+    "machine",
+    None,
+    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02.",
+)
+WATCH = flags.DEFINE_string("watch", None, "Score the recordings that come into this folder.")
+SKIP = flags.DEFINE_bool("skip_existing", False, "With --watch: not those that are there now.")
+SETTLE = flags.DEFINE_float(
+    "settle", 2.0, "With --watch: seconds for which a file must not have grown.", lower_bound=0.0
+)
+STREAM = flags.DEFINE_bool("stream", False, "Score raw PCM that comes on standard input.")
+RATE = flags.DEFINE_integer("rate", 16000, "With --stream: samples a second, of each channel.")
+SAMPLE_FORMAT = flags.DEFINE_string(
+    "sample_format", "s16le", "With --stream: s16le, s24le, s32le, f32le, f64le or u8."
+)
+CHANNELS = flags.DEFINE_integer("channels", 1, "With --stream: interleaved channels.")
+HOP = flags.DEFINE_float(
+    "hop", None, "With --stream: seconds from window to window; half a clip if left out."
+)
+GAP = flags.DEFINE_float(
+    "gap",
+    2.0,
+    "With --stream: seconds without sound that count as a pause, which no window spans.",
+    lower_bound=0.1,
+)
+ALARM_AFTER = flags.DEFINE_string(
+    "alarm_after", "2/3", "With --watch, --stream: N/M raises the alarm after N of M anomalous."
+)
+CLEAR_AFTER = flags.DEFINE_integer(
+    "clear_after", 3, "With --watch, --stream: so many normal ones in a row clear the alarm."
+)
+
+
+def check_live(argv: Sequence[str] = ()) -> None:
+    """Raises UserError where these flags can't be; `argv` is that of a command without paths."""
+    if not DETECTOR.value:
+        raise UserError("give a detector: --detector=RUN/detector.")
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]} is no flag; give --watch=DIR, --stream, or neither.")
+    if WATCH.value and not os.path.isdir(WATCH.value):
+        raise UserError(f"--watch={WATCH.value}: there is no such folder.")
+    if STREAM.value and WATCH.value:
+        raise UserError("give one of: recordings, --watch=DIR, --stream.")
+    if STREAM.value and sys.stdin.isatty():
+        raise UserError("--stream reads raw PCM from standard input; pipe a recorder into it.")

@@ -1,0 +1,89 @@
+"""Rows as a table, as CSV or as JSON lines, each written as soon as it is known."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+import numpy as np
+
+FORMATS = ("table", "csv", "json")
+_NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording
+
+
+class Output:
+    """Writes rows in one of `FORMATS`; what is no row goes to JSON, or to standard error."""
+
+    def __init__(self, kind: str, file: TextIO | None = None):
+        """Args: one of `FORMATS`; where to, None is standard output."""
+        self._file = sys.stdout if file is None else file
+        self._write: Callable[[Mapping[str, Any]], None] = getattr(self, f"_{kind}")
+        self._json_too = kind == "json"
+        self._columns: tuple[str, ...] = ()
+        self._begun = False
+
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Writes one clip's row."""
+        self._write(row)
+        self._file.flush()
+
+    def note(self, sentence: str, **values: Any) -> None:
+        """Tells what is no score: an unreadable file, a pause, the end; `event` names it."""
+        if self._json_too:
+            self._json(values)
+            self._file.flush()
+        else:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def _json(self, row: Mapping[str, Any]) -> None:
+        from asd_jax.report.files import plain
+
+        kept = {key: value for key, value in row.items() if key not in _NOT_IN_JSON}
+        if kept.get("decision") == -1:
+            kept["decision"] = None
+        print(json.dumps(plain(kept), allow_nan=False), file=self._file)
+
+    def _csv(self, row: Mapping[str, Any]) -> None:
+        from asd_jax.report.files import score_cells, score_columns
+
+        row = _of_a_clip(row)
+        writer = csv.writer(self._file, lineterminator="\n")
+        if not self._columns:
+            self._columns = score_columns([row])
+            writer.writerow(self._columns)
+        writer.writerow(score_cells(row, self._columns))
+
+    def _table(self, row: Mapping[str, Any]) -> None:
+        if not self._begun:
+            self._begun = True
+            titles = f"{'':10}{'score':>9}{'threshold':>11}{'above normal':>14}"
+            print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
+        word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "?")
+        share = row.get("percentile")
+        above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
+        machine = f"{row['machine_type']} {row['machine_id']}".strip()
+        alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
+            row.get("alarm_changed", ""), ""
+        )
+        print(
+            f"{word:10}{row['score']:9.3f}{row['threshold']:11.3f}{above:>14}  "
+            f"{place(row):25}{machine}, {row['path']}{alarm}",
+            file=self._file,
+        )
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """Where a row departs most, in a few characters: `1.2-3.4 s 0.8–1.1 kHz`; '' if nowhere."""
+    if row.get("departs_from_s") is None:
+        return ""
+    from asd_jax.report.spectrogram import hertz
+
+    pitch = hertz(row["departs_from_hz"], row["departs_to_hz"])
+    return f"{row['departs_from_s']:.1f}–{row['departs_to_s']:.1f} s {pitch}"
+
+
+def _of_a_clip(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what CSV has no column for: the path of a window tells its time."""
+    dropped = ("event", "time", "from_s", "to_s", "alarm_changed")
+    return {key: value for key, value in row.items() if key not in dropped}

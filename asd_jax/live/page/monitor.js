@@ -1,0 +1,328 @@
+"use strict";
+// All text that came from outside goes through textContent: a file's name is never markup.
+
+const MELS = 64;
+const SECONDS = 60; // of the spectrogram
+const STOPS = [[0, 0, 4], [40, 17, 89], [114, 31, 129], [183, 55, 121], [241, 96, 93], [254, 176, 120], [252, 253, 191]];
+const byId = (id) => document.getElementById(id);
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const wanted = { drawn: 0, version: -1 };
+let about = null;
+let columns = []; // Uint8Array of MELS each, oldest first
+let points = [];
+let paused = false; // no sound is coming
+const pictures = []; // of recordings: functions that draw them again
+
+function element(tag, text, css) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (css) made.className = css;
+  return made;
+}
+
+function number(value) {
+  return value === null || value === undefined ? "?" : String(Number(value.toPrecision(4)));
+}
+
+function hertz(low, high) {
+  return high >= 1000 ? `${(low / 1000).toFixed(1)}–${(high / 1000).toFixed(1)} kHz` : `${low.toFixed(0)}–${high.toFixed(0)} Hz`;
+}
+
+function departs(row) {
+  if (row.departs_from_s === null || row.departs_from_s === undefined) return "No single spot stands out.";
+  const word = row.departs_by >= 0 ? "louder" : "quieter";
+  return `Departs most at ${row.departs_from_s.toFixed(1)}–${row.departs_to_s.toFixed(1)} s, ` +
+    `${hertz(row.departs_from_hz, row.departs_to_hz)}: ${word} than normal.`;
+}
+
+function figures(row) {
+  const machine = `${row.machine_type} ${row.machine_id}`.trim();
+  const share = row.percentile === null ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of normal clips`;
+  return `${machine ? machine + ": " : ""}score ${number(row.score)} (threshold ${number(row.threshold)})${share}.`;
+}
+
+// Canvases are drawn in CSS pixels, as sharp as the screen.
+function prepare(canvas) {
+  const box = canvas.getBoundingClientRect();
+  const scale = window.devicePixelRatio || 1;
+  canvas.width = Math.max(1, Math.round(box.width * scale));
+  canvas.height = Math.max(1, Math.round(box.height * scale));
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  context.font = "12px system-ui, sans-serif";
+  return [context, box.width, box.height];
+}
+
+const PALETTE = Array.from({ length: 256 }, (_, i) => {
+  const at = (i / 255) * (STOPS.length - 1);
+  const low = Math.min(Math.floor(at), STOPS.length - 2);
+  return STOPS[low].map((v, c) => Math.round(v + (at - low) * (STOPS[low + 1][c] - v)));
+});
+
+function contrast(shown) {
+  const counts = new Uint32Array(256);
+  for (const column of shown) for (const value of column) counts[value] += 1;
+  const total = shown.length * MELS;
+  const reach = (share) => { let sum = 0; let i = 0; while (i < 255 && (sum += counts[i]) < share * total) i += 1; return i; };
+  const low = reach(0.02);
+  return [low, Math.max(reach(0.999), low + 12)];
+}
+
+// Draws columns at the right edge of a time axis of `slots` columns.
+function drawSound(canvas, shown, slots, ticks) {
+  const [context, width, height] = prepare(canvas);
+  const left = 42, bottom = 20, across = width - left, up = height - bottom;
+  context.fillStyle = colour("--ground");
+  context.fillRect(left, 0, across, up);
+  if (shown.length) {
+    const [low, high] = contrast(shown);
+    const image = new ImageData(shown.length, MELS);
+    shown.forEach((column, x) => {
+      for (let mel = 0; mel < MELS; mel += 1) {
+        const level = Math.max(0, Math.min(255, Math.round(((column[mel] - low) / (high - low)) * 255)));
+        const at = ((MELS - 1 - mel) * shown.length + x) * 4;
+        image.data.set(PALETTE[level], at);
+        image.data[at + 3] = 255;
+      }
+    });
+    const small = document.createElement("canvas");
+    small.width = shown.length;
+    small.height = MELS;
+    small.getContext("2d").putImageData(image, 0, 0);
+    const wide = (across * shown.length) / slots;
+    context.drawImage(small, left + across - wide, 0, wide, up);
+  }
+  context.fillStyle = colour("--soft");
+  context.textAlign = "right";
+  const rows = about.frequencies;
+  let last = Infinity;
+  for (const value of [125, 250, 500, 1000, 2000, 4000, 8000, 16000]) {
+    const above = rows.findIndex((f) => f >= value);
+    if (above <= 0) continue;
+    const share = (above - 1 + (value - rows[above - 1]) / (rows[above] - rows[above - 1]) + 0.5) / MELS;
+    const y = up * (1 - share);
+    if (last - y < 18 || y < 20) continue;
+    context.fillText(`${value / 1000}`, left - 5, y + 4);
+    last = y;
+  }
+  context.fillText("kHz", left - 5, 11);
+  ticks.forEach(([share, text], i) => {
+    context.textAlign = i === ticks.length - 1 ? "right" : i ? "center" : "left";
+    context.fillText(text, left + across * share, height - 5);
+  });
+}
+
+function drawScores() {
+  const [context, width, height] = prepare(byId("scores"));
+  const left = 46, bottom = 20, top = 8, across = width - left - 6, up = height - bottom - top;
+  context.fillStyle = colour("--ground");
+  context.fillRect(left, top, width - left, up);
+  if (!points.length) return;
+  const shown = points.slice(-Math.max(30, Math.floor(across / 7)));
+  const known = shown.flatMap((p) => [p.score, p.threshold]).filter((v) => v !== null);
+  let low = Math.min(...known), high = Math.max(...known);
+  const room = (high - low || 1) * 0.08;
+  low -= room; high += room;
+  const x = (i) => left + 6 + ((across - 6) * (i + 0.5)) / Math.max(shown.length, 12);
+  const y = (value) => top + up * (1 - (value - low) / (high - low));
+  context.fillStyle = colour("--soft");
+  context.textAlign = "right";
+  const power = 10 ** Math.floor(Math.log10((high - low) / 3));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => (high - low) / s <= 4.5);
+  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) {
+    context.fillText(number(Math.abs(tick) < step / 1e6 ? 0 : tick), left - 6, y(tick) + 4);
+  }
+  context.strokeStyle = colour("--threshold");
+  context.setLineDash([5, 4]);
+  context.lineWidth = 1.5;
+  context.beginPath();
+  shown.forEach((p, i) => {
+    if (p.threshold === null) return;
+    context.moveTo(i ? x(i - 0.5) : left, y(p.threshold));
+    context.lineTo(i === shown.length - 1 ? width : x(i + 0.5), y(p.threshold));
+  });
+  context.stroke();
+  context.setLineDash([]);
+  context.strokeStyle = colour("--soft");
+  context.globalAlpha = 0.5;
+  context.beginPath();
+  shown.forEach((p, i) => (i ? context.lineTo(x(i), y(p.score)) : context.moveTo(x(i), y(p.score))));
+  context.stroke();
+  context.globalAlpha = 1;
+  shown.forEach((p, i) => {
+    const odd = p.decision === 1;
+    context.fillStyle = colour(odd ? "--faulty" : "--healthy");
+    context.beginPath();
+    if (odd) {
+      context.moveTo(x(i), y(p.score) - 6);
+      context.lineTo(x(i) + 5.5, y(p.score) + 4.5);
+      context.lineTo(x(i) - 5.5, y(p.score) + 4.5);
+    } else context.arc(x(i), y(p.score), 3.5, 0, 7);
+    context.fill();
+  });
+  context.fillStyle = colour("--soft");
+  const clock = (p) => new Date(p.time).toLocaleTimeString();
+  context.textAlign = "left";
+  context.fillText(clock(shown[0]), left, height - 5);
+  if (shown.length > 5) {
+    context.textAlign = "center";
+    context.fillText(clock(shown[shown.length - 1]), Math.min(x(shown.length - 1), width - 40), height - 5);
+  }
+  const over = shown.filter((p) => p.decision === 1).length;
+  byId("scores").setAttribute("aria-label",
+    `The last ${shown.length} scores, from ${number(Math.min(...shown.map((p) => p.score)))} to ${number(Math.max(...shown.map((p) => p.score)))}; ${over} above the threshold.`);
+}
+
+function drawLive() {
+  const slots = SECONDS * about.columns_a_second;
+  drawSound(byId("spectrogram"), columns, slots, [[0, `${SECONDS} s ago`], [0.5, "30 s"], [1, "now"]]);
+  drawScores();
+}
+
+function say(id, text) { // only what changed is read aloud
+  if (byId(id).textContent !== text) byId(id).textContent = text;
+}
+
+function showStatus() {
+  const last = points[points.length - 1];
+  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : "normal";
+  byId("status").className = `card ${state}`;
+  const odd = last && last.decision === 1 && !last.alarm;
+  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
+  const before = paused && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
+  say("detail", before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`));
+  document.title = { alarm: "ALARM – ", paused: "NO SOUND – " }[state] || "";
+  document.title += "Machine monitor";
+}
+
+function showAlarms(alarms) {
+  const list = byId("alarms");
+  byId("quiet").hidden = alarms.length > 0;
+  const shown = new Map([...list.children].map((item) => [item.dataset.id, item]));
+  // Items that stay are not made again: one of them may be playing.
+  for (const [id, item] of shown) if (!alarms.some((a) => String(a.id) === id)) item.remove();
+  for (const alarm of alarms.slice().reverse()) {
+    if (shown.has(String(alarm.id))) continue;
+    const item = element("li");
+    item.dataset.id = alarm.id;
+    const when = new Date(alarm.time).toLocaleString();
+    const first = element("p");
+    first.append(element("span", "Alarm", "tag bad"), element("span", when, "name"));
+    const sound = element("audio");
+    sound.controls = true;
+    sound.preload = "none";
+    sound.src = `alarms/${alarm.id}.wav`;
+    sound.setAttribute("aria-label", `Sound of the alarm of ${when}`);
+    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound);
+    list.prepend(item);
+  }
+}
+
+async function look() {
+  let wait = 500;
+  try {
+    const answer = await fetch(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
+    const state = await answer.json();
+    const bytes = Uint8Array.from(atob(state.columns), (c) => c.charCodeAt(0));
+    if (state.drawn < wanted.drawn) columns = []; // the monitor was started anew
+    for (let i = 0; i < bytes.length; i += MELS) columns.push(bytes.subarray(i, i + MELS));
+    columns = columns.slice(-SECONDS * about.columns_a_second);
+    const changed = state.version !== wanted.version || bytes.length;
+    wanted.drawn = state.drawn;
+    wanted.version = state.version;
+    if (state.points) {
+      points = state.points;
+      paused = state.paused;
+      showAlarms(state.alarms);
+      showNotes(state.notes);
+      showStatus();
+    }
+    if (changed && about.source) drawLive();
+  } catch (error) {
+    showNotes([{ time: Date.now(), text: "The monitor does not answer; what is shown may be old. Trying again." }]);
+    wanted.version = -1;
+    wait = 3000;
+  }
+  window.setTimeout(look, document.hidden ? 2000 : wait);
+}
+
+function showNotes(notes) {
+  byId("notes").hidden = !notes.length;
+  byId("notes").replaceChildren(...notes.map((note) => element("li", `${new Date(note.time).toLocaleTimeString()}  ${note.text}`)));
+}
+
+async function send(file) {
+  say("upload", `Scoring ${file.name} …`);
+  if (file.size > about.limit) {
+    say("upload", `${file.name} is too large: ${number(about.limit / 2 ** 20)} MB is the most.`);
+    return;
+  }
+  let answer;
+  try {
+    const response = await fetch(`score?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+    answer = await response.json();
+  } catch (error) {
+    answer = { error: `${file.name} could not be sent: the monitor does not answer.` };
+  }
+  if (answer.error) {
+    say("upload", answer.error);
+    return;
+  }
+  const odd = answer.clips.filter((clip) => clip.decision === 1).length;
+  const all = answer.clips.length;
+  const more = answer.left_out ? ` Its last ${answer.left_out} clips were left out.` : "";
+  say("upload", `${file.name}: ${odd} of ${all} ${all === 1 ? "clip" : "clips"} anomalous.${more}`);
+  const item = element("li");
+  const first = element("p");
+  const known = answer.clips.some((clip) => clip.decision !== -1);
+  first.append(element("span", !known ? "No threshold" : odd ? "Anomalous" : "Normal", `tag ${!known ? "" : odd ? "bad" : "good"}`), element("span", file.name, "name"));
+  item.append(first);
+  const worst = answer.clips.reduce((a, b) => (b.score > a.score ? b : a));
+  item.append(element("p", figures(worst)), element("p", departs(worst)));
+  const canvas = element("canvas", undefined, "picture");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Spectrogram of ${file.name}`);
+  const sound = element("audio");
+  sound.controls = true;
+  sound.src = URL.createObjectURL(file);
+  sound.setAttribute("aria-label", `Sound of ${file.name}`);
+  item.append(canvas, sound);
+  byId("results").prepend(item);
+  const end = worst.from_s + about.clip_s;
+  pictures.push(() => drawSound(canvas, worst.columns, worst.columns.length, [[0, `${number(worst.from_s)} s`], [1, `${number(end)} s`]]));
+  pictures[pictures.length - 1]();
+}
+
+async function sendAll(files) {
+  for (const file of files) await send(file);
+}
+
+function acceptFiles() {
+  const input = byId("file"), drop = byId("drop");
+  byId("choose").addEventListener("click", () => input.click());
+  input.addEventListener("change", () => { sendAll([...input.files]); input.value = ""; });
+  for (const kind of ["dragover", "dragenter"]) {
+    document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  }
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault(); // else the browser would leave the page for the file
+    drop.classList.remove("over");
+    sendAll([...event.dataTransfer.files]);
+  });
+}
+
+async function start() {
+  about = await (await fetch("about")).json();
+  byId("title").textContent = `Machine monitor: ${about.machine || about.machines.join(", ")}`;
+  byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
+  for (const id of ["status", "live"]) byId(id).hidden = !about.source;
+  acceptFiles();
+  const again = () => { if (about.source) drawLive(); for (const draw of pictures) draw(); };
+  window.addEventListener("resize", again);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  if (about.source) drawLive();
+  look();
+}
+
+start();

@@ -1,0 +1,128 @@
+"""Raw PCM bytes, in chunks of any size, to int16 samples of one channel at the detector's rate."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int16
+
+from asd_jax.errors import UserError
+
+# Bytes a sample of ffmpeg's raw formats; arecord calls them S16_LE, S24_3LE, S32_LE, FLOAT_LE, U8.
+BYTES = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8, "u8": 1}
+_TYPES = {"s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8", "u8": "u1"}
+_BLOCKS = 10  # blocks a second that are resampled at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Pcm:
+    """What the bytes of a stream mean; it checks itself.
+
+    Attributes:
+        rate: samples a second of each channel, Hz.
+        sample_format: a key of `BYTES`.
+        channels: interleaved channels.
+
+    Raises:
+        UserError: naming the flag that cannot be.
+    """
+
+    rate: int
+    sample_format: str = "s16le"
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.sample_format not in BYTES:
+            known = ", ".join(BYTES)
+            raise UserError(f"--sample_format={self.sample_format}: known are {known}.")
+        if not 1000 <= self.rate <= 1_000_000:
+            raise UserError(f"--rate={self.rate}: give the stream's samples a second, as 16000.")
+        if not 1 <= self.channels <= 64:
+            raise UserError(f"--channels={self.channels}: give 1 to 64.")
+
+    @property
+    def frame(self) -> int:
+        """Bytes of one sample of all channels."""
+        return BYTES[self.sample_format] * self.channels
+
+
+class Decoder:
+    """Chunks in, samples out. The samples depend on the bytes alone, not on how they were cut."""
+
+    def __init__(self, pcm: Pcm, *, sample_rate: int, channel: int | str = 0):
+        """Args: the stream; the rate in Hz to convert to; the channel to take, or 'mean'.
+
+        Raises:
+            UserError: the stream has no such channel. A mono stream has been reduced already, and
+                is taken as it is.
+        """
+        if channel != "mean" and pcm.channels > 1 and channel >= pcm.channels:
+            raise UserError(
+                f"--channels={pcm.channels}: the detector listens to channel {channel} "
+                "(counted from 0); send that one alone, with --channels=1."
+            )
+        self._pcm = pcm
+        self._rate = sample_rate
+        self._channel = channel if pcm.channels > 1 else 0
+        self._restart()
+
+    def push(self, chunk: bytes) -> Int16[np.ndarray, " samples"]:
+        """The samples that a chunk completes."""
+        self._bytes += chunk
+        step = self._block * self._pcm.frame
+        whole = len(self._bytes) // step * step
+        taken, self._bytes = bytes(self._bytes[:whole]), self._bytes[whole:]
+        if self._resampler is None:
+            return self._convert(taken)
+        parts = [self._convert(taken[i : i + step]) for i in range(0, whole, step)]
+        return np.concatenate([np.zeros(0, np.int16), *parts])
+
+    def finish(self) -> Int16[np.ndarray, " samples"]:
+        """The samples still held back; a sample cut in two is dropped. Then all starts anew."""
+        whole = len(self._bytes) // self._pcm.frame * self._pcm.frame
+        last = self._convert(bytes(self._bytes[:whole]), last=True)
+        self._restart()
+        return last
+
+    def _restart(self) -> None:
+        self._bytes = bytearray()
+        self._resampler = None
+        # Without a resampler every sample goes on at once; with one, blocks of one length keep its
+        # arithmetic independent of the chunks.
+        self._block = 1
+        if self._pcm.rate != self._rate:
+            import soxr
+
+            self._block = self._pcm.rate // _BLOCKS
+            self._resampler = soxr.ResampleStream(
+                self._pcm.rate, self._rate, 1, dtype="float32", quality="HQ"
+            )
+
+    def _convert(self, data: bytes, last: bool = False) -> Int16[np.ndarray, " samples"]:
+        if self._resampler is None and self._pcm.sample_format == "s16le":
+            samples = np.frombuffer(data, "<i2").reshape(-1, self._pcm.channels)
+            if self._channel != "mean":
+                return samples[:, self._channel].astype(np.int16)
+        one = self._one_channel(_floats(data, self._pcm.sample_format))
+        if self._resampler is not None:
+            one = self._resampler.resample_chunk(one, last=last)
+        return np.clip(np.rint(one * 32768.0), -32768, 32767).astype(np.int16)
+
+    def _one_channel(self, samples: np.ndarray) -> np.ndarray:
+        frames = samples.reshape(-1, self._pcm.channels)
+        one = frames.mean(axis=1) if self._channel == "mean" else frames[:, self._channel]
+        return np.ascontiguousarray(one, np.float32)
+
+
+def _floats(data: bytes, sample_format: str) -> np.ndarray:
+    """Samples with full scale at 1; what is no number counts as silence."""
+    if sample_format == "s24le":
+        parts = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        wide = np.zeros((len(parts), 4), np.uint8)
+        wide[:, 1:] = parts  # into the upper bytes, so that the sign comes out right
+        return wide.view("<i4")[:, 0] / 2.0**31
+    samples = np.frombuffer(data, _TYPES[sample_format])
+    if sample_format == "u8":
+        return (samples.astype(np.float64) - 128.0) / 128.0
+    if samples.dtype.kind == "f":
+        return np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=1.0, neginf=-1.0)
+    return samples / 2.0 ** (8 * samples.itemsize - 1)

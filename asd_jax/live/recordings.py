@@ -1,0 +1,223 @@
+"""Which recordings are scored, as which machine, and their rows."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from asd_jax.errors import UserError
+
+BATCH = 16  # clips scored at once
+STDIN = "-"
+
+Group = tuple[str, str]
+Row = dict[str, Any]
+
+
+class Unreadable(NamedTuple):
+    """A recording that can't be scored, and why."""
+
+    path: str
+    reason: str
+
+
+def find_recordings(paths: Sequence[str]) -> list[str]:
+    """The files named, and every recording below the folders named, sorted.
+
+    Raises:
+        UserError: a path is not there, or none holds a recording.
+    """
+    from asd_jax.data.layouts.files import audio_files
+
+    found: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            found += [os.fspath(file.path) for file in audio_files(pathlib.Path(path))]
+        elif path == STDIN or os.path.exists(path):
+            found.append(path)
+        else:
+            raise UserError(f"{path} does not exist.")
+    if not found:
+        raise UserError(f"there is no recording in {', '.join(paths)}.")
+    if found.count(STDIN) > 1:
+        raise UserError("standard input (-) can be read only once; name it once.")
+    return found
+
+
+def chosen_machine(name: str | None, groups: Sequence[Group]) -> Group | None:
+    """The machine that --machine names, or None without it; raises UserError if it is unknown."""
+    if name is None:
+        return None
+    for group in groups:
+        if name in ("/".join(group), " ".join(group), group[0] if len(groups) == 1 else ""):
+            return group
+    known = ", ".join("/".join(group) for group in groups)
+    raise UserError(f"--machine={name} is not known to this detector; it knows {known}.")
+
+
+def machines_of(path: str, groups: Sequence[Group]) -> list[int]:
+    """The machines that a recording may be of, by the words of its path: one if it tells, else all.
+
+    `0_dB_fan/id_00/normal/1.wav` and `fan/test/normal_id_00_1.wav` both tell fan id_00.
+    """
+    parts = os.path.abspath(path).split(os.sep)
+    text = "/".join(parts)
+
+    def told(word: str) -> bool:
+        return bool(re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text))
+
+    def told_id(name: str) -> bool:
+        # A bare number, as in id_00 or section_00, could be any number of the path.
+        return told(f"id_{name}") or told(f"section_{name}") or name in parts
+
+    by_type = [g for g, (kind, _) in enumerate(groups) if told(kind)] or list(range(len(groups)))
+    return [g for g in by_type if groups[g][1] and told_id(groups[g][1])] or by_type
+
+
+class Piece(NamedTuple):
+    """A clip to be scored."""
+
+    name: str  # `path`, or `path#t=10,20` for a window
+    wave: np.ndarray  # int16 [samples]
+    candidates: Sequence[int]  # indices of the machines that it may be of
+    start: float  # seconds from the start of its recording
+
+
+class Listener:
+    """A detector with the machine that it hears, where that is known."""
+
+    def __init__(self, detector: Any, machine: Group | None = None, *, locate: bool = True):
+        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures."""
+        self.detector = detector
+        self.machine = machine
+        self.locate = locate
+
+    def candidates(self, path: str) -> list[int]:
+        """Indices of the machines that a recording may be of."""
+        groups = self.detector.groups
+        return [groups.index(self.machine)] if self.machine else machines_of(path, groups)
+
+    def rows(self, pieces: Sequence[Piece]) -> list[Row]:
+        """A row for each piece: as in scores.csv, `percentile`, and where it departs most."""
+        found = self.detector.score([piece[:3] for piece in pieces])
+        if self.locate:
+            for row, piece in zip(found, pieces, strict=True):
+                row |= self._where(row, piece)
+        return found
+
+    def _where(self, row: Row, piece: Piece) -> Row:
+        from asd_jax.live import departure
+
+        shown = departure.picture(self.detector, piece.wave, self.group(row))
+        return departure.where(self.detector, shown, piece.start)
+
+    def group(self, row: Row) -> int:
+        """The index of a row's machine, -1 where it is none that the detector knows."""
+        groups = list(self.detector.groups)
+        machine = (row["machine_type"], row["machine_id"])
+        return groups.index(machine) if machine in groups else -1
+
+
+def score_paths(
+    detector: Any, paths: Sequence[str], machine: Group | None = None
+) -> tuple[list[Row], list[tuple[str, str]]]:
+    """Scores recordings, as `score_each` does.
+
+    Returns:
+        rows as in scores.csv with `percentile` besides, and (path, reason) of what is unreadable.
+    """
+    rows: list[Row] = []
+    unreadable: list[tuple[str, str]] = []
+    for found in score_each(Listener(detector, machine, locate=False), paths):
+        if isinstance(found, Unreadable):
+            unreadable.append(tuple(found))
+        else:
+            rows.append(found)
+    return rows, unreadable
+
+
+def score_each(
+    listener: Listener, paths: Iterable[str], *, stdin: BinaryIO | None = None
+) -> Iterator[Row | Unreadable]:
+    """Scores recordings, in batches; long ones window by window if the detector was made so.
+
+    A recording whose machine is unknown gets the lowest of its candidates' scores above their
+    thresholds: it is anomalous only if no machine explains it.
+
+    Args:
+        listener: judges; its machine is that of all recordings, None reads it off each path.
+        paths: audio files; `-` is a whole audio file on `stdin`.
+        stdin: what `-` is read from.
+
+    Yields:
+        a row for each clip, and an `Unreadable` for each recording that can't be read.
+    """
+    from asd_jax.data.decode import UnreadableError
+
+    pending: list[Piece] = []
+    for path in paths:
+        try:
+            pending += read_pieces(listener, path, stdin)
+        except UnreadableError as error:
+            yield Unreadable(path, error.reason)
+            continue
+        while len(pending) >= BATCH:
+            yield from listener.rows(pending[:BATCH])
+            pending = pending[BATCH:]
+    if pending:
+        yield from listener.rows(pending)
+
+
+def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> list[Piece]:
+    """The clips of a recording; raises `asd_jax.data.decode.UnreadableError`."""
+    from asd_jax.recipes.corpus import wave_settings
+
+    settings = wave_settings(listener.detector.config.data)
+    candidates = listener.candidates(path)
+    if path != STDIN:
+        windows = read_windows(path, settings)
+    else:
+        with tempfile.NamedTemporaryFile() as file:
+            shutil.copyfileobj(stdin or sys.stdin.buffer, file)
+            file.flush()
+            windows = read_windows(file.name, settings, name=path)
+    return [Piece(name, wave, candidates, start) for name, wave, start in windows]
+
+
+def read_windows(
+    path: str, settings: Any, *, name: str | None = None
+) -> list[tuple[str, np.ndarray, float]]:
+    """The clips of a recording: name, int16 samples, and start in seconds.
+
+    Args:
+        path: the file.
+        settings: `asd_jax.data.cache.WaveSettings`.
+        name: what the recording is called in its rows; None: its path.
+
+    Raises:
+        UnreadableError: (a UserError) with the reason.
+    """
+    from asd_jax.data.clips import UNKNOWN, Clip
+    from asd_jax.data.decode import read_wave
+
+    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.channel)
+    starts, several = settings.starts(len(wave)), len(settings.starts(len(wave))) > 1
+    clip = Clip(
+        name or path,
+        "",
+        "",
+        split="test",
+        label=UNKNOWN,
+        windowed=several,
+        seconds=settings.clip_seconds,
+    )
+    seconds = [start / settings.sample_rate for start in starts]
+    names = [dataclasses.replace(clip, start=start).name for start in seconds]
+    return list(zip(names, settings.rows(wave), seconds, strict=True))

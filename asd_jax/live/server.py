@@ -1,0 +1,241 @@
+"""The monitor's web server: a page, its state, alarms to hear, recordings to score.
+
+It belongs to one user on one machine. A page from elsewhere can't reach it through that user's
+browser: requests must name this host (else a name that was rebound to 127.0.0.1 would do), and
+what is sent must come from the monitor's own page.
+"""
+
+import http.server
+import importlib.resources
+import ipaddress
+import json
+import re
+import socket
+import tempfile
+import threading
+import urllib.parse
+from typing import Any
+
+from asd_jax.data.decode import UnreadableError
+from asd_jax.errors import UserError
+from asd_jax.features import host
+from asd_jax.live import board as boards
+from asd_jax.live.board import Board
+from asd_jax.live.recordings import Listener, read_pieces
+from asd_jax.report.files import plain
+
+LIMIT = 200 * 2**20  # bytes of an uploaded recording
+_BLOCK = 1 << 20
+_CLIPS = 60  # of an uploaded recording that are scored
+_ASSETS = {
+    "/": ("monitor.html", "text/html; charset=utf-8"),
+    "/monitor.css": ("monitor.css", "text/css; charset=utf-8"),
+    "/monitor.js": ("monitor.js", "text/javascript; charset=utf-8"),
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Monitor(http.server.ThreadingHTTPServer):
+    """Serves one listener and its board."""
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        listener: Listener,
+        board: Board,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        source: str = "",
+        limit: int = LIMIT,
+    ):
+        """Args:
+            listener: scores what is sent.
+            board: is shown.
+            host, port: to listen on; port 0 takes a free one.
+            source: where the sound comes from, in words; '' if nothing is listened to.
+            limit: bytes of an uploaded recording.
+
+        Raises:
+            UserError: the port is taken, or the host is none of this machine.
+        """
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--host={host} --port={port}: {error}; choose another.") from error
+        self.listener, self.board, self.limit = listener, board, limit
+        self.host = host
+        self.scoring = threading.Lock()  # one recording at a time: the processor is the same
+        detector = listener.detector
+        self.about = {
+            "source": source,
+            "machines": [" ".join(group).strip() for group in detector.groups],
+            "machine": " ".join(listener.machine).strip() if listener.machine else "",
+            "clip_s": detector.samples / board.sample_rate,
+            "limit": limit,
+            "frequencies": boards.frequencies(board.sample_rate),
+            "columns_a_second": boards.COLUMNS_A_SECOND,
+        }
+
+    @property
+    def address(self) -> str:
+        """The URL of the page."""
+        shown = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
+        return f"http://{shown}:{self.server_port}/"
+
+    def knows(self, header: str | None) -> bool:
+        """Whether a Host header names this machine and not some rebound name."""
+        found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/@\s]+)(?::(\d+))?", header or "")
+        if not found or int(found[2] or 80) != self.server_port:
+            return False
+        name = found[1].strip("[]").lower()
+        if name in {"localhost", self.host.lower(), socket.gethostname().lower()}:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        # Served to others, it is reached by whatever address this machine has there.
+        own = self.server_address[0]
+        return address.is_loopback or not ipaddress.ip_address(own).is_loopback
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is no event."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30  # s without a byte
+    server: Monitor
+
+    def do_GET(self) -> None:
+        if not self._own():
+            return
+        url = urllib.parse.urlsplit(self.path)
+        if url.path in _ASSETS:
+            name, kind = _ASSETS[url.path]
+            files = importlib.resources.files("asd_jax.live").joinpath("page")
+            self._send(200, files.joinpath(name).read_bytes(), kind)
+        elif url.path == "/about":
+            self._json(200, self.server.about)
+        elif url.path == "/state":
+            query = urllib.parse.parse_qs(url.query)
+            drawn, version = (_number(query, name) for name in ("drawn", "version"))
+            self._json(200, self.server.board.state(drawn, version))
+        elif found := re.fullmatch(r"/alarms/(\d{1,9})\.wav", url.path):
+            sound = self.server.board.sound(int(found[1]))
+            if sound is None:
+                self._refuse(404, "This alarm's sound is no longer kept.")
+            else:
+                self._send(200, sound, "audio/wav")
+        else:
+            self._refuse(404, "There is nothing here.")
+
+    def do_POST(self) -> None:
+        if not self._own() or not self._from_own_page():
+            return
+        url = urllib.parse.urlsplit(self.path)
+        if url.path != "/score":
+            self._refuse(404, "There is nothing here.")
+            return
+        length = self._length()
+        if length is None:
+            return
+        name = urllib.parse.parse_qs(url.query).get("name", ["recording"])[0][:200]
+        with tempfile.NamedTemporaryFile() as file:
+            while length > 0:
+                block = self.rfile.read(min(_BLOCK, length))
+                if not block:
+                    self._refuse(400, "The recording did not arrive whole; send it again.")
+                    return
+                file.write(block)
+                length -= len(block)
+            file.flush()
+            self._score(file.name, name)
+
+    def _score(self, path: str, name: str) -> None:
+        listener = self.server.listener
+        try:
+            with self.server.scoring:
+                pieces = read_pieces(listener, path)
+                named = [
+                    piece._replace(
+                        name=name + piece.name.removeprefix(path),
+                        candidates=listener.candidates(name),
+                    )
+                    for piece in pieces[:_CLIPS]
+                ]
+                rows = listener.rows(named)
+        except UnreadableError as error:
+            self._refuse(422, f"{name} can't be scored: {error.reason.replace(path, name)}.")
+            return
+        spec = boards.display(self.server.board.sample_rate)
+        levels = [boards.as_bytes(host.level(piece.wave, spec)) for piece in named]
+        clips = [
+            plain(row | {"from_s": piece.start, "columns": [list(column) for column in columns]})
+            for row, piece, columns in zip(rows, named, levels, strict=True)
+        ]
+        self._json(200, {"name": name, "clips": clips, "left_out": len(pieces) - len(named)})
+
+    def _own(self) -> bool:
+        if self.server.knows(self.headers.get("Host")):
+            return True
+        self._refuse(403, "This monitor answers only to its own address.")
+        return False
+
+    def _from_own_page(self) -> bool:
+        origin = self.headers.get("Origin")
+        site = self.headers.get("Sec-Fetch-Site", "same-origin")
+        if origin in (None, f"http://{self.headers['Host']}") and site in ("same-origin", "none"):
+            return True
+        self._refuse(403, "Another page may not send recordings here.")
+        return False
+
+    def _length(self) -> int | None:
+        """The announced length of the body; None where it was refused, unread."""
+        header = self.headers.get("Content-Length", "")
+        if not re.fullmatch(r"\d{1,18}", header):
+            self._refuse(411, "The length of the recording must be announced.")
+        elif int(header) > self.server.limit:
+            most = self.server.limit / 2**20
+            self._refuse(413, f"The recording is too large: {most:.4g} MB is the most.")
+        elif int(header) == 0:
+            self._refuse(422, "The file is empty.")
+        else:
+            return int(header)
+        return None
+
+    def _json(self, status: int, value: Any) -> None:
+        data = json.dumps(plain(value), allow_nan=False).encode()
+        self._send(status, data, "application/json")
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        # What was announced is not read, so the connection is of no further use.
+        self.close_connection = True
+        self._json(status, {"error": sentence})
+
+    def _send(self, status: int, data: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Silent: the page asks twice a second."""
+
+
+def _number(query: dict[str, list[str]], name: str) -> int:
+    value = query.get(name, [""])[0]
+    return int(value) if re.fullmatch(r"-?\d{1,15}", value) else -1

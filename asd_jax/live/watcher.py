@@ -1,0 +1,80 @@
+"""A growing folder: each recording is given out once, when it has been written whole."""
+
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from asd_jax.data.layouts.files import AUDIO, files_below
+
+State = tuple[int, int]  # size in bytes, time of the last change in ns
+
+
+class Watcher:
+    """Recordings of a folder that are new and no longer grow.
+
+    A file is given out when its size and its time of change have been the same for `settle`
+    seconds. It is given out again only if it has changed since: a recorder's `latest.wav`, or a
+    file whose writer paused for longer than that.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        settle: float = 2.0,
+        skip_existing: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """Args: the folder; see above; whether what lies there now counts as given out; seconds."""
+        self.folder = folder
+        self.settle = settle
+        self._clock = clock
+        self._since: dict[str, tuple[State, float]] = {}  # what is seen, and since when
+        self._given: dict[str, State] = (self._look() or {}) if skip_existing else {}
+
+    def ready(self) -> list[str]:
+        """The recordings that became ready since the last call, oldest change first."""
+        now, seen = self._clock(), self._look()
+        if seen is None:  # a share or a disk that is away for a while: nothing is forgotten
+            return []
+        self._since = {
+            path: self._since[path] if self._since.get(path, (None,))[0] == state else (state, now)
+            for path, state in seen.items()
+        }
+        # What was deleted is forgotten, or an endless watch would remember all it ever saw.
+        self._given = {path: state for path, state in self._given.items() if path in seen}
+        new = [
+            (state[1], path)
+            for path, (state, since) in self._since.items()
+            if self._given.get(path) != state and now - since >= self.settle and state[0] > 0
+        ]
+        self._given |= {path: seen[path] for _, path in new}
+        return [path for _, path in sorted(new)]
+
+    def _look(self) -> dict[str, State] | None:
+        """The recordings that are there; None while the folder itself is away."""
+        if not os.path.isdir(self.folder):
+            return None
+        found = {}
+        for file in files_below(pathlib.Path(self.folder)):
+            if not file.name.lower().endswith(AUDIO):
+                continue
+            try:
+                about = os.stat(file.path)
+            except OSError:  # deleted or moved since the folder was read
+                continue
+            found[file.path] = (about.st_size, about.st_mtime_ns)
+        return found
+
+
+def watch(
+    watcher: Watcher, *, poll: float, wait: Callable[[float], bool]
+) -> Iterator[Sequence[str]]:
+    """Recordings as they become ready, in groups, until `wait(poll)` says to stop."""
+    while True:
+        ready = watcher.ready()
+        if ready:
+            yield ready
+        if wait(poll):
+            return

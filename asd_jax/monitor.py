@@ -1,0 +1,103 @@
+"""A page to watch a machine by: `python -m asd_jax.monitor --detector=RUN/detector`.
+
+    python -m asd_jax.monitor --detector=RUN/detector                    recordings dropped on it
+    python -m asd_jax.monitor --detector=RUN/detector --watch=DIR        and a growing folder
+    arecord -t raw -f S16_LE -r 16000 | \\
+    python -m asd_jax.monitor --detector=RUN/detector --stream           and live sound
+
+The page shows the live spectrogram, the score against its threshold, the last alarms with their
+sound, and scores recordings. It is served to this machine alone unless --host says otherwise.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from asd_jax import commands
+from asd_jax.errors import UserError
+from asd_jax.live import options
+from asd_jax.live.alarm import Alarms, Rule
+from asd_jax.live.pcm import Pcm
+from asd_jax.live.recordings import Listener
+from asd_jax.live.start import asked_to_stop, load_listener
+from asd_jax.live.watcher import Watcher, watch
+
+flags.adopt_module_key_flags(options)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to serve on.")
+PORT = flags.DEFINE_integer(
+    "port", 8765, "The port to serve on; 0 takes a free one.", lower_bound=0, upper_bound=65535
+)
+POLL = 1.0  # s between two looks into a watched folder
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serves the page until Ctrl-C or SIGTERM."""
+    options.check_live(argv)
+    rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
+    pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
+    listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
+    from asd_jax.live.board import Board
+    from asd_jax.live.server import Monitor
+
+    board = Board(listener.detector.spec.sample_rate)
+    server = Monitor(listener, board, host=HOST.value, port=PORT.value, source=_source())
+    stop = asked_to_stop()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"The monitor is at {server.address} (Ctrl-C ends it).", flush=True)
+    feed = _feed(listener, board, server.scoring, pcm, rule, stop)
+    if feed:
+        threading.Thread(target=_kept_up, args=(feed, board), daemon=True).start()
+    while not stop.wait(0.5):
+        pass
+    server.shutdown()
+    print("Stopped.", file=sys.stderr)
+    return 0
+
+
+def _source() -> str:
+    if options.STREAM.value:
+        return "live sound"
+    return f"the folder {options.WATCH.value}" if options.WATCH.value else ""
+
+
+def _feed(
+    listener: Listener,
+    board: Any,  # `Board`, imported when the flags are known to be right
+    lock: threading.Lock,
+    pcm: Pcm,
+    rule: Rule,
+    stop: threading.Event,
+) -> Callable[[], None] | None:
+    """What fills the board: a stream, a folder, or None."""
+    from asd_jax.live import feed
+
+    if options.STREAM.value:
+        settings = {"hop": options.HOP.value, "rule": rule}
+        return lambda: feed.stream(
+            listener, board, pcm, sys.stdin.fileno(), options.GAP.value, stop.is_set, settings
+        )
+    if options.WATCH.value:
+        watcher = Watcher(
+            options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
+        )
+        groups = watch(watcher, poll=POLL, wait=stop.wait)
+        return lambda: feed.recordings(listener, board, groups, Alarms(rule), lock)
+    return None
+
+
+def _kept_up(feed: Callable[[], None], board: Any) -> None:
+    """Tells on the page what ended the listening: the page stays, and would only look calm."""
+    try:
+        feed()
+    except UserError as error:
+        board.note(f"Listening has ended: {error}", paused=True)
+    except Exception as error:
+        board.note(f"Listening has ended by an error: {error}", paused=True)
+        raise
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,109 @@
+"""The model card of a detector: what it hears, what it was made from, how good it was and on what.
+
+The headings follow Mitchell et al. 2019, "Model Cards for Model Reporting", section 4.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from asd_jax.report.files import write_whole
+
+# What layouts are called in a sentence.
+_DATA = {
+    "synthetic": "**synthetic** machines made by asd_jax, not recordings",
+    "folder": "a folder of the user's own recordings",
+}
+_METHODS = {
+    "ensemble": "The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): "
+    "it has learned from normal sound alone, and scores how far a clip departs from it.",
+    "pump_classifier": "The supervised classifier of Sun (2025): it has learned from labelled "
+    "normal and faulty clips, and knows only faults like those.",
+}
+
+
+def write_card(folder: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Writes `README.md` into the folder of a detector.
+
+    Args:
+        folder: of the detector.
+        results: what `results.json` holds, or is about to.
+        config: the resolved settings of the run.
+    """
+    text = "\n\n".join(_sections(results, config)) + "\n"
+    write_whole(os.path.join(folder, "README.md"), text.encode())
+
+
+def _sections(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    data, layout = config["data"], config["data"]["layout"]
+    source = _DATA.get(layout, f"the data set {layout}")
+    groups = results["groups"]
+    sections = [
+        "# An anomalous sound detector",
+        f"{_METHODS[config['recipe']]} Protocol `{config['protocol']}`, seed {config['seed']}, "
+        f"asd_jax {results['version']}.",
+        "## Use",
+        "```bash\npython -m asd_jax.score --detector=. RECORDINGS\n```",
+        f"Clips of {data['clip_seconds']:g} s at {data['sample_rate']} Hz; other rates are "
+        "resampled. It is for the very machines below, heard by the same microphone at the same "
+        "place. A high score says that a sound is unlike what it knows, not what is wrong, and a "
+        "low one is no proof of health. Do not let it stop or start anything by itself.",
+        "## Made from",
+        f"Trained and tested on {source}. No recording is in this folder.",
+        "## Figures",
+    ]
+    if groups:
+        sections += [_table(groups), results.get("verdict", "").replace("\u00a0", " ")]
+        if "classification" in results:
+            sections.append(_classification(results["classification"]))
+    else:
+        sections.append("There was no clip to test it on: **nothing is known of its errors** yet.")
+    sections += _caveats(results, layout)
+    return [section for section in sections if section]
+
+
+def _table(groups: list[Mapping[str, Any]]) -> str:
+    lines = [
+        "| machine | normal, faulty test clips | AUC (95 % interval) | threshold | caught | "
+        "false alarms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for group in groups:
+        name = f"{group['machine_type']} {group['machine_id']}".strip()
+        low, high = group.get("auc_interval") or (None, None)
+        interval = "" if low is None else f" ({_number(low)} to {_number(high)})"
+        lines.append(
+            f"| {name} | {group['clips_normal']}, {group['clips_anomaly']} "
+            f"| {_number(group.get('auc'))}{interval} | {_number(group.get('threshold'))} "
+            f"| {_share(group.get('recall'))} | {_share(group.get('false_alarm_rate'))} |"
+        )
+    return "\n".join(lines)
+
+
+def _classification(found: Mapping[str, Any]) -> str:
+    low, high = found["balanced_accuracy_interval"]
+    return (
+        f"Balanced accuracy {found['balanced_accuracy']:.3f} ({low:.3f} to {high:.3f}), accuracy "
+        f"{found['accuracy']:.3f}, where calling all clips alike gives {found['trivial']:.3f}."
+    )
+
+
+def _caveats(results: Mapping[str, Any], layout: str) -> list[str]:
+    found = list(results.get("notes", ())) + list(results.get("incomplete", ()))
+    if layout == "synthetic":
+        found.insert(0, "The figures are of synthetic sound: they say nothing of any real machine.")
+    if results["protocol"].get("oracle"):
+        found.insert(0, "The thresholds of these figures were chosen with the test labels.")
+    if results["protocol"].get("leaking_clips"):
+        found.insert(0, "Versions of test recordings were trained on: the figures are too good.")
+    if not found:
+        return []
+    return ["## Caveats", "\n".join(f"- {sentence}" for sentence in dict.fromkeys(found))]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"

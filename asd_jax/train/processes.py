@@ -1,0 +1,223 @@
+"""Several processes that make one run, one a host: their start, what they agree on, their end."""
+
+import atexit
+import collections
+import contextlib
+import faulthandler
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, Sharding
+
+from asd_jax.errors import Lost, UserError
+from asd_jax.train.sharding import replicated, sharded
+
+# Seconds without a sign of life after which a process counts as dead, and the others stop; jax
+# needs up to a third more to tell them.
+SILENCE = 30
+# The last to come may have a report to write while the others wait at the end.
+_PATIENCE = 3600
+
+
+def start(processes: str, process: int | None, coordinator: str | None) -> None:
+    """Joins the other processes, before the first computation; nothing for ''.
+
+    Args:
+        processes: how many, or 'auto': then jax reads what SLURM, Open MPI, GKE or Cloud TPU
+            tell each process.
+        process: the number of this one, from 0.
+        coordinator: `HOST:PORT` of process 0, as all others reach it.
+
+    Raises:
+        UserError: a flag is missing, or the others did not come.
+    """
+    if not processes:
+        return
+    if processes != "auto" and (not processes.isdecimal() or process is None or not coordinator):
+        raise UserError(
+            "--processes takes 'auto' on SLURM, Open MPI, GKE and Cloud TPU, elsewhere a number, "
+            "with --process=K (from 0) and --coordinator=HOST:PORT of process 0."
+        )
+    _tell_of_an_abort()
+    known: dict[str, Any] = {}
+    if processes != "auto":
+        known = {"num_processes": int(processes), "process_id": process}
+        known["coordinator_address"] = coordinator
+    if hasattr(jax.config, "jax_enable_preemption_service"):
+        # It would take SIGTERM from Python; see Agreement.
+        jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            **known, heartbeat_timeout_seconds=SILENCE, shutdown_timeout_seconds=_PATIENCE
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--processes={processes}: the processes did not meet "
+            f"({str(error).splitlines()[0]}); see their logs and --coordinator."
+        ) from error
+
+
+# Its last words, unless it reads that there is no need of any.
+_WITNESS = "import sys; sys.stdin.buffer.read() or print(sys.argv[1], file=sys.stderr)"
+_ENDED = (
+    "error: this process was ended from outside, or because it has lost another one of the run, "
+    "whose log then says why. The same commands go on from the last save."
+)
+_witness: subprocess.Popen | None = None
+
+
+def _tell_of_an_abort() -> None:
+    """Has a sentence printed when this process ends without a chance to print one itself.
+
+    Where a process falls silent jax aborts the others, and its message for that lies among the
+    registers of every thread. So a process of a few kilobytes waits for the end of this one.
+    """
+    global _witness
+    faulthandler.disable()  # absl turns it on: the thread that was in a step is not to blame
+    _witness = subprocess.Popen(
+        [sys.executable, "-S", "-c", _WITNESS, _ENDED],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    atexit.register(leave)
+
+
+def leave() -> None:
+    """Before an orderly end, with or without an error: nothing needs to be said of it."""
+    global _witness
+    if _witness is not None:
+        atexit.unregister(leave)
+        _witness.communicate(b"ended in order")
+        _witness = None
+
+
+def first() -> bool:
+    """Whether this is the process that writes what a run leaves: the only one, or number 0."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def one_first(name: str) -> Iterator[None]:
+    """Process 0 goes through the block before the others: they find done what it has done."""
+    if not first():
+        wait(name)
+    yield
+    if first():
+        wait(name)
+
+
+def wait(name: str) -> None:
+    """Returns when all processes are here.
+
+    Raises:
+        Lost: one of them has ended.
+    """
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        with lost():
+            multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def lost() -> Iterator[None]:
+    """Says in one sentence what breaks when another process has ended in the block."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or not _is_of_network(error):
+            raise
+        raise Lost(
+            f"Process {jax.process_index()} of {jax.process_count()} has lost another one, "
+            f"whose log says why ({_first_line(error)})."
+        ) from error
+
+
+def _is_of_network(error: Exception) -> bool:
+    words = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection", "ABORTED", "peer")
+    return any(word in str(error) for word in words)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
+
+
+def place(values: Any, sharding: Sharding) -> jax.Array:
+    """`device_put` of what every process has the same values of.
+
+    With several processes, that itself would first compare them over the network.
+    """
+    if jax.process_count() == 1 or sharding.is_fully_addressable:
+        return jax.device_put(values, sharding)
+    if jnp.issubdtype(values.dtype, jax.dtypes.prng_key):
+        data = place(jax.random.key_data(values), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(values))
+    return jax.make_array_from_process_local_data(sharding, np.asarray(values), values.shape)
+
+
+def at_home(tree: Any) -> Any:
+    """What lies on the devices of all processes, for this one's own computations."""
+    return jax.device_get(tree) if jax.process_count() > 1 else tree
+
+
+def of_first(value: float) -> float:
+    """The value that process 0 has; in float32 where there are others."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+
+
+NOTHING, SAVE, STOP = range(3)
+
+
+class Agreement:
+    """What the processes do after a step, which must be the same step for all.
+
+    Saving is a joint act: a process that saved alone would wait for the others for ever, while they
+    wait for it in the next step. But each has a clock of its own, and a signal reaches them at
+    different steps, or only one of them. So each puts its wish into a small all-reduce behind every
+    step, and all follow the greatest wish. That costs no waiting: it is read some steps later, when
+    the loop waits for the loss of that step anyway.
+
+    `multihost_utils.reached_preemption_sync_point` does a part of this. It sees SIGTERM only, not
+    Ctrl-C, in place of our handler, and the clocks would still need what is here.
+    """
+
+    def __init__(self, mesh: Mesh, ahead: int) -> None:
+        """Args: the devices, and how many steps may be handed to them before the first is done."""
+        self._mesh, self._ahead = mesh, ahead
+        self._alone = jax.process_count() == 1
+        self._flying: collections.deque[tuple[Any, Any, bool]] = collections.deque()
+        self._greatest = jax.jit(jnp.max, out_shardings=replicated(mesh))
+
+    def after(self, loss: jax.Array, wish: int, *, last: bool) -> int:
+        """Waits for a step some steps ago, or for all if this is the last; what to do now.
+
+        Args:
+            loss: of the step that was begun last.
+            wish: of this process.
+            last: no step comes after it.
+        """
+        self._flying.append((loss, wish if self._alone else self._share(wish), True))
+        agreed = wish if self._alone else NOTHING
+        while len(self._flying) > (0 if last else self._ahead):
+            loss, asked, fresh = self._flying.popleft()
+            jax.block_until_ready(loss)
+            if not self._alone and (fresh or int(asked) == STOP):
+                agreed = max(agreed, int(asked))
+        if agreed == SAVE:  # the wishes on their way were for the same save
+            self._flying = collections.deque((*step, False) for *step, _ in self._flying)
+        return agreed
+
+    def _share(self, wish: int) -> jax.Array:
+        here = np.full(len(self._mesh.local_devices), wish, np.int32)
+        return self._greatest(
+            jax.make_array_from_process_local_data(sharded(self._mesh), here, (self._mesh.size,))
+        )

@@ -1,0 +1,84 @@
+"""Which runs of a sweep are done, where their files lie, and which of them one process makes."""
+
+import argparse
+import collections
+import os
+from collections.abc import Sequence
+
+from asd_jax.errors import UserError
+from launch.sweep_file import Run, Sweep
+
+Group = tuple[Run, ...]
+
+
+def is_done(folder: str, run: Run) -> bool:
+    """Whether a run has left its last file."""
+    return os.path.exists(file_of(folder, run, "results.json"))
+
+
+def file_of(folder: str, run: Run, name: str) -> str:
+    """A file that a run leaves in its own folder."""
+    return os.path.join(folder, run.name, name)
+
+
+def log_path(folder: str, run: Run) -> str:
+    """Where the output of a run goes."""
+    return os.path.join(folder, "logs", f"{run.name}.txt")
+
+
+def lock_path(folder: str, run: Run) -> str:
+    """What the process of a run holds for as long as it lives."""
+    return os.path.join(folder, "locks", f"{run.name}.lock")
+
+
+def last_line(path: str) -> str:
+    """What a log ends with, to show why a run failed."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return "".join(collections.deque((line for line in file if line.strip()), 1)).strip()
+
+
+def group_cells(runs: Sequence[Run]) -> list[Group]:
+    """The runs that one process trains together: today each alone.
+
+    Runs that differ only in settings that leave shapes alone, such as their seeds, are to become
+    one group here, and `command_of` the command that trains them as one program.
+    """
+    return [(run,) for run in runs]
+
+
+def command_of(group: Group, config: str, folder: str, extra: Sequence[str] = ()) -> list[str]:
+    """The public command that makes a group."""
+    (run,) = group
+    return run.command(config, os.path.join(folder, run.name), extra)
+
+
+def chosen(sweep: Sweep, names: Sequence[str]) -> list[Run]:
+    """The runs of these names, all where no name is given.
+
+    Raises:
+        UserError: the sweep has no run of a name.
+    """
+    known = {run.name: run for run in sweep.runs}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--cell={name} is no cell of {sweep.name}; --on=print shows them all, as the "
+                "folders of their --workdir."
+            )
+    return [run for name, run in known.items() if not names or name in names]
+
+
+def chunks(runs: Sequence[Run], size: int) -> list[list[Run]]:
+    """The runs in lists of `size`, in their order."""
+    return [list(runs[k : k + size]) for k in range(0, len(runs), size)]
+
+
+def job_command(
+    path: str, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
+) -> list[str]:
+    """The arguments of `python` that make these runs, on whatever machine it is."""
+    words = ["-m", "launch.sweep", f"--sweep={path}", "--on=local"]
+    words += [f"--config={options.config}", f"--out={options.out}"]
+    for name in ("workers", "devices", "retries", "backoff"):
+        words.append(f"--{name}={getattr(options, name):g}")
+    return [*words, *(f"--cell={run.name}" for run in runs), *extra]

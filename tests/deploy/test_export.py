@@ -1,0 +1,204 @@
+"""Files that hold a whole detector, on tiny networks: equal to it, told apart, refused if not."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+import soundfile
+
+from asd_jax.deploy import check, files, program
+from asd_jax.deploy.export import export
+from asd_jax.detector import load_detector
+from asd_jax.errors import UserError
+from asd_jax.recipes import classifier_network, networks
+from tests.deploy import detectors
+from tests.recipes import test_pump_classifier, tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build", tiny.build)
+        patch.setattr(classifier_network, "build", test_pump_classifier.tiny)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setattr(check, "REPEATS", 1)
+        # A batch of any size has no number that shapes could be checked against.
+        jaxtyping.config.update("jaxtyping_disable", True)
+        yield
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_networks):
+    """A detector folder of each recipe."""
+    folder = tmp_path_factory.mktemp("detectors")
+    detectors.ensemble().save(str(folder / "ensemble"))
+    detectors.classifier().save(str(folder / "pump_classifier"))
+    return {name: str(folder / name) for name in ("ensemble", "pump_classifier")}
+
+
+@pytest.fixture
+def onnx():
+    for name in files.PACKAGES[".onnx"]:
+        pytest.importorskip(name)
+
+
+@pytest.fixture
+def stablehlo():
+    pytest.importorskip("flatbuffers")
+
+
+@pytest.mark.parametrize("recipe", ["ensemble", "pump_classifier"])
+def test_an_onnx_file_gives_the_detectors_scores_for_any_batch(recipe, trained, tmp_path, onnx):
+    output = str(tmp_path / "detector.onnx")
+    assert export(trained[recipe], output) == 0
+    detector = load_detector(trained[recipe])
+    clips = check.generated_clips(detector)
+    live = detector.each_score(clips.waves)
+    run, about = files.read(output)
+    for number in (1, 3):
+        wave = clips.waves[:number].astype(np.float32) / 32768
+        score, threshold, decision = run(wave)
+        np.testing.assert_allclose(score, live[:number], rtol=1e-3, atol=1e-3)
+        assert score.shape == threshold.shape == decision.shape
+        np.testing.assert_allclose(threshold[0], detector.thresholds[: score.shape[1]], rtol=1e-6)
+        expected = np.where(np.isnan(threshold), -1, score > threshold)
+        np.testing.assert_array_equal(decision, expected)
+    assert about["sample_rate"] == 16000 and about["samples"] == detector.samples
+    names = ["/".join(group) for group in detector.groups]
+    assert about["machines"] == (names if recipe == "ensemble" else ["any"])
+    import onnx as package
+
+    operations = {node.op_type for node in package.load(output).graph.node}
+    assert "DFT" not in operations and "Conv" in operations
+
+
+def test_a_stablehlo_file_needs_jax_alone(trained, tmp_path, stablehlo, capsys):
+    output = str(tmp_path / "detector.stablehlo")
+    machine = "/".join(load_detector(trained["ensemble"]).groups[2])
+    assert export(trained["ensemble"], output, machine=machine, kind="int16") == 0
+    said = capsys.readouterr().out
+    assert "Largest difference" in said and " ms" in said and "MB" in said
+    detector = load_detector(trained["ensemble"])
+    clips = check.generated_clips(detector)
+    np.save(tmp_path / "waves.npy", clips.waves)
+    program_text = f"""
+import json, sys, jax, jax.export, numpy as np
+exported = jax.export.deserialize(bytearray(open({output!r}, "rb").read()))
+out = exported.call(np.load({str(tmp_path / "waves.npy")!r}))
+assert "asd_jax" not in sys.modules
+about = json.loads(exported.fun_name)
+print(json.dumps([about["machines"], np.asarray(out["score"]).tolist(), exported.platforms]))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program_text], capture_output=True, text=True, cwd=tmp_path
+    )
+    machines, score, platforms = json.loads(told.stdout)
+    assert machines == [machine] and platforms == ["cpu", "cuda", "tpu"]
+    expected = detector.each_score(clips.waves)[:, 2:3]
+    np.testing.assert_allclose(score, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_fewer_bits_are_smaller_and_say_what_they_cost(trained, tmp_path, stablehlo, capsys):
+    recordings = tmp_path / "fan" / "id_00"
+    detector = load_detector(trained["ensemble"])
+    clips = check.generated_clips(detector)
+    for number, wave in enumerate(clips.waves):
+        folder = recordings / ("normal", "abnormal")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{number}.wav", wave, 16000)
+    output = tmp_path / "small.bin"
+    options = {"precision": "int8", "recordings": [str(recordings)], "platforms": ["cpu"]}
+    assert export(trained["ensemble"], str(output), **options) == 0
+    said = capsys.readouterr().out
+    assert "Mean AUC on 4 labelled clips" in said and "to the full weights" in said
+    full = sum(np.asarray(a).nbytes for a in jax.tree.leaves(program.make_program(detector).arrays))
+    assert output.stat().st_size < 0.7 * full
+
+
+def test_a_branch_without_a_weight_is_left_out_with_its_networks(trained):
+    detector = load_detector(trained["ensemble"])
+    mixing = np.zeros_like(detector.ensemble.mixing)
+    mixing[:, detector.ensemble.branches.index("statistics")] = 1.0
+    lone = dataclasses.replace(
+        detector, ensemble=dataclasses.replace(detector.ensemble, mixing=mixing)
+    )
+    made = program.make_program(lone)
+    assert made.about["left_out"] == [b for b in detector.ensemble.branches if b != "statistics"]
+    assert set(made.arrays.variables) <= {"normaliser"}
+    clips = check.generated_clips(lone)
+    found = check.traced_scores(made, clips.waves)
+    assert check.difference(found, lone.each_score(clips.waves)) < 1e-5
+
+
+def test_a_file_that_differs_is_removed_and_an_older_one_stays(
+    trained, tmp_path, stablehlo, monkeypatch, capsys
+):
+    output = tmp_path / "detector.bin"
+    output.write_bytes(b"older")
+    write = files.write
+
+    def wrong(path, made, platforms):
+        def run(arrays, wave):
+            score, *rest = made.run(arrays, wave)
+            return score * 1.01 + 0.1, *rest
+
+        write(path, dataclasses.replace(made, run=run), platforms)
+
+    monkeypatch.setattr(files, "write", wrong)
+    assert export(trained["pump_classifier"], str(output), platforms=["cpu"]) == 1
+    assert "Refused" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["detector.bin"]
+    assert output.read_bytes() == b"older"
+
+
+def test_what_cannot_be_checked_here_says_so(trained, tmp_path, stablehlo, capsys):
+    output = tmp_path / "detector.bin"
+    export(trained["pump_classifier"], str(output), platforms=["tpu"])
+    assert "Not checked" in capsys.readouterr().out and output.exists()
+
+
+def test_missing_packages_are_one_sentence(monkeypatch):
+    monkeypatch.setitem(files.PACKAGES, ".onnx", ("no_such_package",))
+    with pytest.raises(UserError, match=r"needs no_such_package: pip install 'asd_jax\[onnx\]'"):
+        files.check_packages(".onnx")
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("/a/abnormal/1.wav", 1),
+        ("/a/normal/1.wav", 0),
+        ("/abnormal/test/normal_id_00.wav", 0),
+        ("/a/section_00_source_test_anomaly_0001.wav", 1),
+        ("/a/new/1.wav", -1),
+    ],
+)
+def test_the_path_tells_the_label(path, label):
+    assert check.label_of(path) == label
+
+
+def test_differences_count_relative_to_large_scores_and_nan_as_infinite():
+    assert check.difference(np.array([[1000.5]]), np.array([[1000.0]])) == pytest.approx(5e-4)
+    assert check.difference(np.array([[0.1]]), np.array([[0.0]])) == pytest.approx(0.1)
+    assert check.difference(np.array([[np.nan]]), np.array([[0.0]])) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give a file to write"),
+        (["--output=x.tflite"], "give a file to write"),
+        (["--output=x.onnx"], "give a detector"),
+    ],
+)
+def test_the_command_says_what_is_missing(arguments, said):
+    done = subprocess.run(
+        [sys.executable, "-m", "asd_jax.export", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

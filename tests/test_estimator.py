@@ -1,0 +1,149 @@
+"""The detector in scikit-learn's manner, on tiny networks."""
+
+import doctest
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.base import clone
+
+from asd_jax import AnomalousSoundDetector, estimator
+from asd_jax.errors import UserError
+from asd_jax.recipes import ensemble, networks
+from asd_jax.recipes.settings import Ensemble, from_config
+from tests.live import machine
+from tests.recipes import tiny
+from tests.recipes.test_settings import get_config
+
+TINY = {
+    "data": {"clip_seconds": 1.0},
+    "features": {"n_mels": 32, "n_fft": 512, "hop_length": 256},
+    "scoring": {"bootstrap": 20},
+} | {s: {"epochs": 0.5, "batch_size": 4} for s in ("pretrain", "finetune", "temporal", "fusion")}
+
+
+@pytest.fixture
+def fitted():
+    found = AnomalousSoundDetector(TINY, scoring__false_alarm_rate=0.1)
+    found.detector_ = machine.detector()
+    return found
+
+
+@pytest.mark.slow
+def test_fit_trains_and_its_detector_tells_noise_from_the_machine(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "build", tiny.build)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    waves = np.stack([machine.hum(seed=seed) for seed in range(12)])
+    found = AnomalousSoundDetector(TINY, scoring__false_alarm_rate=0.1).fit(waves)
+    assert capsys.readouterr().out == ""
+    noise = np.random.default_rng(0).normal(0, 4000, 16000).astype(np.int16)
+    healthy, broken = found.score([machine.hum(seed=50), noise])
+    assert broken > healthy and found.predict([noise]).tolist() == [-1]
+
+
+def test_fit_trains_on_a_folder_or_on_recordings_made_one(tmp_path, monkeypatch):
+    seen = []
+
+    def run(values, workdir):
+        root = pathlib.Path(values["data"]["root"])
+        found = {p.name: soundfile.read(p, dtype="int16") for p in sorted(root.rglob("*.wav"))}
+        seen.append((values, root, found))
+        machine.detector().save(f"{workdir}/detector")
+
+    monkeypatch.setattr(ensemble, "run", run)
+    wave = machine.hum()
+    soundfile.write(tmp_path / "one.wav", wave, 16000)
+    for given in (tmp_path, [tmp_path / "one.wav", wave], wave[None] / 32768.0):
+        found = AnomalousSoundDetector(TINY, seed=3).fit(given)
+        assert found.predict([wave]).tolist() == [1]
+    (values, folder, _), (_, _, both), (_, made, floats) = seen
+    assert values["seed"] == 3 and values["data"]["clip_seconds"] == 1.0
+    assert values["data"]["layout"] == "folder" and values["data"]["long"] == "windows"
+    assert folder == tmp_path and not made.exists()
+    assert list(both) == ["000000_one.wav", "000001.wav"]
+    for sound, rate in (*both.values(), *floats.values()):
+        assert rate == 16000 and np.array_equal(sound, wave)
+    kept = tmp_path / "run"
+    AnomalousSoundDetector(TINY, workdir=kept).fit([wave])
+    assert (kept / "detector" / "detector.json").exists()
+
+
+def test_scores_arrays_and_paths_and_is_saved(fitted, tmp_path):
+    healthy = machine.hum(seed=50)
+    broken = np.random.default_rng(0).normal(0, 4000, 16000).astype(np.int16)
+    scores = fitted.score(np.stack([healthy, broken]))
+    assert scores.shape == (2,) and scores[1] > scores[0]
+    np.testing.assert_array_equal(fitted.score_samples([healthy, broken]), -scores)
+    margin = fitted.decision_function([healthy, broken / 32768.0])
+    assert margin[1] < 0 and np.isclose(margin[0] - margin[1], scores[1] - scores[0], rtol=1e-4)
+    assert fitted.predict([broken]).tolist() == [-1]
+    for name, wave in (("b", broken), ("a", healthy)):
+        soundfile.write(tmp_path / f"{name}.wav", wave, 16000)
+    np.testing.assert_allclose(fitted.score(tmp_path), scores, rtol=1e-4, atol=1e-3)
+    found = fitted.score([tmp_path / "b.wav", str(tmp_path / "a.wav")])
+    np.testing.assert_allclose(found, scores[::-1], rtol=1e-4, atol=1e-3)
+    long = np.concatenate([healthy, broken, healthy])
+    np.testing.assert_allclose(fitted.score([long]), scores[1:], rtol=1e-4, atol=1e-3)
+    fitted.save(tmp_path / "detector")
+    again = AnomalousSoundDetector.load(tmp_path / "detector")
+    np.testing.assert_allclose(again.score([healthy]), scores[:1], rtol=1e-4, atol=1e-3)
+
+
+def test_clones_with_its_parameters_and_without_what_it_learned(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params() and "scoring__false_alarm_rate" in repr(copy)
+    with pytest.raises(UserError, match="call fit"):
+        copy.predict([machine.hum()])
+    copy.set_params(scoring__false_alarm_rate=0.2, verbose=True)
+    assert copy.get_params()["verbose"] and fitted.get_params()["verbose"] is False
+    assert copy._settings().scoring.false_alarm_rate == 0.2
+    assert fitted._settings().scoring.false_alarm_rate == 0.1
+
+
+def test_the_default_is_the_config_for_own_recordings():
+    own = from_config(Ensemble, get_config("ensemble", "folder").to_dict())
+    assert AnomalousSoundDetector()._settings() == own
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"pretrain__epoch": 1.0}, r"config.pretrain.epoch is no field"),
+        ({"seed__a": 1}, "seed is a value"),
+        ({"nothing": 1}, "config.nothing is no field"),
+    ],
+)
+def test_a_wrong_setting_is_named(overrides, said):
+    with pytest.raises(UserError, match=said):
+        AnomalousSoundDetector(**overrides).fit([machine.hum()])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "there is no recording"),
+        (["nowhere.wav"], "nowhere.wav does not exist"),
+        ([np.zeros((2, 3), np.int16)], "must be \\[samples\\]"),
+        ([np.full(9, 3.0)], "floats in \\[-1, 1\\]"),
+    ],
+)
+def test_what_is_no_recording_is_refused(given, said):
+    found = AnomalousSoundDetector()
+    found.detector_ = machine.detector()
+    with pytest.raises(UserError, match=said):
+        found.score(given)
+
+
+def test_importing_the_package_stays_light():
+    text = (
+        "import asd_jax, sys; print([m for m in ('jax', 'numpy', 'sklearn') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_the_docstrings_example_runs():
+    assert doctest.testmod(estimator).failed == 0
