@@ -5,13 +5,12 @@ import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    # Eight devices share what processors there are: where others use them too, one device may wait
-    # longer for the rest than the 40 s after which XLA ends the process.
     os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "")
-        + " --xla_force_host_platform_device_count=8"
-        + " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     ).strip()
+# XLA makes as many threads as there are devices, and a device may wait in two collectives of a step
+# at once: then the others have no thread left to come with. This is how it is told of more.
+os.environ.setdefault("NPROC", "32")
 
 import pytest
 from jaxtyping import install_import_hook
