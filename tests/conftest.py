@@ -10,7 +10,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     ).strip()
 # XLA makes as many threads as there are devices, and a device may wait in two collectives of a step
 # at once: then the others have no thread left to come with. This is how it is told of more.
-os.environ.setdefault("NPROC", "32")
+os.environ.setdefault("NPROC", "64")
 
 import pytest
 from jaxtyping import install_import_hook
