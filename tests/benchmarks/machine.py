@@ -7,7 +7,7 @@ import subprocess
 import time
 from typing import Any
 
-from tests.benchmarks.protocol import Work
+from tests.benchmarks.protocol import Work, meminfo
 
 SIZE = 2048  # of the matrices
 BYTES = 256 << 20  # of the array that is copied, far beyond the caches
@@ -19,7 +19,7 @@ def facts() -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
         "cpus": len(os.sched_getaffinity(0)),
-        "memory_gib": round(_meminfo("MemTotal") / 2**30, 1),
+        "memory_gib": round(meminfo("MemTotal") / 2**30, 1),
         "kernel": platform.release(),
         "commit": _commit(),
     }
@@ -31,17 +31,9 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
-def _meminfo(field: str) -> int:
-    with open("/proc/meminfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) * 1024
-    raise KeyError(field)
-
-
 def available_memory() -> int:
     """Bytes that a new process may take without swapping."""
-    return _meminfo("MemAvailable")
+    return meminfo("MemAvailable")
 
 
 def _commit() -> str:

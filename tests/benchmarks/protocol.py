@@ -92,19 +92,19 @@ def serve(module: str, variant: dict[str, Any], lines: Any, answer: Callable[[di
             for _ in range(1 + cold):
                 timed(works[name])
             seconds = [timed(works[name]) for _ in range(request["steps"])]
-            cold = 2 if available() < ENOUGH else 0
+            cold = 2 if meminfo("MemAvailable") < ENOUGH else 0
             if cold:
                 memory.give_back()
             answer({"seconds": seconds, "peak_rss": peak_rss()})
 
 
-def available() -> int:
-    """Memory that the system could hand out, in bytes; 0 where it does not tell."""
-    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("MemAvailable:"):
+def meminfo(field: str) -> int:
+    """A field of /proc/meminfo in bytes; raises KeyError where there is none of that name."""
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
-    return 0
+    raise KeyError(field)
 
 
 def peak_rss() -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tests.benchmarks.case import Program
 from tests.benchmarks.workers import Variant
 
 OURS, THEIRS = "tests.benchmarks.ours.networks", "tests.benchmarks.reference.networks"
@@ -33,6 +34,12 @@ EAGER_F32 = tuple(variant.name for variant in LAYOUTS)
 def network(name: str, batch: int, *, train: bool) -> dict[str, Any]:
     """The options of a program."""
     return {"network": name, "batch": batch, "train": train}
+
+
+def program(name: str, batch: int, *, train: bool, **options: Any) -> Program:
+    """A training step or an inference of a network; `options` are of `Program`."""
+    title = f"{'training' if train else 'inference'}, batch {batch}"
+    return Program(title, network(name, batch, train=train), clips=batch, **options)
 
 
 def same_size(report: Mapping[str, Any]) -> list[str]:

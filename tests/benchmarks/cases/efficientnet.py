@@ -1,15 +1,11 @@
 """EfficientNetV2-S with squeeze-and-excitation against timm's."""
 
+import functools
+
 from tests.benchmarks import versus
-from tests.benchmarks.case import Case, Goal, Program
+from tests.benchmarks.case import Case, Goal
 
-
-def _program(batch: int, *, train: bool, steps: int, **options):
-    name = f"{'training' if train else 'inference'}, batch {batch}"
-    made = versus.network("efficientnetv2_s", batch, train=train)
-    return Program(name, made, steps, clips=batch, **options)
-
-
+_program = functools.partial(versus.program, "efficientnetv2_s")
 REFERENCES = versus.EAGER_F32
 
 CASE = Case(

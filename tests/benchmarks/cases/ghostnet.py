@@ -1,15 +1,11 @@
 """GhostNetV2 against timm's: a step on spectrograms that are already on the device."""
 
+import functools
+
 from tests.benchmarks import versus
-from tests.benchmarks.case import Case, Goal, Program
+from tests.benchmarks.case import Case, Goal
 
-
-def _program(batch: int, *, train: bool, steps: int, **options):
-    name = f"{'training' if train else 'inference'}, batch {batch}"
-    made = versus.network("ghostnetv2", batch, train=train)
-    return Program(name, made, steps, clips=batch, **options)
-
-
+_program = functools.partial(versus.program, "ghostnetv2")
 REFERENCES = versus.EAGER_F32
 
 CASE = Case(

@@ -1,17 +1,15 @@
 """The waveform network against the same layers in PyTorch, in the best layout."""
 
+import functools
+
 from tests.benchmarks import versus
-from tests.benchmarks.case import Case, Goal, Program
+from tests.benchmarks.case import Case, Goal
 
 LAYOUTS = (versus.torch("Conv1d", "conv1d"), *versus.LAYOUTS)
 REFERENCES = tuple(variant.name for variant in LAYOUTS)
 
 
-def _program(batch: int, *, train: bool, **options):
-    name = f"{'training' if train else 'inference'}, batch {batch}"
-    made = versus.network("temporal", batch, train=train)
-    return Program(name, made, clips=batch, **options)
-
+_program = functools.partial(versus.program, "temporal")
 
 CASE = Case(
     title="Waveform network, 160000 samples, 512 outputs",
