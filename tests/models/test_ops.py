@@ -64,10 +64,11 @@ def test_depthwise(fast, geometry):
     )
 
 
+@pytest.mark.parametrize("features", [3, 12])  # the gradient of x has a form for many features
 @pytest.mark.parametrize("geometry", [*GEOMETRIES, (2, 1, 40, 1, (1, 16), (1, 8), (0, 8))])
-def test_convolution(fast, geometry):
+def test_convolution(fast, geometry, features):
     batch, height, width, channels, taps, stride, padding = geometry
-    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, channels, 5)
+    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, channels, features)
     assert_same(
         lambda x, kernel: ops.conv(x, kernel, stride=stride, padding=padding),
         lambda x, kernel: conv_lax(x, kernel, stride, padding),

@@ -1,7 +1,7 @@
 """Full convolutions: every output channel sees every input channel."""
 
 import functools
-import math
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -58,11 +58,11 @@ def conv_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _plain(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
-    """XLA's plain convolution, with gradients that XLA's CPU backend is good at too.
-
-    The gradient of x is another plain convolution. That of the kernel is a matrix product for each
-    clip: its patches stay in the cache, and those of a whole batch need not be stored.
-    """
+    """XLA's plain convolution, with gradients that XLA's CPU backend is good at too."""
+    if x.shape[-1] % 2 and x.shape[-1] > 1:
+        # Vectors are not filled by odd numbers: three channels took 4 to 8 times as long as four.
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))
+        kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, 1), (0, 0)))
     return _one_by_one(functools.partial(conv_lax, stride=stride, padding=padding))(x, kernel)
 
 
@@ -72,7 +72,9 @@ def _forward(x: Array, kernel: Array, stride: Pair, padding: Pair) -> tuple:
 
 def _backward(stride: Pair, padding: Pair, saved: tuple, dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    grad_x = functools.partial(_grad_input, size=x.shape[1:3], stride=stride, padding=padding)
+    # By products first where they have fewer channels than dy: 43 ms became 33 for 48 to 192.
+    form = _scattered if 2 * kernel.shape[2] <= kernel.shape[3] else _spread
+    grad_x = functools.partial(form, size=x.shape[1:3], stride=stride, padding=padding)
     grad_k = functools.partial(_grad_kernel, taps=kernel.shape[:2], stride=stride, padding=padding)
     return _one_by_one(grad_x)(dy, kernel), _one_by_one(grad_k)(x, dy)
 
@@ -88,8 +90,8 @@ def _one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
     return jax.custom_batching.sequential_vmap(function)
 
 
-def _grad_input(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
-    """The correlation of dy, spread out by the stride, with the filters turned round."""
+def _spread(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Gradient of x: the correlation of dy, spread out by the stride, with filters turned round."""
     around = [
         (k - 1 - pad, n + pad - s * (out - 1) - 1, s - 1)
         for n, k, s, pad, out in zip(
@@ -100,18 +102,52 @@ def _grad_input(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: 
     return conv_lax(spread, kernel[::-1, ::-1].transpose(0, 1, 3, 2), (1, 1), (0, 0))
 
 
+def _scattered(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Gradient of x: what each tap gives back, as one matrix product, then summed where it belongs.
+
+    Position s a + r of x has got from tap i the output a - q, with s q = i - padding - r, for all i
+    that leave no remainder: a sum of shifted maps for each phase r, and the phases interleaved.
+    """
+    (*taps, channels, features), (batch, *out, _) = kernel.shape, dy.shape
+    given = pointwise(dy, kernel.transpose(3, 0, 1, 2).reshape(features, -1))
+    given = given.reshape(batch, *out, *taps, channels)
+    each = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # positions of a phase
+
+    def phase(*remainder: int) -> Array:
+        total = jnp.zeros((batch, *each, channels), dy.dtype)
+        for tap in itertools.product(*map(range, taps)):
+            rest = [i - pad - r for i, pad, r in zip(tap, padding, remainder, strict=True)]
+            if any(n % s for n, s in zip(rest, stride, strict=True)):
+                continue
+            shift = [n // s for n, s in zip(rest, stride, strict=True)]
+            room = [(q, a - o - q, 0) for q, a, o in zip(shift, each, out, strict=True)]
+            part = given[:, :, :, *tap]
+            total += lax.pad(part, jnp.zeros((), dy.dtype), [(0, 0, 0), *room, (0, 0, 0)])
+        return total
+
+    rows = [jnp.stack([phase(i, j) for j in range(stride[1])], axis=3) for i in range(stride[0])]
+    whole = jnp.stack(rows, axis=2)
+    whole = whole.reshape(batch, each[0] * stride[0], each[1] * stride[1], channels)
+    return whole[:, : size[0], : size[1]]
+
+
 def _grad_kernel(x: Array, dy: Array, *, taps: Pair, stride: Pair, padding: Pair) -> Array:
-    """The sum over clips of patches times dy, in float32."""
+    """Gradient of the kernel: for each row of taps, what it saw times dy; sums in float32.
+
+    Patches of one row of taps: those of all taps would be three times as much to write, and a third
+    of the time for 24 to 24 channels (75 ms, now 25, at 8 x 112 x 112).
+    """
+    x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (0, 0), (0, 0)))
+    seen = _patches(x, (1, taps[1]), (1, stride[1]), (0, padding[1]))
+    last = stride[0] * (dy.shape[1] - 1) + 1
+    dense = dy.reshape(-1, dy.shape[-1])
+    rows = []
+    for i in range(taps[0]):
+        row = lax.slice_in_dim(seen, i, i + last, stride[0], axis=1)
+        flat = row.reshape(-1, row.shape[-1]).T
+        rows.append(jnp.matmul(flat, dense, preferred_element_type=jnp.float32))
     shape = (*taps, x.shape[-1], dy.shape[-1])
-
-    def add(total: Array, clip: tuple[Array, Array]) -> tuple[Array, None]:
-        patches = _patches(clip[0][None], taps, stride, padding)
-        flat = patches.reshape(-1, patches.shape[-1]).T
-        dense = clip[1].reshape(-1, shape[-1])
-        return total + jnp.matmul(flat, dense, preferred_element_type=jnp.float32), None
-
-    start = jnp.zeros((math.prod(shape[:-1]), shape[-1]), jnp.float32)
-    return lax.scan(add, start, (x, dy))[0].reshape(shape).astype(x.dtype)
+    return jnp.stack(rows).reshape(shape).astype(x.dtype)
 
 
 def _matmul_form(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
