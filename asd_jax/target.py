@@ -16,7 +16,7 @@ _form: contextvars.ContextVar[str | None] = contextvars.ContextVar("form", defau
 
 @contextlib.contextmanager
 def compiling_for(platform: str) -> Iterator[None]:
-    """Traces the operations inside the block for "cpu", "gpu" or "tpu".
+    """Traces the operations inside the block for "cpu", "gpu", "tpu" or "onnx", a file's runtime.
 
     A function that is already traced does not change.
     """
