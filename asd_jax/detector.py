@@ -30,6 +30,7 @@ from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import percentile
+from asd_jax.traced import Traced
 
 Tree = Any
 Group = tuple[str, str]
@@ -132,7 +133,7 @@ class Detector:
         """
         rows = []
         for part, waves in padded_batches(clips, self.samples):
-            judged = jax.device_get(self._run(waves))
+            judged = jax.device_get(self._judged(waves))
             for i, (name, _, candidates) in enumerate(part):
                 branch = {k: v[i] for k, v in judged.branches.items()}
                 rows.append(self._best(name, judged.score[i], branch, candidates))
@@ -142,7 +143,7 @@ class Detector:
         self, waves: Int16[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips groups"]:
         """The score of each clip as each machine."""
-        return np.asarray(self._run(waves).score, np.float64)
+        return np.asarray(self._judged(waves).score, np.float64)
 
     @functools.cached_property
     def nets(self) -> networks.Networks:
@@ -150,14 +151,25 @@ class Detector:
         return networks.build(self.config, len(self.groups))
 
     @functools.cached_property
-    def _run(self) -> Any:
-        """The judgement of int16 waveforms, jitted with every array as an argument."""
-        nets = self.nets
-        arrays = judge.fitted(
-            nets, self.variables, self.scorers, self.ensemble, self.loudness, self.groups
-        )
-        run = jax.jit(judge.make_judge(self.config, nets, self.spec, self.ensemble))
-        return functools.partial(run, jax.device_put(arrays))
+    def folded(self) -> Mapping[str, Tree]:
+        """The variables with BatchNorm in the filters, as a detector's folder has them."""
+        if judge.is_folded(self.variables):
+            return self.variables
+        return judge.fold(self.nets, self.variables)
+
+    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> judge.Judgement:
+        return judge.Judgement(*self._run(waves))
+
+    @functools.cached_property
+    def _run(self) -> Traced:
+        """Score and branches' scores of int16 waveforms, with every array as an argument."""
+
+        def make() -> Any:
+            judged = judge.make_judge(self.config, self.nets, self.spec, self.ensemble)
+            return lambda found, waves: tuple(judged(found, waves))
+
+        arrays = judge.fitted(self.folded, self.scorers, self.ensemble, self.loudness, self.groups)
+        return Traced(make, arrays, self._about())
 
     def _best(
         self,
@@ -187,8 +199,7 @@ class Detector:
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        variables = judge.fold(self.nets, self.variables)
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(variables).items()}
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
         for branch, fitted in self.scorers.items():
             for number, scorer in enumerate(fitted):
                 for name, value in scorers.to_arrays(scorer).items():
@@ -198,14 +209,17 @@ class Detector:
         }
         for name in ("thresholds", "loudness", "frame_mean", "frame_std"):
             arrays[name] = getattr(self, name)
-        about = {
+        write_folder(folder, self._about(), arrays)
+
+    def _about(self) -> dict[str, Any]:
+        """All but the arrays, as `detector.json` holds it."""
+        return {
             "recipe": self.config.recipe,
             "config": dataclasses.asdict(self.config),
             "groups": [list(group) for group in self.groups],
             "scorers": {b: [scorers.kind_of(s) for s in f] for b, f in self.scorers.items()},
             "ensemble": ensembles.to_dict(self.ensemble),
         }
-        write_folder(folder, about, arrays)
 
     @classmethod
     def load(cls, folder: str) -> "Detector":
@@ -214,7 +228,11 @@ class Detector:
         Raises:
             UserError: the folder holds no detector, or one of a newer format.
         """
-        about, arrays = read_folder(folder)
+        return cls.from_parts(*read_folder(folder))
+
+    @classmethod
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
+        """The detector of what `read_folder` found."""
         groups = tuple((g[0], g[1]) for g in about["groups"])
         fitted = {
             branch: [
@@ -286,14 +304,15 @@ def load_detector(folder: str) -> Any:
     Raises:
         UserError: the folder holds no detector, or one of an unknown recipe.
     """
-    recipe = read_folder(folder)[0].get("recipe")
+    about, arrays = read_folder(folder)
+    recipe = about.get("recipe")
     if recipe == "pump_classifier":
         from asd_jax.recipes.classifier_detector import ClassifierDetector
 
-        return ClassifierDetector.load(folder)
+        return ClassifierDetector.from_parts(about, arrays)
     if recipe != "ensemble":
         raise UserError(f"{folder} holds a detector of the recipe {recipe!r}, which is unknown.")
-    return Detector.load(folder)
+    return Detector.from_parts(about, arrays)
 
 
 def _power_only(spec: LogMel) -> LogMel:

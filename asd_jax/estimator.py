@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
 # The schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
@@ -231,7 +232,7 @@ def _int16(wave: np.ndarray) -> np.ndarray:
         return wave
     if wave.dtype.kind != "f" or not np.isfinite(wave).all() or np.abs(wave).max() > 1.0:
         raise UserError("a waveform must be int16, or floats in [-1, 1].")
-    return np.clip(np.rint(wave * 32768.0), -32768, 32767).astype(np.int16)
+    return to_int16(wave)
 
 
 @contextlib.contextmanager

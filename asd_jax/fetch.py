@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from asd_jax import commands
+from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
 
 DIR = flags.DEFINE_string("dir", None, "Where the data set goes; default data/NAME.")
@@ -25,7 +25,7 @@ SNR = flags.DEFINE_list("snr", [], "MIMII: noise levels of -6,0,6 in dB; default
 PARTS = flags.DEFINE_list(
     "parts", [], "DCASE, MIMII DUE: of dev,additional,test,truth, or all; default dev."
 )
-CHECK = flags.DEFINE_string("check", None, "Says which data set lies in this folder, how complete.")
+CHECK = shared_flags.check("Says which data set lies in this folder, how complete.")
 ACCEPT = flags.DEFINE_bool("accept_licence", False, "Accepts the data set's licence.")
 ARCHIVES = flags.DEFINE_string(
     "archives",
@@ -45,7 +45,7 @@ MIRROR = flags.DEFINE_string(
 def main(argv: Sequence[str]) -> int:
     """Fetches the data set `argv[1]`, or checks a folder."""
     if CHECK.value:
-        return check_folder(pathlib.Path(CHECK.value).expanduser())
+        return max([check_folder(pathlib.Path(root).expanduser()) for root in CHECK.value])
     from asd_jax.data.download.records import DATA_SETS
     from asd_jax.data.download.source import Source
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from asd_jax import commands
+from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
 from asd_jax.live import options
 from asd_jax.live.alarm import Alarms, Rule
@@ -36,7 +36,7 @@ from asd_jax.live.watcher import Watcher, watch
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
 flags.adopt_module_key_flags(options)
-OUTPUT = flags.DEFINE_string("output", None, "Write the scores to this CSV file too.")
+OUTPUT = shared_flags.output("Write the scores to this CSV file too.")
 FORMAT = flags.DEFINE_enum(
     "format", None, FORMATS, "Of the output: table; with --watch and --stream, json (lines)."
 )

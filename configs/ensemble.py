@@ -98,7 +98,7 @@ def literal(config) -> None:
     config.protocol = "literal"
     config.augment.semitones = (-20.0, -20.0)
     config.finetune.update(loss="literal", negatives="literal", identification=0.0)
-    config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear", "clip")))
+    config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear")))
     config.scoring.update(
         branches=("fusion", "statistics"), scorer="gmm", rule="literal", weights=(0.9, 0.1)
     )

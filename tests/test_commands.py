@@ -1,10 +1,13 @@
 """How a command ends: exit status and what its user reads."""
 
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch")
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
 from asd_jax import commands
@@ -33,3 +36,64 @@ def test_a_command_ends_with_its_status_and_no_traceback(statement, status, said
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == status
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("order", [COMMANDS, COMMANDS[::-1]])
+def test_all_commands_can_be_imported_in_one_process_and_read_their_flags(order):
+    program = f"""
+from importlib import import_module
+from absl import flags
+found = [import_module("asd_jax." + name) for name in {order}]
+import launch.plan
+given = "x --output=o --workdir=w --detector=d --machine=m --check=a --check=b"
+flags.FLAGS(given.split())
+for module in found:
+    names = ("OUTPUT", "WORKDIR", "DETECTOR", "MACHINE", "CHECK")
+    print(*(getattr(module, name).value for name in names if hasattr(module, name)))
+from asd_jax.live import options
+print(options.DETECTOR.value, options.MACHINE.value)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']"]
+    expected = dict(zip(COMMANDS, said, strict=True))
+    assert done.stdout.splitlines() == [*(expected[name] for name in order), "d m"]
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ("export", "--stream"),
+        ("export", "--workdir=x"),
+        ("score", "--workdir=x"),
+        ("submission", "--detector=x"),
+        ("fetch", "--output=x"),
+        ("main", "--check=x"),
+    ],
+)
+def test_a_command_takes_no_other_commands_flags(command, given):
+    done = run(command, given)
+    assert done.returncode == 2 and "Unknown command line flag" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("export", "The file to write"),
+        ("submission", "The folder to write"),
+        ("score", "CSV file too"),
+        ("monitor", "--port"),
+        ("fetch", "how complete"),
+        ("main", "default runs/"),
+    ],
+)
+def test_help_tells_the_commands_own_words(command, words):
+    assert words in run(command, "--help").stdout
+
+
+def run(command, *arguments):
+    module = f"asd_jax.{command}"
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=ROOT
+    )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asd_jax.data.samples import beyond_full_scale, to_int16
 from asd_jax.errors import UserError
 
 # Encodings that hold fractions of full scale; read as integers they would come out as silence.
@@ -71,9 +72,7 @@ def decode(
         samples = _resample(samples, rate, sample_rate)
     if samples.dtype == np.int16:
         return Decoded(samples, rate, 0)
-    scaled = np.rint(samples * np.float32(32768))
-    clipped = int(np.count_nonzero((scaled > 32767) | (scaled < -32768)))
-    return Decoded(np.clip(scaled, -32768, 32767).astype(np.int16), rate, clipped)
+    return Decoded(to_int16(samples), rate, beyond_full_scale(samples))
 
 
 def recording_seconds(path: str | os.PathLike[str]) -> float:

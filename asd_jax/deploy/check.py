@@ -138,7 +138,9 @@ def mean_auc(
         if wanted:
             above = scores[clip, wanted]
             if len(wanted) > 1:
-                above = above - thresholds[[program.rows[w] for w in wanted]]
+                threshold = thresholds[[program.rows[w] for w in wanted]]
+                # As `Detector` does: a machine may have none.
+                above = np.where(np.isfinite(threshold), above - threshold, above)
             values[clip], columns[clip] = above.min(), wanted[int(above.argmin())]
     found, count = [], 0
     for column in np.unique(columns[columns >= 0]):

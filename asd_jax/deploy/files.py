@@ -64,9 +64,9 @@ def _write_onnx(path: str, program: Program) -> None:
     from jax2onnx import to_onnx
 
     wave = _free_batch(program)
-    # Traced as for a TPU: Fourier transforms as matrix products (a DFT with a free batch does not
-    # load in onnxruntime) and plain convolutions instead of the forms that XLA's CPUs like.
-    with target.compiling_for("tpu"):
+    # Fourier transforms as matrix products (a DFT with a free batch does not load in onnxruntime)
+    # and plain convolutions instead of the forms that XLA's CPUs like.
+    with target.compiling_for("onnx"):
         closed = jax.make_jaxpr(program.run)(program.arrays, wave)
     leaves = jax.tree.leaves(program.arrays)
     with _quiet("onnx_ir", "jax2onnx"):

@@ -121,8 +121,7 @@ def _ensemble(
     config = dataclasses.replace(detector.config, scoring=scoring)
     nets, wanted = detector.nets, branches.needed(kept)
     arrays = judge.fitted(
-        nets,
-        {name: tree for name, tree in detector.variables.items() if name in wanted},
+        {name: tree for name, tree in detector.folded.items() if name in wanted},
         {name: [detector.scorers[name][row] for row in rows] for name in kept},
         ensemble,
         detector.loudness[list(rows)],
@@ -145,7 +144,7 @@ def _classifier(
 ) -> tuple[Callable[[Any, Array], Table], Any, list[str]]:
     """The classifier's probability of an anomaly, its arrays, and no branches left out."""
     net = classifier_network.build(detector.config)
-    arrays = weights.pack_network(net.fold(detector.variables), precision)
+    arrays = weights.pack_network(detector.folded, precision)
     read = classifier_network.reader(detector.config, net)
 
     def score(found: Any, wave: Array) -> Table:

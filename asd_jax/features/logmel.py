@@ -9,11 +9,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int16
 
-from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features import mel
 from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
-from asd_jax.features.spectrum import power_by_fft, power_by_matmul
+from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
 
 __all__ = [
     "LogMel",
@@ -29,7 +28,6 @@ __all__ = [
 ]
 
 CHANNELS = ("power", "magnitude")
-IMPLEMENTATIONS = ("auto", "rfft", "matmul")
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -52,7 +50,7 @@ class LogMel:
         channels: any of `power` = 10 log10 mel(|X|^2) and `magnitude` = 20 log10 mel(|X|). They are
             not proportional: the mel filter sums before the logarithm.
         floor: smallest power that counts, before the logarithm.
-        impl: `rfft`, `matmul` (for export), or `auto`: `matmul` on a TPU, `rfft` elsewhere.
+        impl: how to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
 
     Raises:
         UserError: naming the field that cannot be.
@@ -166,11 +164,7 @@ def bands(spec: LogMel) -> tuple[mel.Band, ...]:
 
 
 def _power(wave: Float[Array, "batch samples"], spec: LogMel) -> Float[Array, "batch frames bins"]:
-    impl = spec.impl
-    if impl == "auto":
-        impl = "matmul" if target.platform() == "tpu" else "rfft"
-    transform = power_by_matmul if impl == "matmul" else power_by_fft
-    return transform(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
+    return power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
 
 
 def _apply_filters(

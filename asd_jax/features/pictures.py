@@ -20,11 +20,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import LogMel, mel_power
-from asd_jax.features.spectrum import power_by_fft, power_by_matmul
+from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
 
 KINDS = ("spectrogram", "mel", "log_frequency", "linear_frequency")
 RENDERS = ("none", "magma")
@@ -47,7 +46,7 @@ class Picture:
         hop_length: samples from frame to frame; 0 means the kind's own.
         n_mels: mel filters, for `mel` only.
         top_db: levels further below the clip's loudest count as that far below; 0 means no limit.
-        impl: `rfft`, `matmul` (for export), or `auto`: `matmul` on a TPU, `rfft` elsewhere.
+        impl: how to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
 
     Raises:
         UserError: naming the field that cannot be.
@@ -64,7 +63,7 @@ class Picture:
     impl: str = "auto"
 
     def __post_init__(self) -> None:
-        known = {"kind": KINDS, "render": RENDERS, "impl": ("auto", "rfft", "matmul")}
+        known = {"kind": KINDS, "render": RENDERS, "impl": IMPLEMENTATIONS}
         for field, names in known.items():
             if getattr(self, field) not in names:
                 raise UserError(
@@ -114,9 +113,8 @@ def levels(
     if spec.kind == "mel":
         mel = LogMel(spec.sample_rate, n_fft, hop, spec.n_mels, impl=spec.impl)
         return power_to_db(mel_power(wave, spec=mel))
-    matmul = spec.impl == "matmul" or (spec.impl == "auto" and target.platform() == "tpu")
-    transform = power_by_matmul if matmul else power_by_fft
-    return power_to_db(transform(wave, n_fft=n_fft, hop_length=hop)).swapaxes(1, 2)
+    power = power_spectrum(wave, n_fft=n_fft, hop_length=hop, impl=spec.impl)
+    return power_to_db(power).swapaxes(1, 2)
 
 
 def unit_range(

@@ -24,8 +24,6 @@ class TimePooling:
         pool: `mean`, `max`, `std`, `gwap` (eq. 7 and 8), `gwrp` (weights decay by rank),
             `quantile`, or `quiet_frames` (mean over the quietest frames).
         scale: `db`, the logarithm before pooling, or `linear`.
-        weights: for `gwap`: `clip`, weights from the clip itself as printed, or `train`, weights
-            from the mean training clip.
         decay: for `gwrp`: each rank weighs this times the rank before; 1 = mean, 0 = max.
         quantile: for `quantile` and `quiet_frames`: the quantile, or the share of frames.
 
@@ -35,12 +33,11 @@ class TimePooling:
 
     pool: str = "mean"
     scale: str = "db"
-    weights: str = "clip"
     decay: float = 0.9
     quantile: float = 0.5
 
     def __post_init__(self) -> None:
-        known = {"pool": ("gwap", *POOLS), "scale": ("db", "linear"), "weights": ("clip", "train")}
+        known = {"pool": ("gwap", *POOLS), "scale": ("db", "linear")}
         for field, names in known.items():
             if getattr(self, field) not in names:
                 raise UserError(
@@ -60,7 +57,6 @@ def pool_time(
     mel: Float[Array, "batch mels frames"],
     *,
     settings: TimePooling,
-    train_mean: Float[Array, "mels"] | None = None,
 ) -> Float[Array, "batch mels"]:
     """Statistics features of linear mel power spectrograms (see `mel_power`).
 
@@ -69,14 +65,9 @@ def pool_time(
     Args:
         mel: linear power, not dB.
         settings: how to pool.
-        train_mean: only for `weights='train'`: the mean over normal training clips of
-            `pool_time(mel, settings=replace(settings, pool='mean'))`.
-
-    Raises:
-        UserError: if `weights='train'` and the training mean is missing.
     """
     if settings.pool == "gwap":
-        return _weighted_average(_positive_level(mel, settings), settings, train_mean)
+        return _weighted_average(_positive_level(mel, settings))
     return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)
 
 
@@ -112,20 +103,13 @@ def _positive_level(mel: Array, settings: TimePooling) -> Array:
 
 def _weighted_average(
     level: Float[Array, "batch mels frames"],
-    settings: TimePooling,
-    train_mean: Float[Array, "mels"] | None,
 ) -> Float[Array, "batch mels"]:
     """Equations 7 and 8: y the time mean, weights y / sum(y), feature = weights * y.
 
     Equation 7's N is printed as the batch size; a mean over time needs the number of frames.
     """
     y = level.mean(axis=-1)
-    reference = y
-    if settings.weights == "train":
-        if train_mean is None:
-            raise UserError("statistics.weights='train' needs the mean training clip.")
-        reference = train_mean[None]
-    return y * reference / jnp.maximum(reference.sum(axis=-1, keepdims=True), FLOOR)
+    return y * y / jnp.maximum(y.sum(axis=-1, keepdims=True), FLOOR)
 
 
 def _rank_weighted(x: Array, settings: TimePooling) -> Array:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from asd_jax import shared_flags
 from asd_jax.errors import UserError
 
-DETECTOR = flags.DEFINE_string("detector", None, "The folder `detector` of a finished run.")
-MACHINE = flags.DEFINE_string(
-    "machine",
-    None,
-    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02.",
+DETECTOR = shared_flags.detector()
+MACHINE = shared_flags.machine(
+    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02."
 )
 WATCH = flags.DEFINE_string("watch", None, "Score the recordings that come into this folder.")
 SKIP = flags.DEFINE_bool("skip_existing", False, "With --watch: not those that are there now.")

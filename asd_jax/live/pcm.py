@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int16
 
+from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
 # Bytes a sample of ffmpeg's raw formats; arecord calls them S16_LE, S24_3LE, S32_LE, FLOAT_LE, U8.
@@ -105,7 +106,7 @@ class Decoder:
         one = self._one_channel(_floats(data, self._pcm.sample_format))
         if self._resampler is not None:
             one = self._resampler.resample_chunk(one, last=last)
-        return np.clip(np.rint(one * 32768.0), -32768, 32767).astype(np.int16)
+        return to_int16(one)
 
     def _one_channel(self, samples: np.ndarray) -> np.ndarray:
         frames = samples.reshape(-1, self._pcm.channels)

@@ -184,10 +184,12 @@ def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) ->
     if path != STDIN:
         windows = read_windows(path, settings)
     else:
-        with tempfile.NamedTemporaryFile() as file:
-            shutil.copyfileobj(stdin or sys.stdin.buffer, file)
-            file.flush()
-            windows = read_windows(file.name, settings, name=path)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = os.path.join(folder, "recording")
+            # Closed before it is read: Windows opens no file a second time.
+            with open(copy, "wb") as file:
+                shutil.copyfileobj(stdin or sys.stdin.buffer, file)
+            windows = read_windows(copy, settings, name=path)
     return [Piece(name, wave, candidates, start) for name, wave, start in windows]
 
 

@@ -9,6 +9,7 @@ import http.server
 import importlib.resources
 import ipaddress
 import json
+import os
 import re
 import socket
 import tempfile
@@ -149,16 +150,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if length is None:
             return
         name = urllib.parse.parse_qs(url.query).get("name", ["recording"])[0][:200]
-        with tempfile.NamedTemporaryFile() as file:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "recording")
+            # Closed before it is read: Windows opens no file a second time.
+            if self._received(path, length):
+                self._score(path, name)
+            else:
+                self._refuse(400, "The recording did not arrive whole; send it again.")
+
+    def _received(self, path: str, length: int) -> bool:
+        """Writes so many bytes of the request to a file; False where fewer come."""
+        with open(path, "wb") as file:
             while length > 0:
                 block = self.rfile.read(min(_BLOCK, length))
                 if not block:
-                    self._refuse(400, "The recording did not arrive whole; send it again.")
-                    return
+                    return False
                 file.write(block)
                 length -= len(block)
-            file.flush()
-            self._score(file.name, name)
+        return True
 
     def _score(self, path: str, name: str) -> None:
         listener = self.server.listener

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
 
@@ -23,6 +22,7 @@ from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import from_config
 from asd_jax.scoring.threshold import percentile
+from asd_jax.traced import Traced
 
 Tree = Any
 
@@ -66,11 +66,20 @@ class ClassifierDetector:
         return network.clip_samples(self.config)
 
     @functools.cached_property
-    def _run(self) -> Any:
-        """What is read off int16 waveforms, jitted with the folded variables as arguments."""
-        net = network.build(self.config)
-        run = jax.jit(network.reader(self.config, net))
-        return functools.partial(run, net.fold(self.variables))
+    def folded(self) -> Tree:
+        """The variables with BatchNorm in the filters, as a detector's folder has them."""
+        if "folded" in self.variables:
+            return self.variables
+        return network.build(self.config).fold(self.variables)
+
+    @functools.cached_property
+    def _run(self) -> Traced:
+        """What is read off int16 waveforms, with the folded variables as arguments."""
+        return Traced(
+            lambda: network.reader(self.config, network.build(self.config)),
+            self.folded,
+            self._about(),
+        )
 
     def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
@@ -132,22 +141,23 @@ class ClassifierDetector:
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        variables = network.build(self.config).fold(self.variables)
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(variables).items()}
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
         arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
         arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
-        about = {
+        write_folder(folder, self._about(), arrays)
+
+    def _about(self) -> dict[str, Any]:
+        """All but the arrays, as `detector.json` holds it."""
+        return {
             "recipe": self.config.recipe,
             "config": dataclasses.asdict(self.config),
             "groups": [list(group) for group in self.groups],
         }
-        write_folder(folder, about, arrays)
 
     @classmethod
     def load(cls, folder: str) -> "ClassifierDetector":
         """Reads a folder that `save` wrote; raises UserError if it is none."""
-        about, arrays = read_folder(folder)
-        return cls.from_parts(about, arrays)
+        return cls.from_parts(*read_folder(folder))
 
     @classmethod
     def from_parts(

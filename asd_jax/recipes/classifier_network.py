@@ -12,14 +12,12 @@ from jaxtyping import Array, Float, Int16
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
 from asd_jax.features.pictures import Picture, picture
-from asd_jax.models import Model
-from asd_jax.models.classifiers import build_classifier
-from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import Compute
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
+Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
 Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
 # fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
 Readout = Callable[[Tree, Waves], dict[str, Array]]
@@ -62,6 +60,8 @@ def build(config: PumpClassifier) -> Model:
 
 def build_for_training(config: PumpClassifier) -> Model:
     """The same network as `config.compute` has it train; the variables are the same."""
+    from asd_jax.models.classifiers import build_classifier
+
     network = config.network
     return build_classifier(
         network.name,
@@ -85,6 +85,8 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
     Raises:
         UserError: the weights file is absent or is of another network.
     """
+    from asd_jax.models.pretrained import from_timm, load_safetensors
+
     variables = net.init(key)
     if not config.init_from:
         return variables

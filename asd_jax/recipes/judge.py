@@ -21,6 +21,7 @@ from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 
 Tree = Any
+LEARNED = ("encoder", "temporal", "fusion")
 
 
 class Fitted(NamedTuple):
@@ -58,18 +59,20 @@ Judge = Callable[[Fitted, Waves], Judgement]
 
 
 def fitted(
-    nets: Networks,
     variables: Mapping[str, Tree],
     by_group: Mapping[str, Sequence[Any]],
     ensemble: ensembles.Ensemble,
     loudness: np.ndarray,
     groups: Sequence[tuple[str, str]],
 ) -> Fitted:
-    """Puts a detector's arrays into the form that `make_judge` takes, machines as in `groups`."""
+    """Puts a detector's arrays into the form that `make_judge` takes, machines as in `groups`.
+
+    The variables are folded ones, see `fold`.
+    """
     rows = ensembles.group_index(ensemble, groups, len(groups))
     tables = (loudness, *(table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing)))
     return Fitted(
-        fold(nets, variables),
+        dict(variables),
         {name: _stacked(found) for name, found in by_group.items()},
         *(np.asarray(table, np.float32) for table in tables),
     )
@@ -77,11 +80,15 @@ def fitted(
 
 def fold(nets: Networks, variables: Mapping[str, Tree]) -> dict[str, Tree]:
     """The variables with each network's BatchNorm in its filters; folded ones stay as they are."""
-    learned = ("encoder", "temporal", "fusion")
     return {
-        name: getattr(nets, name).fold(tree) if name in learned else tree
+        name: getattr(nets, name).fold(tree) if name in LEARNED else tree
         for name, tree in variables.items()
     }
+
+
+def is_folded(variables: Mapping[str, Tree]) -> bool:
+    """Whether `fold` would change nothing."""
+    return all("folded" in variables[name] for name in LEARNED if name in variables)
 
 
 def make_judge(

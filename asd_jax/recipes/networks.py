@@ -1,19 +1,22 @@
 """The networks of the ensemble, built from its settings, and what they are fed."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 
-from asd_jax import models
 from asd_jax.augment.spectrogram import MixSettings
 from asd_jax.augment.waveform import WaveformAugment
 from asd_jax.features.logmel import LogMel, num_frames
-from asd_jax.models import Model
 from asd_jax.recipes import settings
 
 PROJECTION = 512  # width of the SimSiam heads
 TEMPORAL = 512  # width of the waveform network's embedding (Table 1)
 FUSED = 128  # width of the fused embedding (Table 2, layer 5)
+
+# `asd_jax.models.Model`. Flax comes with it, whose import a detector that is kept as traced need
+# not wait for; so models are imported where networks are built.
+Model = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,8 @@ def build(config: settings.Ensemble, classes: int) -> Networks:
 
 def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     """The same networks as `config.compute` has them train; the variables are the same."""
+    from asd_jax import models
+
     compute = config.compute
     body = {"dtype": jnp.dtype(compute.precision), "rematerialise": compute.rematerialise}
     spec, encoder = front_end(config), config.encoder

@@ -12,11 +12,15 @@ from typing import Any
 
 from asd_jax.errors import UserError
 
+# Fields that older versions wrote into detectors and runs, with the only value that worked.
+RETIRED = {"config.statistics.weights": "clip"}
+
 
 def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> Any:
     """Builds the dataclass `cls` from nested mappings; raises UserError naming a wrong field."""
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
+    values = {k: v for k, v in values.items() if not is_retired(f"{where}.{k}", v)}
     for name in values:
         if name not in known:
             fields = ", ".join(sorted(known))
@@ -28,6 +32,11 @@ def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> 
         else:
             arguments[name] = tuple(value) if isinstance(value, list) else value
     return cls(**arguments)
+
+
+def is_retired(field: str, value: Any) -> bool:
+    """Whether this field is of an older version, and means nothing now; see `RETIRED`."""
+    return field in RETIRED and RETIRED[field] == value
 
 
 def as_config(settings: Any) -> Any:
@@ -257,7 +266,6 @@ class Statistics:
 
     pool: str = "auto"  # 'gwap' as printed; 'mean', 'gwrp', 'quantile', ...
     scale: str = "db"  # 'linear' as printed
-    weights: str = "clip"
     decay: float = 0.9  # of 'gwrp' and 'auto': each rank weighs this times the louder one before
     quantile: float = 0.5  # of 'quantile' and 'quiet_frames'
 

@@ -202,6 +202,7 @@ def compile_ahead(run: Run, trainings: Sequence["Training"], variables: Variable
         training.prepare(shapes, ahead)
     run.extract.prepare(shapes, ahead)
     last.prepare(shapes, ahead)
+    ahead.close()
 
 
 def network_shapes(nets: networks.Networks) -> Variables:

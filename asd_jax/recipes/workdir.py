@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
+from asd_jax.recipes.settings import is_retired
 from asd_jax.report.files import plain, read_results, write_results
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
@@ -105,7 +106,9 @@ def _refuse_other(path: str, config: Mapping[str, Any]) -> None:
     differ = sorted(
         name
         for name in before.keys() | config.keys()
-        if name not in FREE and before.get(name) != config.get(name)
+        if name not in FREE
+        and before.get(name) != config.get(name)
+        and not is_retired(f"config.{name}", before.get(name))
     )
     if differ:
         shown = ", ".join(f"{n}: {before.get(n)} there, {config.get(n)} now" for n in differ[:5])

@@ -50,26 +50,34 @@ class Ahead:
     """Does jobs in the order of their submission, one after another, beside the caller.
 
     Compilation keeps one core and a half busy, as training does, and neither waits for the other.
-    The thread does not keep the program from ending.
+    The thread does not keep the program from ending, and ends itself with the last job.
     """
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def submit(self, job: Callable[[], Any]) -> Callable[[], Any]:
         """Takes a job; the function returned waits for its result, or raises what it raised."""
         done: Future = Future()
         context = contextvars.copy_context()
+        if self._closed:
+            raise RuntimeError("a job was submitted after the last one")
         self._jobs.put(lambda: _settle(done, lambda: context.run(job)))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=commands.AHEAD, daemon=True)
             self._thread.start()
         return done.result
 
+    def close(self) -> None:
+        """No more jobs come: the thread ends with those that are there."""
+        self._closed = True
+        self._jobs.put(None)
+
     def _work(self) -> None:
-        while True:
-            self._jobs.get()()
+        while (job := self._jobs.get()) is not None:
+            job()
 
 
 def _settle(done: Future, job: Callable[[], Any]) -> None:

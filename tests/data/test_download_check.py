@@ -157,7 +157,7 @@ def test_the_command_says_it_and_exits_1_where_something_is_missing(lay, capsys,
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["test"])
     root = lay(["0_dB_fan/id_00/normal/1.wav"])
-    with flagsaver.flagsaver(check=str(root)):
+    with flagsaver.flagsaver(check=[str(root)]):
         assert fetch.main(["fetch"]) == 1
     said = capsys.readouterr().out
     assert "0 dB fan" in said and "id_00 normal: 1 of 1011" in said

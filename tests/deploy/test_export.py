@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -202,3 +203,16 @@ def test_the_command_says_what_is_missing(arguments, said):
         [sys.executable, "-m", "asd_jax.export", *arguments], capture_output=True, text=True
     )
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["ensemble", "pump_classifier"])
+def test_on_all_real_recordings_an_onnx_file_gives_the_detectors_scores(
+    recipe, trained, tmp_path, onnx, real_recordings, capsys
+):
+    output = str(tmp_path / "detector.onnx")
+    assert export(trained[recipe], output, recordings=[str(real_recordings)]) == 0
+    pattern = r"Largest difference to the detector: (\S+), on (\d+) clips"
+    said = re.search(pattern, capsys.readouterr().out)
+    wavs = sum(1 for path in real_recordings.rglob("*") if path.suffix in (".wav", ".flac"))
+    assert float(said[1]) < 1e-3 and int(said[2]) >= wavs > 70

@@ -58,7 +58,7 @@ def librosa_levels(wave: np.ndarray, spec: LogMel) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("impl", ["rfft", "matmul", "auto"])
+@pytest.mark.parametrize("impl", ["rfft", "matmul", "two_steps", "auto"])
 @pytest.mark.parametrize(
     "options",
     [

@@ -69,16 +69,6 @@ def test_gwap_in_db_counts_from_the_floor():
     np.testing.assert_array_equal(silent, 0.0)
 
 
-def test_training_weights_do_not_depend_on_the_clip():
-    settings = TimePooling(pool="gwap", scale="linear", weights="train")
-    mel = mels()
-    train_mean = np.linspace(1.0, 2.0, 7).astype(np.float32)
-    pooled = pool_time(jnp.asarray(mel), settings=settings, train_mean=jnp.asarray(train_mean))
-    np.testing.assert_allclose(pooled, mel.mean(-1) * train_mean / train_mean.sum(), rtol=1e-5)
-    with pytest.raises(UserError, match="train"):
-        pool_time(jnp.asarray(mel), settings=settings)
-
-
 def test_rank_pooling_lies_between_mean_and_max():
     mel = jnp.asarray(mels())
     mean, gwrp, peak = (
@@ -88,9 +78,7 @@ def test_rank_pooling_lies_between_mean_and_max():
     assert (mean < gwrp).all() and (gwrp < peak).all()
 
 
-@pytest.mark.parametrize(
-    "options", [{"pool": "median"}, {"scale": "log"}, {"weights": "bin"}, {"decay": 1.5}]
-)
+@pytest.mark.parametrize("options", [{"pool": "median"}, {"scale": "log"}, {"decay": 1.5}])
 def test_impossible_settings_are_named(options):
     with pytest.raises(UserError, match=next(iter(options))):
         TimePooling(**options)

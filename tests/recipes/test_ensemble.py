@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import soundfile
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from asd_jax import score
+from asd_jax import commands, score
 from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.recipes import ensemble, evaluate, networks, stages
@@ -84,6 +85,13 @@ def test_the_same_command_again_ends_at_once_and_changes_nothing(finished, monke
 def test_another_config_is_refused_with_the_fields_that_differ(finished):
     with pytest.raises(UserError, match=r"seed: 0 there, 5 now"):
         ensemble.run(config(seed=5), str(finished))
+
+
+def test_nothing_waits_to_compile_after_a_run(finished):
+    threads = [thread for thread in threading.enumerate() if thread.name == commands.AHEAD]
+    for thread in threads:
+        thread.join(60.0)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_the_detector_gives_the_scores_of_the_run(finished):

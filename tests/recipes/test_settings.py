@@ -8,6 +8,7 @@ import pytest
 
 from asd_jax.errors import UserError
 from asd_jax.recipes import settings
+from asd_jax.recipes.workdir import Workdir
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
@@ -53,6 +54,23 @@ def test_full_schedule_is_the_papers_section_3_2():
     )
     assert config.augment.mix_ratio == 0.4
     assert config.scoring.weights == (0.9, 0.1)
+
+
+def test_a_detector_of_an_older_version_still_loads():
+    values = settings.as_config(settings.Ensemble()).to_dict()
+    old = values | {"statistics": values["statistics"] | {"weights": "clip"}}
+    assert settings.from_config(settings.Ensemble, old) == settings.Ensemble()
+    other = values | {"statistics": values["statistics"] | {"weights": "train"}}
+    with pytest.raises(UserError, match=r"config\.statistics\.weights is no field"):
+        settings.from_config(settings.Ensemble, other)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path):
+    values = settings.as_config(settings.Ensemble()).to_dict()
+    Workdir.open(str(tmp_path), values | {"statistics": values["statistics"] | {"weights": "clip"}})
+    Workdir.open(str(tmp_path), values)
+    with pytest.raises(UserError, match="another config"):
+        Workdir.open(str(tmp_path), values | {"seed": 1})
 
 
 def test_round_trip():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from asd_jax import commands
 from asd_jax.recipes.settings import Optimizer
 from asd_jax.train.ahead import Ahead, compiled_step
 from asd_jax.train.optimizer import make_optimizer
@@ -15,8 +16,15 @@ from asd_jax.train.state import create_state
 from asd_jax.train.step import compile_step, make_step
 
 
-def test_jobs_run_in_order_and_not_in_the_caller():
-    ahead, seen = Ahead(), []
+@pytest.fixture
+def ahead():
+    ahead = Ahead()
+    yield ahead
+    ahead.close()
+
+
+def test_jobs_run_in_order_and_not_in_the_caller(ahead):
+    seen = []
 
     def job(number):
         seen.append(number)
@@ -27,16 +35,31 @@ def test_jobs_run_in_order_and_not_in_the_caller():
     assert results[0]()[1] != threading.current_thread().name
 
 
-def test_an_error_reaches_the_one_who_waits_and_later_jobs_run():
-    ahead = Ahead()
+def test_an_error_reaches_the_one_who_waits_and_later_jobs_run(ahead):
     wrong, right = ahead.submit(lambda: 1 / 0), ahead.submit(lambda: "done")
     with pytest.raises(ZeroDivisionError):
         wrong()
     assert right() == "done"
 
 
-def test_a_job_sees_the_context_of_its_submission():
-    ahead = Ahead()
+def test_the_thread_ends_with_the_last_job(ahead):
+    def threads():
+        return [t for t in threading.enumerate() if t.name == commands.AHEAD]
+
+    before, go_on = threads(), threading.Event()
+    results = [ahead.submit(go_on.wait), ahead.submit(lambda: "last")]
+    ahead.close()
+    with pytest.raises(RuntimeError, match="after the last"):
+        ahead.submit(lambda: None)
+    (thread,) = (t for t in threads() if t not in before)
+    assert thread.is_alive()  # its jobs are not done
+    go_on.set()
+    assert [result() for result in results] == [True, "last"]
+    thread.join(5.0)
+    assert not thread.is_alive()
+
+
+def test_a_job_sees_the_context_of_its_submission(ahead):
     from asd_jax.models import ops
 
     x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 1, 2))

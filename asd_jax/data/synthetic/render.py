@@ -7,6 +7,7 @@ import types
 import numpy as np
 from jaxtyping import Float, Int16
 
+from asd_jax.data.samples import to_int16
 from asd_jax.data.synthetic import factory, fan, pump, room, slider, valve
 from asd_jax.data.synthetic.settings import IDS, SyntheticMachines
 from asd_jax.data.synthetic.sounds import Clock, decibel
@@ -133,7 +134,7 @@ def mix(recording: Recording, snr: float) -> Int16[np.ndarray, "samples channels
     """Mixes a recording at a signal-to-noise ratio in dB: only the background's level changes."""
     hall_gain = np.float32(decibel(-snr))
     sound = recording.machine + hall_gain * recording.hall + recording.floor
-    return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+    return to_int16(sound)
 
 
 @functools.lru_cache(maxsize=256)

@@ -6,33 +6,22 @@ products and matrix products. GPUs and TPUs have good kernels for all of them.
 """
 
 import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Literal
 
 from asd_jax import target
 
 Implementation = Literal["fast", "lax"]
 
-_override: contextvars.ContextVar[Implementation | None] = contextvars.ContextVar(
-    "implementation", default=None
-)
 
-
-@contextlib.contextmanager
-def implementation(name: Implementation) -> Iterator[None]:
+def implementation(name: Implementation) -> contextlib.AbstractContextManager[None]:
     """Traces the operations inside the block as `name`, whatever they are traced for.
 
     For comparisons; `asd_jax.target` is for programs that another kind of device will run. The
     choice is made while tracing: a function that is already compiled does not change.
     """
-    token = _override.set(name)
-    try:
-        yield
-    finally:
-        _override.reset(token)
+    return target.written_as(name)
 
 
 def chosen() -> Implementation:
     """The form to trace: the override if there is one, else what suits the platform."""
-    return _override.get() or ("fast" if target.platform() == "cpu" else "lax")
+    return target.form() or ("fast" if target.platform() == "cpu" else "lax")
