@@ -1,6 +1,7 @@
 """What the command modules share: how a program starts, and how an error reaches its user."""
 
 import os
+import re
 import sys
 import threading
 import traceback
@@ -28,9 +29,25 @@ def fail(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
+def room_for_virtual_devices() -> None:
+    """Threads enough for the virtual devices of a CPU, if there are any; before JAX's first use.
+
+    XLA makes as many threads as there are devices or processors, and a device may wait in several
+    collectives of a step at once. Then no thread is left for the devices that the others wait for,
+    and after 40 s XLA aborts. NPROC, which it reads when it makes the devices, asks for more.
+    """
+    asked = re.search(
+        r"xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", "")
+    )
+    number = int(asked[1] if asked else os.environ.get("JAX_NUM_CPU_DEVICES") or 1)
+    if number > 1:
+        os.environ.setdefault("NPROC", str(max(8 * number, os.cpu_count() or 1)))
+
+
 def prepare_jax() -> None:
-    """Settings that belong before the first computation: compilation cache and allocator."""
+    """Settings that belong before the first computation: devices, compilation cache, allocator."""
     memory.keep()
+    room_for_virtual_devices()
     import jax
 
     # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.

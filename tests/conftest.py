@@ -8,9 +8,6 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     ).strip()
-# XLA makes as many threads as there are devices, and a device may wait in two collectives of a step
-# at once: then the others have no thread left to come with. This is how it is told of more.
-os.environ.setdefault("NPROC", "64")
 
 import pytest
 from jaxtyping import install_import_hook
@@ -18,6 +15,10 @@ from jaxtyping import install_import_hook
 import tests.shapes  # noqa: F401  the hook looks it up by name
 
 install_import_hook("asd_jax", "tests.shapes.check")
+
+from asd_jax import commands  # noqa: E402  after the hook
+
+commands.room_for_virtual_devices()
 
 REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "real"
 

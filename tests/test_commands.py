@@ -1,5 +1,6 @@
 """How a command ends: exit status and what its user reads."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -97,3 +98,26 @@ def run(command, *arguments):
     return subprocess.run(
         [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=ROOT
     )
+
+
+THREADS = """
+import pathlib
+from asd_jax import commands
+commands.prepare_jax()
+import jax
+jax.block_until_ready(jax.numpy.ones(2) + 1)
+names = [p.read_text() for p in pathlib.Path("/proc/self/task").glob("*/comm")]
+print(len(jax.devices()), sum("XLAEigen" in name for name in names))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+@pytest.mark.parametrize(("more", "expected"), [({}, 32), ({"NPROC": "5"}, 5)])
+def test_virtual_devices_have_threads_enough_unless_the_user_has_said_how_many(more, expected):
+    environment = {k: v for k, v in os.environ.items() if k != "NPROC"}
+    environment |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", **more}
+    command = [sys.executable, "-c", THREADS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    devices, threads = map(int, done.stdout.split())
+    assert devices == 4
+    assert threads == (expected if more else max(expected, os.cpu_count()))

@@ -18,14 +18,14 @@ from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.recipes import classifier_network, networks
 from tests.deploy import detectors
-from tests.recipes import test_pump_classifier, tiny
+from tests.recipes import tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "build", tiny.build)
-        patch.setattr(classifier_network, "build", test_pump_classifier.tiny)
+        patch.setattr(classifier_network, "build", tiny.build_classifier)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         patch.setattr(check, "REPEATS", 1)
         # A batch of any size has no number that shapes could be checked against.

@@ -1,67 +1,72 @@
-"""One device and eight give the same training: statistics and draws belong to the whole batch."""
+"""One device, several, and several processes give the same training, from wav files on.
 
-import dataclasses
+BatchNorm's statistics, random draws and mixing belong to the whole batch, wherever its clips lie.
+"""
 
-import jax
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from asd_jax.recipes import networks, objectives, settings
-from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.sharding import data_mesh, replicated, sharded
-from asd_jax.train.state import create_state
-from asd_jax.train.step import compile_step, make_step
-from tests.recipes import tiny
-
-STEPS, CLASSES = 20, 3
-STAGES = {
-    "pretrain": ("encoder", "projector", "predictor", "identify"),
-    "finetune": ("encoder", "identify"),
-}
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+STAGES = ("pretrain", "finetune", "temporal", "fusion", "classifier")
+# What the compiler does for speed takes longer than the steps.
+FAST = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false"
+)
 
 
-def small_config():
-    config = settings.Ensemble()
-    return dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, clip_seconds=1.0),
-        features=dataclasses.replace(config.features, n_mels=64),
+def begin(folder, answer, devices, *arguments):
+    """Starts `tests.recipes.steps` on so many virtual devices."""
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(folder / f"cache for {devices}"),
+        "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FAST}",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.recipes.steps", str(folder / answer), *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
-def losses(stage, devices):
-    config = small_config()
-    nets, spec = tiny.build(config, CLASSES), networks.front_end(config)
-    loss = getattr(objectives, f"{stage}_loss")(config, nets, spec)
-    names = STAGES[stage]
-    # A low rate: at a high one rounding grows from step to step, as in any chaotic system.
-    rate = settings.Optimizer("sgd", 3e-4, 5e-4, 0.9, "cosine")
-    optimizer = make_optimizer(dict.fromkeys(names, rate), STEPS)
-    variables = {
-        n: getattr(nets, n).init(jax.random.fold_in(jax.random.key(0), i))
-        for i, n in enumerate(names)
-    }
-    from asd_jax.features.normalise import Normaliser
-
-    frozen = {"normaliser": Normaliser(mean=np.full((64, 2), -40.0, "f4"))}
-    state = create_state(jax.random.key(7), variables, optimizer, frozen=frozen)
-    mesh = data_mesh(devices)
-    state = jax.device_put(state, replicated(mesh))
-    step, values = compile_step(make_step(loss, optimizer), mesh), []
-    rng = np.random.default_rng(0)
-    shape = (8, 2, 16000) if stage == "pretrain" else (8, 16000)
-    for _ in range(STEPS):
-        batch = {
-            "wave": rng.integers(-3000, 3000, shape).astype(np.int16),
-            "label": rng.integers(0, CLASSES, 8).astype(np.int32),
-        }
-        state, metrics = step(state, jax.device_put(batch, sharded(mesh)))
-        values.append(float(metrics["loss"]))
-    return np.array(values)
+@pytest.fixture(scope="module")
+def losses(tmp_path_factory):
+    """Of twenty steps of every stage, by the devices and the stage."""
+    folder = tmp_path_factory.mktemp("devices")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{probe.getsockname()[1]}"
+    started = [begin(folder, f"{k}", 4, "all", f"{k}", where) for k in range(2)]
+    started.append(begin(folder, "alone", 8, "1", "2", "8"))
+    try:
+        shown = [process.communicate(timeout=300)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0, 0], "\n".join(shown)
+    found = json.loads((folder / "alone").read_text())
+    for k in range(2):
+        found[f"process {k}"] = json.loads((folder / f"{k}").read_text())["8"]
+    return found
 
 
-@pytest.mark.parametrize("stage", list(STAGES))
-def test_eight_devices_give_the_losses_of_one(stage):
-    one, eight = losses(stage, 1), losses(stage, 8)
+@pytest.mark.parametrize("stage", STAGES)
+def test_twenty_losses_are_equal_on_one_two_and_eight_devices_and_in_two_processes(losses, stage):
+    one = np.array(losses["1"][stage])
     assert len(set(np.round(one, 6))) > 10  # it does learn something
-    np.testing.assert_allclose(one, eight, rtol=1e-4)
+    for where in ("2", "8", "process 0", "process 1"):
+        found = np.array(losses[where][stage])
+        print(f"{stage} on {where}: {np.abs(found / one - 1).max():.1e}")
+        np.testing.assert_allclose(found, one, rtol=1e-4, err_msg=where)
+    assert losses["process 0"][stage] == losses["process 1"][stage]

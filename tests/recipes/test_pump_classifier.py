@@ -3,7 +3,6 @@
 import dataclasses
 import shutil
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +12,6 @@ import soundfile
 from asd_jax import score
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
-from asd_jax.models.model import wrap
 from asd_jax.recipes import (
     classifier_evaluate,
     classifier_network,
@@ -27,28 +25,14 @@ from asd_jax.report.files import read_results, read_scores
 from asd_jax.train import loop
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.state import create_state
+from tests.recipes import tiny
 from tests.recipes.test_settings import get_config
-
-
-class Tiny(nn.Module):
-    """A network of a few weights."""
-
-    @nn.compact
-    def __call__(self, x, *, train):
-        x = nn.Conv(4, (8, 8), (8, 8), use_bias=False)(x)
-        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x)).mean((1, 2))
-        return nn.Dense(1)(x), {"embedding": x}
-
-
-def tiny(config):
-    """Takes the place of `classifier_network.build`."""
-    return wrap(Tiny(), (1, config.features.size, config.features.size, 3))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_network(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_network, "build", tiny)
+        patch.setattr(classifier_network, "build", tiny.build_classifier)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
         yield
 
@@ -198,7 +182,7 @@ def test_weights_give_both_classes_the_same_share_of_the_loss():
 
 def test_the_loss_without_mixing_is_that_of_the_smoothed_labels():
     plain = settings(labels__mixup=0.0, labels__time_shift=False)
-    net = tiny(plain)
+    net = tiny.build_classifier(plain)
     variables = net.init(jax.random.key(0))
     wave = (np.random.default_rng(0).normal(size=(4, 16000)) * 3000).astype(np.int16)
     label = np.array([0, 1, 1, 0], np.int32)

@@ -30,6 +30,19 @@ class Fusion(nn.Module):
         return nn.Dense(128)(jnp.concatenate([temporal, spectral], -1)), {}
 
 
+class Classifier(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.Conv(4, (8, 8), (8, 8), use_bias=False)(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=not train)(x)).mean((1, 2))
+        return nn.Dense(1)(x), {"embedding": x}
+
+
+def build_classifier(config):
+    """Takes the place of `classifier_network.build`."""
+    return wrap(Classifier(), (1, config.features.size, config.features.size, 3))
+
+
 def build(config, classes):
     """Takes the place of `networks.build`."""
     spec, samples = networks.front_end(config), networks.clip_samples(config)
