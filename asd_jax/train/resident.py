@@ -81,11 +81,16 @@ def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> b
     """
     if setting != "auto":
         return setting == "yes"
-    needed = -(-clips // mesh.size) * clip.shape[-1] * clip.dtype.itemsize
+    needed = bytes_a_device(clips, clip, mesh.size)
     fits = needed <= min(_room(device) for device in mesh.local_devices)
     if jax.process_count() > 1:
         fits = bool(multihost_utils.process_allgather(np.array(fits)).all())
     return fits
+
+
+def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
+    """What so many such clips take of each device."""
+    return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 
 def _room(device: jax.Device) -> float:

@@ -24,6 +24,7 @@ from jax.sharding import Mesh
 
 from asd_jax import target
 from asd_jax.recipes.programs import programs
+from asd_jax.train import resident
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step
 from launch.planning.hardware import Topology, read_topology
@@ -45,6 +46,9 @@ def main(path: str) -> None:
         mesh = Mesh(np.array(devices(topology)), ("data",))
         lowered = compile_step(program.step, mesh).lower(program.state, dict(program.batch))
         facts = known_before(program, topology.devices)
+        clips = request["clips"][request["stage"]]
+        setting = request["values"]["data"]["on_device"]
+        facts["clips_bytes"] = clips_bytes(program, clips, setting, topology)
     made = repr((lowered.as_text(), str(topology), versions()))
     if topology.chip.platform == "gpu":
         made += os.environ.get("XLA_FLAGS", "")
@@ -76,6 +80,19 @@ def known_before(program: Program, chips: int) -> dict[str, Any]:
             for kind, number in sorted(numbers.items(), key=lambda item: -item[1])
         ],
     }
+
+
+def clips_bytes(program: Program, clips: int, setting: str, topology: Topology) -> int:
+    """What clips that lie on the devices take of each; 0 where they are read for every batch.
+
+    'auto' is decided by the memory that a program gets here; JAX on a GPU is given less of it by
+    default, so that clips just below the limit may be read after all.
+    """
+    needed = resident.bytes_a_device(clips, program.batch["wave"], topology.devices)
+    here = setting == "yes" or (
+        setting == "auto" and needed <= resident.SHARE * topology.chip.memory
+    )
+    return needed if here else 0
 
 
 def devices(topology: Topology) -> list[Any]:

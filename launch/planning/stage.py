@@ -46,7 +46,8 @@ class StagePlan:
     Attributes:
         batch_norms: BatchNorm layers.
         too_large: why the compiler refused it, or ''.
-        needed: bytes a chip: of the program, and of the batch that is read ahead.
+        clips_bytes: of the clips that lie on a chip; 0 where batches are read.
+        needed: bytes a chip: of the program, of the batch that is read ahead, and of such clips.
         traffic: bytes to and from the memory of a chip in a step.
         largest: the largest batch, if it was looked for.
     """
@@ -57,6 +58,7 @@ class StagePlan:
     flops: float
     operations: list[dict[str, Any]]
     batch_bytes: int
+    clips_bytes: int
     batch_norms: int
     seconds: float
     versions: dict[str, str]
@@ -135,7 +137,15 @@ def _failure(stage: str, topology: Topology, done: subprocess.CompletedProcess) 
 def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: Size) -> StagePlan:
     """Compiles a stage and reads what came of it."""
     facts = compile_stage(values, stage, topology, size)
-    names = ["batch", "total_steps", "flops", "operations", "batch_bytes", "batch_norms"]
+    names = [
+        "batch",
+        "total_steps",
+        "flops",
+        "operations",
+        "batch_bytes",
+        "clips_bytes",
+        "batch_norms",
+    ]
     plan = StagePlan(
         name=stage,
         seconds=facts["compile_seconds"],
@@ -146,9 +156,14 @@ def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: 
     if "too_large" in facts:
         plan.too_large, plan.needed = _refused(facts["too_large"], topology)
         return plan
-    plan.needed = needed(plan.memory) + plan.batch_bytes
+    plan.needed = needed(plan.memory) + plan.batch_bytes + plan.clips_bytes
     if plan.needed > topology.chip.memory:
         plan.too_large = f"it needs {plan.needed / 2**30:.2f} GiB a chip"
+        if plan.clips_bytes:
+            plan.too_large += (
+                f", {plan.clips_bytes / 2**30:.2f} of them for clips, which "
+                "--config.data.on_device=no leaves in the host's memory"
+            )
     with gzip.open(os.path.join(facts["folder"], "hlo.txt.gz"), "rt", encoding="utf-8") as file:
         module = hlo.parse(file.read())
     plan.traffic, plan.collectives = traffic(module), collectives(module)

@@ -5,12 +5,14 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 from collections import Counter
 
+import jax
 import pytest
 
 from asd_jax.errors import UserError
-from launch.planning import hlo, search
+from launch.planning import compiling, hlo, search
 from launch.planning.collectives import Collective, collectives
 from launch.planning.compiling import TARGETS
 from launch.planning.hardware import CHIPS, read_topology
@@ -140,6 +142,22 @@ def test_a_compiler_that_gives_up_ends_the_search():
 
     found = search.largest_batch(needs, memory=100.0, start=16, most=500, tries=6)
     assert (found.fits, found.fails) == (16, 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "clips", "chip", "gigabytes"),
+    [
+        ("auto", 20000, "v5e:2x4", 20000 / 8 * 0.32e-3),
+        ("auto", 200000, "t4:1", 0),  # 64 GB on 16: they are read
+        ("yes", 200000, "t4:1", 200000 * 0.32e-3),
+        ("no", 20000, "v5e:2x4", 0),
+    ],
+)
+def test_clips_on_the_chip_are_counted(setting, clips, chip, gigabytes):
+    wave = jax.ShapeDtypeStruct((128, 2, 160000), jax.numpy.int16)
+    program = types.SimpleNamespace(batch={"wave": wave})
+    found = compiling.clips_bytes(program, clips, setting, read_topology(chip))
+    assert found == pytest.approx(1e9 * gigabytes)
 
 
 def plan(*arguments):
