@@ -100,6 +100,7 @@ WRONG = {
     f"{MAIN} --config.pretrain.epoch=1": "epoch",
     f"{MAIN} --config.pretrain.epochs=many": "many",
     f"{MAIN} --config.scoring.rule=none": "scoring.rule",
+    f"{MAIN} --config.scoring.scorer=gauss": "scoring.scorer",
     f"{MAIN} quick": "quick is no flag",
     "python -m asd_jax.main --config=configs/none.py": "no configs/none.py",
     "python -m asd_jax.fetch dcase2019": "no data set",

@@ -12,6 +12,10 @@ from typing import Any
 
 from asd_jax.errors import UserError
 
+# The names in asd_jax.scoring, whose import would bring JAX before the flags are read.
+SCORERS = ("gaussian", "gmm", "mahalanobis", "knn", "kmeans", "lof")
+THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
+
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip"}
 
@@ -275,17 +279,24 @@ class Scoring:
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics")
-    scorer: str = "gaussian"  # 'gaussian', 'gmm', 'mahalanobis', 'knn', 'kmeans' or 'lof'
+    scorer: str = "gaussian"  # one of SCORERS
     components: int = 1  # gmm
     rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
     weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
     folds: int = 5  # of the held-out normals, to calibrate on all training normals
-    threshold: str = "gamma"  # 'gamma', 'quantile', 'mean_std' or 'eer' (an oracle)
+    threshold: str = "gamma"  # one of THRESHOLDS; 'eer' is an oracle
     false_alarm_rate: float = 0.1
     bootstrap: int = 1000  # draws of the confidence intervals
 
     def __post_init__(self) -> None:
         choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
+        choose("scoring.scorer", self.scorer, SCORERS)
+        choose("scoring.threshold", self.threshold, THRESHOLDS)
+        if not 0.0 < self.false_alarm_rate < 1.0:
+            raise UserError(
+                f"config.scoring.false_alarm_rate is {self.false_alarm_rate!r}; it must lie "
+                "between 0 and 1."
+            )
         if self.rule in ("literal", "fixed") and len(self.weights) != len(self.branches):
             raise UserError(
                 f"config.scoring.weights has {len(self.weights)} numbers for "

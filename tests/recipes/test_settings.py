@@ -87,11 +87,21 @@ def test_round_trip():
         ({"scoring": {"rule": "best"}}, "scoring.rule"),
         ({"scoring": {"rule": "fixed", "weights": (1.0,)}}, "scoring.weights"),
         ({"pretrain": {"backbone": {"kind": "lamb"}}}, "lamb"),
+        ({"scoring": {"scorer": "gauss"}}, "config.scoring.scorer .*mahalanobis"),
+        ({"scoring": {"threshold": "gama"}}, "config.scoring.threshold .*quantile"),
+        ({"scoring": {"false_alarm_rate": 1.0}}, "config.scoring.false_alarm_rate"),
     ],
 )
 def test_a_wrong_field_is_named(change, named):
     with pytest.raises(UserError, match=named):
         settings.from_config(settings.Ensemble, change)
+
+
+def test_the_scorers_and_thresholds_are_those_of_scoring():
+    from asd_jax.scoring import scorers, threshold
+
+    assert settings.SCORERS == tuple(scorers.SCORERS)
+    assert settings.THRESHOLDS == threshold.METHODS
 
 
 def test_front_end_defaults_are_the_features_own():
