@@ -12,7 +12,9 @@ from typing import Any
 
 from asd_jax.errors import UserError
 
-# The names in asd_jax.scoring, whose import would bring JAX before the flags are read.
+# Names of code whose import would bring JAX before the flags are read.
+BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
+POOLS = ("auto", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames")
 SCORERS = ("gaussian", "gmm", "mahalanobis", "knn", "kmeans", "lof")
 THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 
@@ -268,17 +270,26 @@ class Statistics:
     moments, those of one that runs evenly in the mean (`skewness_of_level`).
     """
 
-    pool: str = "auto"  # 'gwap' as printed; 'mean', 'gwrp', 'quantile', ...
+    pool: str = "auto"  # one of POOLS; 'gwap' as printed
     scale: str = "db"  # 'linear' as printed
     decay: float = 0.9  # of 'gwrp' and 'auto': each rank weighs this times the louder one before
     quantile: float = 0.5  # of 'quantile' and 'quiet_frames'
+
+    def __post_init__(self) -> None:
+        choose("statistics.pool", self.pool, POOLS)
+        choose("statistics.scale", self.scale, ("db", "linear"))
+        for name in ("decay", "quantile"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UserError(
+                    f"config.statistics.{name} is {getattr(self, name)!r}; it must lie in [0, 1]."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
     """From embeddings to scores, one weighted score, and a decision."""
 
-    branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics")
+    branches: tuple[str, ...] = BRANCHES
     scorer: str = "gaussian"  # one of SCORERS
     components: int = 1  # gmm
     rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
@@ -289,6 +300,8 @@ class Scoring:
     bootstrap: int = 1000  # draws of the confidence intervals
 
     def __post_init__(self) -> None:
+        for branch in self.branches:
+            choose("scoring.branches", branch, BRANCHES)
         choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
         choose("scoring.scorer", self.scorer, SCORERS)
         choose("scoring.threshold", self.threshold, THRESHOLDS)
