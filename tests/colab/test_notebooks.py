@@ -14,6 +14,8 @@ import zipfile
 import nbformat
 import pytest
 
+from asd_jax.deploy import files as deploy_files
+from asd_jax.errors import UserError
 from tests.data import server as loopback
 
 COLAB = pathlib.Path(__file__).resolve().parents[2] / "colab"
@@ -158,6 +160,14 @@ def test_own_machine_runs_from_top_to_bottom(kernel, tmp_path):
     assert len((tmp_path / "run/new_scores.csv").read_text().splitlines()) == 1 + 8
     names = zipfile.ZipFile(tmp_path / "run/detector.zip").namelist()
     assert "detector/detector.json" in names
+    said = "".join(o.get("text", "") for o in notebook.cells[-1].outputs)
+    try:
+        deploy_files.check_packages(".onnx")
+    except UserError as error:
+        assert said == f"Not written: {error}\n"
+    else:
+        assert "One clip:" in said and said.endswith(" MB\n")
+        assert (tmp_path / "run/detector.onnx").stat().st_size > 1e5
 
 
 def mimii_pump(folder) -> bytes:

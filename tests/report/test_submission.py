@@ -110,6 +110,18 @@ def test_what_a_submission_cannot_be_made_of(changes, year, said, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("year", range(2020, 2026))
+def test_renamed_copies_are_taken_only_where_the_evaluator_knows_them(year, tmp_path):
+    rows = finished(tmp_path, year)
+    copies = [row | {"path": row["path"].replace("/test/", "/test_rename/")} for row in rows]
+    write_scores(tmp_path / "scores.csv", copies)
+    if year < 2023:
+        with pytest.raises(UserError, match=f"which {year}'s evaluator would take for another"):
+            write_submission(str(tmp_path), str(tmp_path / "out"))
+    else:
+        assert write_submission(str(tmp_path), str(tmp_path / "out"))
+
+
 def test_the_year_is_asked_for_where_the_data_set_has_none(tmp_path):
     finished(tmp_path, 2023)
     (tmp_path / "config.json").write_text(json.dumps({"data": {"layout": "mimii"}}))
