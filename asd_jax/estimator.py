@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
-# The network and schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
+# Network and schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
 FOLDER = {
     "data.long": "windows",
     "features.n_mels": 64,
