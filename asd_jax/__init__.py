@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asd_jax.estimator import AnomalousSoundDetector
+    from asd_jax.estimator import AnomalousSoundDetector as AnomalousSoundDetector
 
 __version__ = "0.1.0"
-__all__ = ["AnomalousSoundDetector", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,11 @@ from jaxtyping import Float, Int
 from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
-# The schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
+# Network and schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
 FOLDER = {
     "data.long": "windows",
+    "features.n_mels": 64,
+    "encoder.width": 0.5,
     "pretrain.epochs": 30.0,
     "pretrain.batch_size": 16,
     "finetune.epochs": 10.0,

@@ -15,7 +15,7 @@ from asd_jax.models import ops
 from asd_jax.recipes import classifier_network
 from tests.deploy import detectors
 from tests.live import machine
-from tests.recipes import test_pump_classifier
+from tests.recipes import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WAVES = np.random.default_rng(3).normal(0, 1000, (2, 16000)).astype(np.int16)
@@ -134,7 +134,7 @@ def test_the_oldest_make_room(folder, monkeypatch):
 
 @pytest.mark.parametrize("make", [machine.detector, detectors.classifier])
 def test_a_detector_scores_as_before(folder, monkeypatch, make):
-    monkeypatch.setattr(classifier_network, "build", test_pump_classifier.tiny)
+    monkeypatch.setattr(classifier_network, "build", tiny.build_classifier)
     detector, clips = make(), [(str(number), wave, [0]) for number, wave in enumerate(WAVES)]
     with monkeypatch.context() as patch:
         patch.setattr(traced, "_folder", lambda: None)

@@ -10,6 +10,8 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from asd_jax.augment.partners import draw_partners, take
+
 
 def mixup(
     key: Array,
@@ -35,9 +37,9 @@ def mixup(
     if not alpha:
         return x, target
     partner_key, share_key = jax.random.split(key)
-    partner = jax.random.permutation(partner_key, x.shape[0])
+    partner = draw_partners(partner_key, x.shape[0])
     share = jax.random.beta(share_key, alpha, alpha, (x.shape[0],), jnp.float32)
-    return mix(x, x[partner], share), mix(target, target[partner], share)
+    return mix(x, take(x, partner), share), mix(target, take(target, partner), share)
 
 
 def mix(

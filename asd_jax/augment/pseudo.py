@@ -19,6 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
+from asd_jax.augment.partners import neighbours, take
 from asd_jax.errors import UserError
 from asd_jax.features.decibel import db_to_power, power_to_db
 
@@ -109,14 +110,11 @@ def pseudo_batch(
     partner_key, own_key = jax.random.split(key)
     stacks = settings.plus > 0 and settings.stacking != "self"
     wanted = settings.stack_sizes[1] - 1 if stacks else 0
-    steps = jnp.zeros(1, jnp.int32)
-    if batch > 1:
-        steps = 1 + jax.random.permutation(partner_key, batch - 1)
-    index = (jnp.arange(batch)[:, None] + steps[jnp.arange(wanted) % steps.size]) % batch
+    others = take(x, neighbours(partner_key, batch, wanted))
     one = functools.partial(
         pseudo_anomaly, settings=settings, mel_hz=mel_hz, factor=factor, strength=strength
     )
-    return jax.vmap(one)(jax.random.split(own_key, batch), x, x[index])
+    return jax.vmap(one)(jax.random.split(own_key, batch), x, others)
 
 
 def pseudo_anomaly(

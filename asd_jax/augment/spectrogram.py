@@ -8,6 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Key
 
+from asd_jax.augment.partners import draw_partners, take
 from asd_jax.errors import UserError
 
 
@@ -105,7 +106,7 @@ def mix_batch(
     """
     batch, mels, frames, _ = x.shape
     partner_key, ratio_key, coin_key, mask_key = jax.random.split(key, 4)
-    partner = jax.random.permutation(partner_key, batch)
+    partner = draw_partners(partner_key, batch)
     shares = jnp.full(batch, settings.ratio if ratio is None else ratio, jnp.float32)
     if settings.beta > 0:
         shares = jax.random.beta(ratio_key, settings.beta, settings.beta, (batch,))
@@ -113,7 +114,7 @@ def mix_batch(
     if settings.splice:
         draw = jax.vmap(lambda k: splice_mask(k, mels=mels, frames=frames))
         mask = draw(jax.random.split(mask_key, batch))
-    mixed = jax.vmap(mix_pair)(x, x[partner], mask, shares)
+    mixed = jax.vmap(mix_pair)(x, take(x, partner), mask, shares)
     weight = shares
     if settings.label_weight == "area_corrected":
         area = mask.mean(axis=(1, 2))

@@ -12,6 +12,12 @@ from typing import Any
 
 from asd_jax.errors import UserError
 
+# Names of code whose import would bring JAX before the flags are read.
+BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
+POOLS = ("auto", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames")
+SCORERS = ("gaussian", "gmm", "mahalanobis", "knn", "kmeans", "lof")
+THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
+
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip"}
 
@@ -264,28 +270,46 @@ class Statistics:
     moments, those of one that runs evenly in the mean (`skewness_of_level`).
     """
 
-    pool: str = "auto"  # 'gwap' as printed; 'mean', 'gwrp', 'quantile', ...
+    pool: str = "auto"  # one of POOLS; 'gwap' as printed
     scale: str = "db"  # 'linear' as printed
     decay: float = 0.9  # of 'gwrp' and 'auto': each rank weighs this times the louder one before
     quantile: float = 0.5  # of 'quantile' and 'quiet_frames'
+
+    def __post_init__(self) -> None:
+        choose("statistics.pool", self.pool, POOLS)
+        choose("statistics.scale", self.scale, ("db", "linear"))
+        for name in ("decay", "quantile"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UserError(
+                    f"config.statistics.{name} is {getattr(self, name)!r}; it must lie in [0, 1]."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class Scoring:
     """From embeddings to scores, one weighted score, and a decision."""
 
-    branches: tuple[str, ...] = ("fusion", "spectral", "temporal", "tap", "statistics")
-    scorer: str = "gaussian"  # 'gaussian', 'gmm', 'mahalanobis', 'knn', 'kmeans' or 'lof'
+    branches: tuple[str, ...] = BRANCHES
+    scorer: str = "gaussian"  # one of SCORERS
     components: int = 1  # gmm
     rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
     weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
     folds: int = 5  # of the held-out normals, to calibrate on all training normals
-    threshold: str = "gamma"  # 'gamma', 'quantile', 'mean_std' or 'eer' (an oracle)
+    threshold: str = "gamma"  # one of THRESHOLDS; 'eer' is an oracle
     false_alarm_rate: float = 0.1
     bootstrap: int = 1000  # draws of the confidence intervals
 
     def __post_init__(self) -> None:
+        for branch in self.branches:
+            choose("scoring.branches", branch, BRANCHES)
         choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
+        choose("scoring.scorer", self.scorer, SCORERS)
+        choose("scoring.threshold", self.threshold, THRESHOLDS)
+        if not 0.0 < self.false_alarm_rate < 1.0:
+            raise UserError(
+                f"config.scoring.false_alarm_rate is {self.false_alarm_rate!r}; it must lie "
+                "between 0 and 1."
+            )
         if self.rule in ("literal", "fixed") and len(self.weights) != len(self.branches):
             raise UserError(
                 f"config.scoring.weights has {len(self.weights)} numbers for "

@@ -87,11 +87,29 @@ def test_round_trip():
         ({"scoring": {"rule": "best"}}, "scoring.rule"),
         ({"scoring": {"rule": "fixed", "weights": (1.0,)}}, "scoring.weights"),
         ({"pretrain": {"backbone": {"kind": "lamb"}}}, "lamb"),
+        ({"scoring": {"branches": ("tap", "taps")}}, "config.scoring.branches is 'taps'"),
+        ({"statistics": {"pool": "median"}}, "config.statistics.pool .*quiet_frames"),
+        ({"statistics": {"scale": "log"}}, "config.statistics.scale"),
+        ({"statistics": {"decay": 1.5}}, "config.statistics.decay"),
+        ({"scoring": {"scorer": "gauss"}}, "config.scoring.scorer .*mahalanobis"),
+        ({"scoring": {"threshold": "gama"}}, "config.scoring.threshold .*quantile"),
+        ({"scoring": {"false_alarm_rate": 1.0}}, "config.scoring.false_alarm_rate"),
     ],
 )
 def test_a_wrong_field_is_named(change, named):
     with pytest.raises(UserError, match=named):
         settings.from_config(settings.Ensemble, change)
+
+
+def test_names_that_can_be_chosen_are_those_of_the_code():
+    from asd_jax.features import statistics
+    from asd_jax.recipes import branches
+    from asd_jax.scoring import scorers, threshold
+
+    assert settings.BRANCHES == tuple(branches.BRANCHES)
+    assert settings.POOLS == ("auto", "gwap", *statistics.POOLS)
+    assert settings.SCORERS == tuple(scorers.SCORERS)
+    assert settings.THRESHOLDS == threshold.METHODS
 
 
 def test_front_end_defaults_are_the_features_own():

@@ -25,18 +25,12 @@ At the default settings (`seconds=10, normal=90, abnormal=30`), seed 0, the Gaus
 0.68 (pump), 0.70 (slider) and 0.67 (valve) with 60 clips to learn from.
 """
 
-from asd_jax.data.synthetic.render import faults
-from asd_jax.data.synthetic.settings import IDS, TYPES, VERSION, SyntheticMachines, one_machine
-from asd_jax.data.synthetic.write import GROUND_TRUTH, MARKER, write_machines
-
-__all__ = [
-    "GROUND_TRUTH",
-    "IDS",
-    "MARKER",
-    "TYPES",
-    "VERSION",
-    "SyntheticMachines",
-    "faults",
-    "one_machine",
-    "write_machines",
-]
+from asd_jax.data.synthetic.render import faults as faults
+from asd_jax.data.synthetic.settings import IDS as IDS
+from asd_jax.data.synthetic.settings import TYPES as TYPES
+from asd_jax.data.synthetic.settings import VERSION as VERSION
+from asd_jax.data.synthetic.settings import SyntheticMachines as SyntheticMachines
+from asd_jax.data.synthetic.settings import one_machine as one_machine
+from asd_jax.data.synthetic.write import GROUND_TRUTH as GROUND_TRUTH
+from asd_jax.data.synthetic.write import MARKER as MARKER
+from asd_jax.data.synthetic.write import write_machines as write_machines
