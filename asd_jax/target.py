@@ -15,16 +15,20 @@ _form: contextvars.ContextVar[str | None] = contextvars.ContextVar("form", defau
 
 
 @contextlib.contextmanager
-def compiling_for(platform: str) -> Iterator[None]:
+def _set(variable: contextvars.ContextVar[str | None], value: str) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def compiling_for(platform: str) -> contextlib.AbstractContextManager[None]:
     """Traces the operations inside the block for "cpu", "gpu", "tpu" or "onnx", a file's runtime.
 
     A function that is already traced does not change.
     """
-    token = _override.set(platform)
-    try:
-        yield
-    finally:
-        _override.reset(token)
+    return _set(_override, platform)
 
 
 def platform() -> str:
@@ -32,17 +36,12 @@ def platform() -> str:
     return _override.get() or jax.default_backend()
 
 
-@contextlib.contextmanager
-def written_as(form: str) -> Iterator[None]:
+def written_as(form: str) -> contextlib.AbstractContextManager[None]:
     """Traces the operations inside the block in one form, whatever the platform; see `models.ops`.
 
     A function that is already traced does not change.
     """
-    token = _form.set(form)
-    try:
-        yield
-    finally:
-        _form.reset(token)
+    return _set(_form, form)
 
 
 def form() -> str | None:
