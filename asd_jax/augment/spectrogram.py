@@ -88,7 +88,6 @@ def mix_batch(
     x: Float[Array, "batch mels frames channels"],
     *,
     settings: MixSettings,
-    ratio: ArrayLike | None = None,
 ) -> tuple[Float[Array, "batch mels frames channels"], Int[Array, "batch"], Float[Array, "batch"]]:
     """Mixes each spectrogram of a batch with another one of the batch.
 
@@ -97,8 +96,7 @@ def mix_batch(
     Args:
         key: for the whole batch.
         x: features, normalised or in dB.
-        settings: what to do.
-        ratio: in place of `settings.ratio`; may be traced, to tune it in a sweep.
+        settings: what to do; ratio and probability may be traced, for runs that differ in them.
 
     Returns:
         The mixed features, the index of each clip's partner in the batch, and the partner's share
@@ -107,7 +105,7 @@ def mix_batch(
     batch, mels, frames, _ = x.shape
     partner_key, ratio_key, coin_key, mask_key = jax.random.split(key, 4)
     partner = draw_partners(partner_key, batch)
-    shares = jnp.full(batch, settings.ratio if ratio is None else ratio, jnp.float32)
+    shares = jnp.full(batch, settings.ratio, jnp.float32)
     if settings.beta > 0:
         shares = jax.random.beta(ratio_key, settings.beta, settings.beta, (batch,))
     mask = jnp.zeros((batch, mels, frames), bool)
@@ -119,8 +117,6 @@ def mix_batch(
     if settings.label_weight == "area_corrected":
         area = mask.mean(axis=(1, 2))
         weight = area * (1.0 - shares) + (1.0 - area) * shares
-    if settings.probability < 1.0:
-        chosen = jax.random.bernoulli(coin_key, settings.probability, (batch,))
-        mixed = jnp.where(chosen[:, None, None, None], mixed, x)
-        weight = jnp.where(chosen, weight, 0.0)
-    return mixed, partner, weight
+    chosen = jax.random.bernoulli(coin_key, settings.probability, (batch,))
+    mixed = jnp.where(chosen[:, None, None, None], mixed, x)
+    return mixed, partner, jnp.where(chosen, weight, 0.0)

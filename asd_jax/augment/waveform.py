@@ -72,22 +72,19 @@ def augment_waveform(
     x: Float[Array, "samples"],
     *,
     settings: WaveformAugment,
-    probability: ArrayLike | None = None,
 ) -> Float[Array, "samples"]:
     """Applies each transformation of the settings with the given probability.
 
     Args:
         key: for this clip alone.
         x: float waveform.
-        settings: what and how strong.
-        probability: in place of `settings.probability`; may be traced, to tune it in a sweep.
+        settings: what and how strong; its numbers may be traced, for runs that differ in them.
     """
-    chance = settings.probability if probability is None else probability
     for index, name in enumerate(settings.transforms):
         coin, inner = jax.random.split(jax.random.fold_in(key, index))
         changed = TRANSFORMS[name](inner, x, settings)
         # A batch takes both sides of any branch, so this costs no more than a cond would.
-        x = jnp.where(jax.random.bernoulli(coin, chance), changed, x)
+        x = jnp.where(jax.random.bernoulli(coin, settings.probability), changed, x)
     return x
 
 
@@ -95,7 +92,7 @@ def time_shift(
     key: Key[Array, ""],
     x: Float[Array, "samples"],
     *,
-    max_frames: float = 56.0,
+    max_frames: ArrayLike = 56.0,
     hop_length: int = 512,
 ) -> Float[Array, "samples"]:
     """Moves the sound forward or backward by U(0, max_frames) frames, around the loop."""
@@ -106,7 +103,10 @@ def time_shift(
 
 
 def pitch_shift(
-    key: Key[Array, ""], x: Float[Array, "samples"], *, semitones: tuple[float, float] = (-4.0, 4.0)
+    key: Key[Array, ""],
+    x: Float[Array, "samples"],
+    *,
+    semitones: tuple[ArrayLike, ArrayLike] = (-4.0, 4.0),
 ) -> Float[Array, "samples"]:
     """Shifts the pitch by U(semitones), 12 to the octave.
 
@@ -165,7 +165,7 @@ def _cubic(
 
 
 def fade(
-    key: Key[Array, ""], x: Float[Array, "samples"], *, max_share: float = 0.5
+    key: Key[Array, ""], x: Float[Array, "samples"], *, max_share: ArrayLike = 0.5
 ) -> Float[Array, "samples"]:
     """Fades in, fades out, or both, each over U(0, max_share) of the clip.
 
@@ -186,7 +186,10 @@ def fade(
 
 
 def white_noise(
-    key: Key[Array, ""], x: Float[Array, "samples"], *, snr_db: tuple[float, float] = (-10.0, 10.0)
+    key: Key[Array, ""],
+    x: Float[Array, "samples"],
+    *,
+    snr_db: tuple[ArrayLike, ArrayLike] = (-10.0, 10.0),
 ) -> Float[Array, "samples"]:
     """Adds white Gaussian noise at a signal-to-noise ratio of U(snr_db); silence stays silence."""
     level_key, noise_key = jax.random.split(key)

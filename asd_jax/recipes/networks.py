@@ -45,10 +45,10 @@ def front_end(config: settings.Ensemble) -> LogMel:
     )
 
 
-def waveform_augment(config: settings.Ensemble) -> WaveformAugment:
-    """The waveform transforms of the run."""
+def waveform_augment(config: settings.Ensemble, make: Any = WaveformAugment) -> WaveformAugment:
+    """The waveform transforms of the run; `make` puts them together, see `tunables.unchecked`."""
     augment = config.augment
-    return WaveformAugment(
+    return make(
         transforms=tuple(augment.transforms),
         probability=augment.probability,
         shift_frames=augment.shift_frames,
@@ -59,10 +59,10 @@ def waveform_augment(config: settings.Ensemble) -> WaveformAugment:
     )
 
 
-def mix_settings(config: settings.Ensemble) -> MixSettings:
-    """The spliced mixup of the run."""
+def mix_settings(config: settings.Ensemble, make: Any = MixSettings) -> MixSettings:
+    """The spliced mixup of the run; `make` as above."""
     augment = config.augment
-    return MixSettings(
+    return make(
         ratio=augment.mix_ratio,
         beta=augment.mix_beta,
         label_weight=augment.mix_label,

@@ -1,7 +1,10 @@
 """What each stage of the ensemble minimises: from int16 waveforms to a loss, all on the device.
 
-Every function returns a `Loss` for `asd_jax.train.step.make_step`.
+Every function returns a `Loss` for `asd_jax.train.step.make_step`. Its constants come from the
+state, where `tunables.collect` has put them.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from asd_jax import losses
 from asd_jax.augment.pseudo import PseudoAnomaly, pseudo_batch
-from asd_jax.augment.spectrogram import mix_batch
-from asd_jax.augment.waveform import augment_waveform
+from asd_jax.augment.spectrogram import MixSettings, mix_batch
+from asd_jax.augment.waveform import WaveformAugment, augment_waveform
 from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
 from asd_jax.features.normalise import normalise
-from asd_jax.recipes import networks
+from asd_jax.recipes import networks, tunables
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.train.sharding import by_clip
 from asd_jax.train.state import TrainState
@@ -23,8 +26,12 @@ from asd_jax.train.step import Loss, mean_over_batch
 Waves = Float[Array, "batch samples"]
 
 
+_traced_waveform = functools.partial(tunables.unchecked, WaveformAugment)
+_traced_mix = functools.partial(tunables.unchecked, MixSettings)
+
+
 def _augmented(key: Array, waves: Waves, config: Ensemble) -> Waves:
-    settings = networks.waveform_augment(config)
+    settings = networks.waveform_augment(config, _traced_waveform)
     keys = jax.random.split(key, waves.shape[0])
     augment = jax.vmap(lambda k, wave: augment_waveform(k, wave, settings=settings))
     return by_clip(augment)(keys, waves)
@@ -70,14 +77,16 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     Both views of a pair are mixed with the views of the same partner pair, cut at the same place,
     so that they remain two views of one (mixed) thing.
     """
-    mix = networks.mix_settings(config)
+    networks.waveform_augment(config), networks.mix_settings(config)  # check themselves
 
     def loss(params, state, batch, key):
+        now = tunables.tuned(config, state.tunables)
         key_view, key_mix, key_net = jax.random.split(key, 3)
         wave = to_float(batch["wave"])
         pair = (wave[:, 0], wave[:, 1]) if wave.ndim == 3 else (wave, wave)
-        views = _augmented(key_view, jnp.concatenate(pair), config)
+        views = _augmented(key_view, jnp.concatenate(pair), now)
         first, second = jnp.split(normalise(_log_mel(views, spec), state.frozen["normaliser"]), 2)
+        mix = networks.mix_settings(now, _traced_mix)
         first, partner, weight = mix_batch(key_mix, first, settings=mix)
         second, _, _ = mix_batch(key_mix, second, settings=mix)
         x = jnp.concatenate([first, second])
@@ -92,7 +101,7 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
         similarity = losses.simsiam_loss(p1, z1, p2, z2).mean()
         label = jnp.tile(batch["label"], 2)
         mixed = {"partner": label[jnp.tile(partner, 2)], "weight": jnp.tile(weight, 2)}
-        identification, accuracy = _identification(embedding, prototypes, label, config, **mixed)
+        identification, accuracy = _identification(embedding, prototypes, label, now, **mixed)
         metrics = {
             "similarity": similarity,
             "identification": identification,
@@ -100,7 +109,7 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             "spread_z": spread(z),
             "spread_embedding": spread(embedding),
         }
-        total = similarity + config.pretrain.identification * identification
+        total = similarity + now.pretrain.identification * identification
         return total, (stats, metrics)
 
     return loss
@@ -111,11 +120,13 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     settings = config.finetune
     pseudo = PseudoAnomaly.literal() if settings.negatives == "literal" else PseudoAnomaly()
     mel_hz = mel_frequencies(spec).astype(np.float32)
+    networks.waveform_augment(config)  # checks itself
 
     def loss(params, state, batch, key):
+        now = tunables.tuned(config, state.tunables)
         key_view, key_pseudo, key_net = jax.random.split(key, 3)
         wave = to_float(batch["wave"])
-        spectrograms = _log_mel(jnp.concatenate([wave, _augmented(key_view, wave, config)]), spec)
+        spectrograms = _log_mel(jnp.concatenate([wave, _augmented(key_view, wave, now)]), spec)
         anchor, positive = jnp.split(spectrograms, 2)
         negative = pseudo_batch(key_pseudo, anchor, settings=pseudo, mel_hz=mel_hz)
         x = normalise(jnp.concatenate([anchor, positive, negative]), state.frozen["normaliser"])
@@ -128,14 +139,14 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             a,
             p,
             n,
-            margin=settings.margin,
-            alpha=settings.alpha,
-            beta=settings.beta,
-            scale=settings.scale,
+            margin=now.finetune.margin,
+            alpha=now.finetune.alpha,
+            beta=now.finetune.beta,
+            scale=now.finetune.scale,
             literal=settings.loss == "literal",
         )
         identification, accuracy = _identification(
-            jnp.concatenate([a, p]), prototypes, jnp.tile(batch["label"], 2), config
+            jnp.concatenate([a, p]), prototypes, jnp.tile(batch["label"], 2), now
         )
         metrics = {
             "clusters": values.mean(),
@@ -146,7 +157,7 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             "cosine_negative": losses.cosine(a, n).mean(),
             "spread_embedding": spread(a),
         }
-        total = values.mean() + settings.identification * identification
+        total = values.mean() + now.finetune.identification * identification
         return total, (stats, metrics)
 
     return loss
@@ -155,15 +166,18 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
 def temporal_loss(config: Ensemble, nets: networks.Networks) -> Loss:
     """Identification from the raw waveform (Liao section 2.5)."""
 
+    networks.waveform_augment(config)  # checks itself
+
     def loss(params, state, batch, key):
+        now = tunables.tuned(config, state.tunables)
         key_view, key_net = jax.random.split(key)
-        wave = _augmented(key_view, to_float(batch["wave"]), config)
+        wave = _augmented(key_view, to_float(batch["wave"]), now)
         stats = {}
         (embedding, _), stats["temporal"] = _apply(
             nets, "temporal", params, state, wave, key=key_net
         )
         prototypes, stats["temporal_identify"] = _apply(nets, "temporal_identify", params, state)
-        value, accuracy = _identification(embedding, prototypes, batch["label"], config)
+        value, accuracy = _identification(embedding, prototypes, batch["label"], now)
         return value, (stats, {"accuracy": accuracy, "spread_embedding": spread(embedding)})
 
     return loss
@@ -178,11 +192,12 @@ def fusion_loss(config: Ensemble, nets: networks.Networks) -> Loss:
     """
 
     def loss(params, state, batch, key):
+        now = tunables.tuned(config, state.tunables)
         both = jnp.split(batch["wave"], 2, axis=1)
         stats = {}
         (embedding, _), stats["fusion"] = _apply(nets, "fusion", params, state, *both, key=key)
         prototypes, stats["fusion_identify"] = _apply(nets, "fusion_identify", params, state)
-        value, accuracy = _identification(embedding, prototypes, batch["label"], config)
+        value, accuracy = _identification(embedding, prototypes, batch["label"], now)
         return value, (stats, {"accuracy": accuracy, "spread_embedding": spread(embedding)})
 
     return loss

@@ -18,7 +18,7 @@ from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
-from asd_jax.recipes import extractor, networks, objectives, settings
+from asd_jax.recipes import extractor, networks, objectives, settings, tunables
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_step
@@ -346,7 +346,14 @@ class Training:
             fresh = getattr(self._run.nets, name).init(jax.random.fold_in(key, number))
             variables[name] = start.get(name, fresh)
         root = jax.random.fold_in(key, len(variables))
-        return create_state(root, variables, self._optimizer, frozen=frozen, average=self._average)
+        return create_state(
+            root,
+            variables,
+            self._optimizer,
+            tunables=tunables.collect(self._run.config),
+            frozen=frozen,
+            average=self._average,
+        )
 
 
 def watch_collapse(stage: str) -> Callable[[dict[str, float]], str]:

@@ -9,6 +9,7 @@ import pytest
 
 from asd_jax.augment.spectrogram import MixSettings, mix_batch, mix_pair, splice_mask
 from asd_jax.errors import UserError
+from asd_jax.recipes.tunables import unchecked
 
 MELS, FRAMES = 12, 17
 
@@ -91,10 +92,11 @@ def test_labels_tell_what_was_mixed(splice, label_weight, beta):
 
 
 def test_ratio_may_be_traced_and_0_without_splice_is_the_identity():
-    settings = MixSettings(splice=False)
-    mix = jax.jit(
-        lambda ratio: mix_batch(jax.random.key(0), identity_batch(), settings=settings, ratio=ratio)
-    )
+    def mixed(ratio):
+        settings = unchecked(MixSettings, splice=False, ratio=ratio)
+        return mix_batch(jax.random.key(0), identity_batch(), settings=settings)
+
+    mix = jax.jit(mixed)
     np.testing.assert_array_equal(mix(0.0)[0], identity_batch())
     np.testing.assert_allclose(mix(0.3)[2], 0.3)
 

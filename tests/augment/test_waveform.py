@@ -18,6 +18,7 @@ from asd_jax.augment.waveform import (
     white_noise,
 )
 from asd_jax.errors import UserError
+from asd_jax.recipes.tunables import unchecked
 
 RATE = 16000
 
@@ -172,10 +173,12 @@ def test_a_clip_does_not_depend_on_its_neighbours():
 @pytest.mark.parametrize("name", list(TRANSFORMS))
 def test_each_is_applied_with_its_probability(name):
     x = jnp.asarray(noise(1000))
-    settings = WaveformAugment(transforms=(name,), probability=0.0)
-    one = functools.partial(augment_waveform, settings=settings)
-    # Traced, as a sweep traces it; it replaces the probability of the settings.
-    many = jax.jit(lambda chance: jax.vmap(lambda key: one(key, x, probability=chance))(keys(200)))
+
+    def one(key, chance):  # traced, as runs that differ in it trace it
+        settings = unchecked(WaveformAugment, transforms=(name,), probability=chance)
+        return augment_waveform(key, x, settings=settings)
+
+    many = jax.jit(lambda chance: jax.vmap(lambda key: one(key, chance))(keys(200)))
     for probability, low, high in [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)]:
         assert low <= (many(probability) != x).any(axis=1).sum() <= high
 

@@ -21,6 +21,7 @@ from asd_jax.recipes import (
     corpus,
     settings,
     stages,
+    tunables,
 )
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.workdir import Workdir
@@ -73,7 +74,10 @@ def ensemble_cases():
         }
         optimizer = make_optimizer(dict.fromkeys(plan.rates, RATE), STEPS)
         frozen = {"normaliser": normaliser} if plan.frozen else {}
-        state = create_state(jax.random.key(7), variables, optimizer, frozen=frozen)
+        scalars = tunables.collect(config)
+        state = create_state(
+            jax.random.key(7), variables, optimizer, tunables=scalars, frozen=frozen
+        )
         chosen = embedded if plan.name == "fusion" else plan.clips({})
         yield plan.name, Case(plan.loss, optimizer, state, chosen, plan.pairs)
 

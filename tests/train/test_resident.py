@@ -9,7 +9,7 @@ import pytest
 from asd_jax.data.cache import WaveCache
 from asd_jax.data.loader import train_batches
 from asd_jax.errors import UserError
-from asd_jax.recipes import objectives, settings
+from asd_jax.recipes import objectives, settings, tunables
 from asd_jax.train import resident
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import Resident, Shelf, stays
@@ -73,7 +73,8 @@ def test_the_losses_of_twenty_steps_are_equal(waves, devices):
     step = compile_step(make_step(objectives.temporal_loss(config, nets), optimizer), mesh)
 
     def losses(source):
-        state = create_state(jax.random.key(7), jax.tree.map(np.array, variables), optimizer)
+        copies, scalars = jax.tree.map(np.array, variables), tunables.collect(config)
+        state = create_state(jax.random.key(7), copies, optimizer, tunables=scalars)
         state, found = jax.device_put(state, replicated(mesh)), []
         for batch in take(STEPS, source, mesh):
             state, metrics = step(state, batch)

@@ -11,7 +11,7 @@ from asd_jax.features.normalise import Normaliser
 from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
 from asd_jax.recipes import networks as ensemble
-from asd_jax.recipes import objectives
+from asd_jax.recipes import objectives, tunables
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
@@ -66,9 +66,10 @@ def _recipe(stage: str, names: tuple[str, ...], pairs: bool) -> Taken:
     level = np.full((spec.n_mels, len(spec.channels)), -50.0, np.float32)
     frozen = {"normaliser": Normaliser(mean=level, scale=np.full_like(level, 0.1))}
     start = {name: getattr(nets, name).init(jax.random.key(0)) for name in names}
-    state = jax.jit(lambda key: create_state(key, start, optimizer, frozen=frozen))(
-        jax.random.key(1)
-    )
+    scalars = tunables.collect(config)
+    state = jax.jit(
+        lambda key: create_state(key, start, optimizer, tunables=scalars, frozen=frozen)
+    )(jax.random.key(1))
     wave = waves(2 * BATCH).reshape(BATCH, 2, -1) if pairs else waves(BATCH)
     label = np.arange(BATCH, dtype=np.int32) % MACHINES
     batch = jax.device_put({"wave": wave, "label": label})
