@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from asd_jax.errors import UserError
 from asd_jax.train.processes import place
 
 Tree = Any
+Vectors = dict[str, np.ndarray]
 
 
 class Checkpoints:
@@ -36,12 +38,19 @@ class Checkpoints:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
+    def steps(self) -> set[int]:
+        """The steps of all complete checkpoints."""
+        return set(self._manager.all_steps())
+
     def save(self, step: int, state: Tree) -> None:
         """Writes `state` as the checkpoint of `step`; returns when it is on the disk."""
         if self.latest() != step:
-            packed = _pack(state)
-            self._manager.save(step, args=self._ocp.args.StandardSave(packed), force=True)
-            self._manager.wait_until_finished()
+            self.write(step, _vectors(_on_host(state)))
+
+    def write(self, step: int, vectors: Vectors) -> None:
+        """Writes the leaves of a state end to end, one vector a dtype."""
+        self._manager.save(step, args=self._ocp.args.StandardSave(vectors), force=True)
+        self._manager.wait_until_finished()
 
     def restore(self, step: int, like: Tree) -> Tree:
         """Reads the checkpoint of `step` onto the shapes, types and shardings of `like`.
@@ -49,17 +58,22 @@ class Checkpoints:
         Raises:
             UserError: the checkpoint is of a state with other leaves.
         """
-        sizes: dict[str, int] = {}
-        for leaf in jax.tree.leaves(like):
-            name = _dtype(leaf).name
-            sizes[name] = sizes.get(name, 0) + math.prod(_shape(leaf))
-        packed = self._manager.restore(step, args=self._ocp.args.StandardRestore())
-        if {name: len(vector) for name, vector in packed.items()} != sizes:
+        return _unpack(self.read(step, _sizes(like)), like)
+
+    def read(self, step: int, sizes: dict[str, int]) -> Vectors:
+        """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`."""
+        vectors = self._manager.restore(step, args=self._ocp.args.StandardRestore())
+        if {name: len(vector) for name, vector in vectors.items()} != sizes:
             raise UserError(
                 f"The checkpoint {self._directory}/{step} does not fit this version or config; "
                 "delete the run's folder and start again."
             )
-        return _unpack(packed, like)
+        return {name: np.asarray(vector) for name, vector in vectors.items()}
+
+    def drop(self, unwanted: Collection[int]) -> None:
+        """Deletes the checkpoints of these steps."""
+        for step in sorted(unwanted):
+            self._manager.delete(step)
 
     def close(self) -> None:
         """Frees the manager's threads."""
@@ -70,6 +84,60 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class PackedCheckpoints:
+    """The checkpoints of runs that train side by side, their states stacked along a first axis.
+
+    Each run has its own in its own folder, such as it would have left alone. They are written one
+    after another; so each keeps two, and after a kill between them all go on from the newest step
+    that every run has.
+    """
+
+    def __init__(self, directories: Sequence[str], totals: Sequence[int]) -> None:
+        """Args: the folder of each run, and the step after which each has come to its end."""
+        self._runs, self._totals = [Checkpoints(path, keep=2) for path in directories], totals
+
+    def latest(self) -> int:
+        """The newest step that every run can go on from, 0 for the start; newer ones are lost."""
+        steps = [run.steps() for run in self._runs]
+        common = [step for step in set().union(*steps) if self._all_have(step, steps)]
+        newest = max(common, default=0)
+        for run, own, total in zip(self._runs, steps, self._totals, strict=True):
+            run.drop({step for step in own if step > min(newest, total)})
+        return newest
+
+    def _all_have(self, step: int, steps: Sequence[set[int]]) -> bool:
+        return all(min(step, n) in own for own, n in zip(steps, self._totals, strict=True))
+
+    def save(self, step: int, states: Tree, among: Collection[int]) -> None:
+        """Writes the states of these runs, by their places, after so many steps."""
+        leaves = _on_host(states)
+        for number in among:
+            run, own_step = self._runs[number], min(step, self._totals[number])
+            if own_step not in run.steps():
+                run.write(own_step, _vectors([leaf[number : number + 1] for leaf in leaves]))
+
+    def restore(self, step: int, like: Tree) -> Tree:
+        """All states as `latest` found them, on the shapes and shardings of `like`."""
+        sizes = {name: size // len(self._runs) for name, size in _sizes(like).items()}
+        read = [
+            run.read(min(step, total), sizes)
+            for run, total in zip(self._runs, self._totals, strict=True)
+        ]
+        return _unpack({name: np.stack([own[name] for own in read]) for name in sizes}, like)
+
+    def thin(self) -> None:
+        """Leaves the newest checkpoint of each run alone: all have come to the end."""
+        for run in self._runs:
+            run.drop(run.steps() - {run.latest()})
+
+    def __enter__(self) -> "PackedCheckpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for run in self._runs:
+            run.close()
 
 
 def _is_key(leaf: Any) -> bool:
@@ -89,23 +157,39 @@ def _shape(leaf: Any) -> tuple[int, ...]:
     return jax.eval_shape(jax.random.key_data, leaf).shape if _is_key(leaf) else leaf.shape
 
 
-def _pack(tree: Tree) -> dict[str, np.ndarray]:
-    """The leaves one after another, a vector for each dtype, on the host."""
+def _sizes(tree: Tree) -> dict[str, int]:
+    """Numbers of each dtype."""
+    sizes: dict[str, int] = {}
+    for leaf in jax.tree.leaves(tree):
+        name = _dtype(leaf).name
+        sizes[name] = sizes.get(name, 0) + math.prod(_shape(leaf))
+    return sizes
+
+
+def _on_host(tree: Tree) -> list[np.ndarray]:
+    return jax.device_get([_raw(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def _vectors(leaves: Sequence[np.ndarray]) -> Vectors:
+    """The leaves one after another, a vector for each dtype."""
     parts: dict[str, list[np.ndarray]] = {}
-    for leaf in jax.device_get([_raw(leaf) for leaf in jax.tree.leaves(tree)]):
+    for leaf in leaves:
         parts.setdefault(leaf.dtype.name, []).append(np.ravel(leaf))
     return {name: np.concatenate(vectors) for name, vectors in parts.items()}
 
 
-def _unpack(packed: dict[str, np.ndarray], like: Tree) -> Tree:
-    """The tree that `_pack` took apart, on the devices where `like` lies."""
+def _unpack(vectors: Vectors, like: Tree) -> Tree:
+    """The tree that `_vectors` has the leaves of, on the devices where `like` lies.
+
+    Vectors of several runs, `[runs, numbers]`, make leaves with a leading axis of runs.
+    """
     leaves, treedef = jax.tree.flatten(like)
-    begin = dict.fromkeys(packed, 0)
+    begin = dict.fromkeys(vectors, 0)
     restored = []
     for leaf in leaves:
         name, shape = _dtype(leaf).name, _shape(leaf)
-        end = begin[name] + math.prod(shape)
-        values = np.asarray(packed[name])[begin[name] : end].reshape(shape)
+        end = begin[name] + math.prod(shape[vectors[name].ndim - 1 :])
+        values = vectors[name][..., begin[name] : end].reshape(shape)
         begin[name] = end
         if _is_key(leaf):
             values = jax.random.wrap_key_data(values, impl=jax.random.key_impl(leaf))

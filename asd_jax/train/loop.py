@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from asd_jax.train.checkpoint import Checkpoints
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import SAVE, STOP, Agreement, first, lost, place
 from asd_jax.train.profile import traced
+from asd_jax.train.progress import Bar
 from asd_jax.train.sharding import replicated
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
@@ -63,6 +64,38 @@ class Stage:
     compiled: Callable[[], Step] | None = None
 
 
+Metrics = dict[str, np.ndarray]
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """What a stage leaves, of one run or of several side by side."""
+
+    def latest(self) -> int:
+        """The step to go on from; 0 for the start."""
+        ...
+
+    def restore(self, step: int, state: TrainState) -> TrainState:
+        """The state after that step, on the shapes and devices of `state`."""
+        ...
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Keeps the state after a step; returns when it is on the disk."""
+        ...
+
+    def rewind(self, step: int) -> None:
+        """Forgets what was logged after a step: it comes again."""
+        ...
+
+    def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
+        """Writes the metrics down; the loss to show, and what to warn of. May raise Diverged."""
+        ...
+
+    def evaluated(self, step: int, values: Any) -> None:
+        """Writes down what the stage's evaluation gave."""
+        ...
+
+
 def train(
     stage: Stage,
     state: TrainState,
@@ -84,15 +117,26 @@ def train(
     everywhere = replicated(stage.mesh)
     state = jax.tree.map(lambda leaf: place(leaf, everywhere), state)
     with lost(), Checkpoints(directory) as checkpoints:
-        begin = checkpoints.latest() or 0
-        if begin:
-            state = checkpoints.restore(begin, state)
-            logging.info("Stage %s goes on at step %d.", stage.name, begin)
-        if begin < stage.total_steps:
-            logbook.rewind(stage.name, begin)
-            state = _run(
-                stage, state, begin, checkpoints, logbook, save_seconds, log_every, progress
-            )
+        keeper = _Alone(stage, checkpoints, logbook)
+        return follow(stage, state, keeper, save_seconds, log_every, progress)
+
+
+def follow(
+    stage: Stage,
+    state: TrainState,
+    keeper: Keeper,
+    save_seconds: float,
+    log_every: int,
+    progress: bool,
+) -> TrainState:
+    """Trains from the newest step that the keeper has to the end."""
+    begin = keeper.latest()
+    if begin:
+        state = keeper.restore(begin, state)
+        logging.info("Stage %s goes on at step %d.", stage.name, begin)
+    if begin < stage.total_steps:
+        keeper.rewind(begin)
+        state = _run(stage, state, begin, keeper, save_seconds, log_every, progress)
     return state
 
 
@@ -102,11 +146,11 @@ def is_finished(stage_directory: str, total_steps: int) -> bool:
         return checkpoints.latest() == total_steps
 
 
-def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, progress):
+def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
     """The loop proper: next batch, step, log, save. Metrics are read one event late, so that the
     host does not wait for the device."""
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
-    bar = _Bar(stage, begin, progress and first())
+    bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and first())
     saved, pending = time.monotonic(), None
     agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
@@ -120,14 +164,14 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
             agreed = agreement.after(metrics["loss"], wish, last=last)
             if number % log_every == 0 or last or number == begin + 1:
                 if pending:
-                    _log(stage, logbook, bar, *pending)
+                    _log(keeper, bar, *pending)
                 pending = (number, metrics)
             if stage.evaluate and (number % stage.evaluate_every == 0 or last):
-                logbook.log(stage.name, number, **stage.evaluate(state))
+                keeper.evaluated(number, stage.evaluate(state))
             if agreed:
-                _log(stage, logbook, bar, *(pending or (number, metrics)))
+                _log(keeper, bar, *(pending or (number, metrics)))
                 pending = None
-                checkpoints.save(number, state)
+                keeper.save(number, state)
                 saved = time.monotonic()
             if agreed == STOP:  # after the last step too: nobody would ask again
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
@@ -135,81 +179,50 @@ def _run(stage, state, begin, checkpoints, logbook, save_seconds, log_every, pro
     return state
 
 
-def _log(stage: Stage, logbook: Logbook, bar: "_Bar", step: int, metrics: dict[str, Any]) -> None:
-    values = {name: float(np.asarray(value)) for name, value in metrics.items()}
-    if not np.isfinite(values["loss"]):
-        raise Diverged(
-            f"Stage {stage.name} diverged: its loss is {values['loss']} at step {step}; "
-            f"{stage.advice}. The last good checkpoint is kept."
-        )
-    logbook.log(stage.name, step, **values, clips_per_second=bar.clips_per_second())
-    bar.show(step, values)
-    sentence = stage.watch(values)
-    if sentence:
+def _log(keeper: Keeper, bar: Bar, step: int, metrics: dict[str, Any]) -> None:
+    values = {name: np.asarray(value) for name, value in metrics.items()}
+    loss, sentences = keeper.log(step, values, bar.clips_per_second())
+    bar.show(step, loss)
+    for sentence in sentences:
         bar.warn(sentence)
 
 
-class _Bar:
-    """A progress bar with loss, clips a second and time left; plain lines without a terminal."""
+class _Alone:
+    """The keeper of a single run."""
 
-    def __init__(self, stage: Stage, begin: int, enabled: bool) -> None:
-        self._stage, self._done, self._began = stage, 0, time.monotonic()
-        self._enabled, self._begin, self._warned = enabled, begin, set()
-        self._bar, self._said = None, time.monotonic()
+    def __init__(self, stage: Stage, checkpoints: Checkpoints, logbook: Logbook) -> None:
+        self._stage, self._checkpoints, self._logbook = stage, checkpoints, logbook
 
-    def __enter__(self) -> "_Bar":
-        if self._enabled and sys.stderr.isatty():
-            from tqdm import tqdm
+    def latest(self) -> int:
+        return self._checkpoints.latest() or 0
 
-            self._bar = tqdm(
-                total=self._stage.total_steps,
-                initial=self._begin,
-                desc=f"{self._stage.name:>10}",
-                unit="step",
-                dynamic_ncols=True,
-            )
-        return self
+    def restore(self, step: int, state: TrainState) -> TrainState:
+        return self._checkpoints.restore(step, state)
 
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def save(self, step: int, state: TrainState) -> None:
+        self._checkpoints.save(step, state)
 
-    def advance(self) -> None:
-        self._done += 1
-        if self._done == 1:
-            self._began = time.monotonic()  # the first step holds the compilation
-        if self._bar is not None:
-            self._bar.update()
+    def rewind(self, step: int) -> None:
+        self._logbook.rewind(self._stage.name, step)
 
-    def clips_per_second(self) -> float | None:
-        if self._done < 2:
-            return None
-        return self._stage.batch_size * (self._done - 1) / (time.monotonic() - self._began)
+    def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
+        values = {name: float(value) for name, value in metrics.items()}
+        check_loss(self._stage, step, values["loss"])
+        self._logbook.log(self._stage.name, step, **values, clips_per_second=speed)
+        sentence = self._stage.watch(values)
+        return values["loss"], [sentence] if sentence else []
 
-    def show(self, step: int, values: dict[str, float]) -> None:
-        speed = self.clips_per_second()
-        text = f"loss {values['loss']:.4f}" + (f", {speed:.0f} clips/s" if speed else "")
-        if self._bar is not None:
-            self._bar.set_postfix_str(text)
-        elif self._enabled and (step == self._stage.total_steps or self._quiet_for(10.0)):
-            rest = self._stage.total_steps - step
-            left = rest * self._stage.batch_size / speed if speed else 0
-            print(
-                f"{self._stage.name:>10}: step {step}/{self._stage.total_steps}, {text}"
-                + (f", {left:.0f} s left" if left else ""),
-                flush=True,
-            )
+    def evaluated(self, step: int, values: dict[str, float]) -> None:
+        self._logbook.log(self._stage.name, step, **values)
 
-    def warn(self, sentence: str) -> None:
-        if sentence not in self._warned:
-            self._warned.add(sentence)
-            logging.warning("%s", sentence)
 
-    def _quiet_for(self, seconds: float) -> bool:
-        quiet = time.monotonic() - self._said > seconds
-        if quiet:
-            self._said = time.monotonic()
-        return quiet
+def check_loss(stage: Stage, step: int, loss: float) -> None:
+    """Raises Diverged where the loss is no longer a number."""
+    if not np.isfinite(loss):
+        raise Diverged(
+            f"Stage {stage.name} diverged: its loss is {loss} at step {step}; "
+            f"{stage.advice}. The last good checkpoint is kept."
+        )
 
 
 class _Stop:

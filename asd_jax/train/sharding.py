@@ -33,6 +33,20 @@ def data_mesh(batch_size: int, *, local: bool = False) -> Mesh:
     return jax.make_mesh((used,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:used])
 
 
+def runs_mesh(runs: int) -> Mesh:
+    """A mesh of one axis, `runs`, over as many devices as so many runs share evenly."""
+    devices = jax.devices()
+    used = math.gcd(len(devices), runs)
+    if used < len(devices):
+        logging.warning("%d runs are shared by %d of the %d devices.", runs, used, len(devices))
+    return jax.make_mesh((used,), ("runs",), axis_types=(AxisType.Auto,), devices=devices[:used])
+
+
+def by_run(mesh: Mesh) -> NamedSharding:
+    """The leading axis, of runs, is split over the devices."""
+    return NamedSharding(mesh, PartitionSpec("runs"))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-from asd_jax.train.sharding import replicated, sharded, traced_for
+from asd_jax.train.sharding import by_run, replicated, sharded, traced_for
 from asd_jax.train.state import Optimizer, TrainState
 
 Tree = Any
@@ -108,6 +108,28 @@ def compile_step(step: Step, mesh: Mesh) -> Step:
 
     return jax.jit(
         on_mesh, in_shardings=(same, split), out_shardings=(same, same), donate_argnums=(0,)
+    )
+
+
+def compile_packed(step: Step, mesh: Mesh) -> Step:
+    """Jits `step` for several runs side by side.
+
+    State and batch have a leading axis of runs, split over `mesh` (`sharding.runs_mesh`). Each
+    device has its runs whole: nothing crosses, and each run computes what it would alone. A run
+    whose last step is done stays as it is while longer ones go on.
+    """
+    split, runs = by_run(mesh), PartitionSpec("runs")
+
+    def until_done(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
+        after, metrics = step(state, batch)
+        going = state.step < state.tunables["total_steps"]
+        return jax.tree.map(lambda new, old: jnp.where(going, new, old), after, state), metrics
+
+    together = jax.shard_map(
+        jax.vmap(until_done), mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False
+    )
+    return jax.jit(
+        together, in_shardings=(split, split), out_shardings=(split, split), donate_argnums=(0,)
     )
 
 
