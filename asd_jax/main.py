@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
+from asd_jax.recipes import cells
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, perhaps with an argument: FILE.py:ARG.", lock_config=True
@@ -21,6 +22,11 @@ WORKDIR = shared_flags.workdir(
 )
 PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
+)
+CELLS = flags.DEFINE_string(
+    "cells",
+    "",
+    'Runs to train as one program, JSON by folder: {"a": {"seed": 1}, "b": {"finetune.margin": 1}}',
 )
 PROCESSES = flags.DEFINE_string(
     "processes", "", "How many processes make the run, or 'auto' on SLURM, GKE and Cloud TPU."
@@ -67,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         )
     path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
+    together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
     commands.prepare_jax()
     if PROCESSES.value:
         from asd_jax.train import processes
@@ -76,6 +83,10 @@ def main(argv: Sequence[str]) -> int:
         from asd_jax.train import profile
 
         profile.ask(PROFILE.value)
+    if together:
+        return importlib.import_module("asd_jax.recipes.packed").run(together)
+    if config.get("pack", 1) > 1:
+        return importlib.import_module("asd_jax.recipes.seeds").run(config.to_dict(), workdir)
     recipe = importlib.import_module(RECIPES[config.recipe])
     return recipe.run(config.to_dict(), workdir)
 

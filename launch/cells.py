@@ -2,10 +2,13 @@
 
 import argparse
 import collections
+import json
 import os
+import sys
 from collections.abc import Sequence
 
 from asd_jax.errors import UserError
+from asd_jax.recipes.tunables import may_differ
 from launch.sweep_file import Run, Sweep
 
 Group = tuple[Run, ...]
@@ -37,19 +40,34 @@ def last_line(path: str) -> str:
         return "".join(collections.deque((line for line in file if line.strip()), 1)).strip()
 
 
-def group_cells(runs: Sequence[Run]) -> list[Group]:
-    """The runs that one process trains together: today each alone.
+def group_cells(runs: Sequence[Run], pack: int = 1) -> list[Group]:
+    """The runs that one process trains as one program.
 
-    Runs that differ only in settings that leave shapes alone, such as their seeds, are to become
-    one group here, and `command_of` the command that trains them as one program.
+    Those are runs that differ only in settings that leave shapes alone, such as their seeds.
+
+    Args:
+        runs: of a sweep.
+        pack: the most of them in a group.
     """
-    return [(run,) for run in runs]
+    if pack == 1:
+        return [(run,) for run in runs]
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        fixed = {k: v for k, v in run.overrides.items() if not may_differ(k)}
+        # Where one run leaves to the config what another sets, they are alike only by chance.
+        names = sorted(set(run.overrides) - set(fixed))
+        alike.setdefault(repr((sorted(fixed.items()), names)), []).append(run)
+    return [tuple(part) for found in alike.values() for part in chunks(found, pack)]
 
 
 def command_of(group: Group, config: str, folder: str, extra: Sequence[str] = ()) -> list[str]:
     """The public command that makes a group."""
-    (run,) = group
-    return run.command(config, os.path.join(folder, run.name), extra)
+    first, *others = group
+    if not others:
+        return first.command(config, os.path.join(folder, first.name), extra)
+    fields = json.dumps({run.name: dict(run.overrides) for run in group})
+    program = [sys.executable, "-m", "asd_jax.main", f"--config={config}"]
+    return [*program, f"--workdir={folder}", f"--cells={fields}", *extra]
 
 
 def chosen(sweep: Sweep, names: Sequence[str]) -> list[Run]:
@@ -79,6 +97,6 @@ def job_command(
     """The arguments of `python` that make these runs, on whatever machine it is."""
     words = ["-m", "launch.sweep", f"--sweep={path}", "--on=local"]
     words += [f"--config={options.config}", f"--out={options.out}"]
-    for name in ("workers", "devices", "retries", "backoff"):
+    for name in ("workers", "devices", "retries", "backoff", "pack"):
         words.append(f"--{name}={getattr(options, name):g}")
     return [*words, *(f"--cell={run.name}" for run in runs), *extra]

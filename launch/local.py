@@ -27,12 +27,14 @@ class Options:
         devices: accelerators, each given to one process at a time; 0 leaves all to every process.
         retries: further tries of a run that died.
         backoff: seconds before the first of them; each later one waits twice as long.
+        pack: runs that may train as one program.
     """
 
     workers: int = 1
     devices: int = 0
     retries: int = 2
     backoff: float = 10.0
+    pack: int = 1
 
 
 @dataclasses.dataclass
@@ -79,7 +81,7 @@ class Launcher:
     ) -> None:
         self._config, self._folder, self._options, self._extra = config, folder, options, extra
         left = [run for run in runs if not is_done(folder, run)]
-        self._waiting = [Task(group) for group in group_cells(left)]
+        self._waiting = [Task(group) for group in group_cells(left, options.pack)]
         self._total, self._done = len(runs), len(runs) - len(left)
         self._free = list(range(max(1, options.workers)))
         self._going: dict[Worker, Task] = {}
@@ -117,23 +119,40 @@ class Launcher:
 
     def _begin(self, task: Task) -> bool:
         """Starts a task; False while another launcher's process, or a dead one's, is at it."""
-        lock = take_lock(lock_path(self._folder, task.group[0]))
-        if lock is None:
+        locks = self._lock(task.group)
+        if locks is None:
             task.not_before = time.monotonic() + 1.0
             return False
-        if all(is_done(self._folder, run) for run in task.group):
-            os.close(lock)
+        left = tuple(run for run in task.group if not is_done(self._folder, run))
+        if not left:
+            for lock in locks:
+                os.close(lock)
             self._say("done elsewhere", task)
             return True
+        for run in left[1:]:
+            with open(log_path(self._folder, run), "a", encoding="utf-8") as log:
+                log.write(f"It trains with {left[0].name}; see that log.\n")
         task.slot, task.began, task.tries = self._free.pop(0), time.monotonic(), task.tries + 1
         worker = Worker(
-            command_of(task.group, self._config, self._folder, self._extra),
-            log=log_path(self._folder, task.group[0]),
-            lock=lock,
+            command_of(left, self._config, self._folder, self._extra),
+            log=log_path(self._folder, left[0]),
+            locks=locks,
             environment=device_environment(task.slot, self._options.devices),
         )
         self._going[worker] = task
         return True
+
+    def _lock(self, group: Group) -> list[int] | None:
+        """The locks of all runs of a group, or none of them."""
+        locks: list[int] = []
+        for run in group:
+            lock = take_lock(lock_path(self._folder, run))
+            if lock is None:
+                for taken in locks:
+                    os.close(taken)
+                return None
+            locks.append(lock)
+        return locks
 
     def _look(self, stopping: bool) -> None:
         """Books the processes that have ended."""
@@ -152,7 +171,8 @@ class Launcher:
     def _again(self, task: Task, status: int) -> None:
         """Another try after a pause, unless it can't help or there were enough."""
         if status == WRONG or task.tries > self._options.retries:
-            self._failed += task.group
+            left = [run for run in task.group if not is_done(self._folder, run)]
+            self._failed += left
             return self._say("failed", task)
         pause = min(LONGEST, self._options.backoff * 2 ** (task.tries - 1))
         task.not_before = time.monotonic() + pause

@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.config = options.config or sweep.config
     options.out = options.out or os.path.join("runs", sweep.name)
     runs = cells.chosen(sweep, options.cell)
+    # Those that can train as one program shall meet in one process, and in one job.
+    runs = [run for group in cells.group_cells(runs, options.pack) for run in group]
     place = "print" if options.dry_run else options.on
     if place == "local":
         return _here(sweep, runs, options, extra)
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(left) < len(runs):
         print(f"{len(runs) - len(left)} of {len(runs)} runs are there already.", file=sys.stderr)
     if place == "print":
-        for group in cells.group_cells(left):
+        for group in cells.group_cells(left, options.pack):
             print(shlex.join(cells.command_of(group, options.config, options.out, extra)))
     elif place == "slurm":
         return slurm.submit(path, left, options, extra)
@@ -54,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _here(sweep: Sweep, runs: list[Run], options: argparse.Namespace, extra: list[str]) -> int:
     """Makes the runs on this machine and, of a whole sweep, the table."""
     how = local.Options(
-        options.workers or options.devices or 1, options.devices, options.retries, options.backoff
+        options.workers or options.devices or 1,
+        options.devices,
+        options.retries,
+        options.backoff,
+        options.pack,
     )
     failed = local.run_all(runs, options.config, options.out, how, extra)
     if not options.cell:
@@ -84,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--devices", type=int, default=0, help="accelerators, one for each worker")
     group.add_argument("--retries", type=int, default=2, help="of a run that died; default 2")
     group.add_argument("--backoff", type=float, default=10.0, help="seconds before the first retry")
+    group.add_argument(
+        "--pack", type=int, default=1, help="runs that train as one program, at most"
+    )
     group = parser.add_argument_group("jobs of SLURM and SkyPilot")
     group.add_argument("--cells_per_job", type=int, default=1, help="runs a job; default 1")
     slurm.add_flags(parser.add_argument_group("SLURM"))
@@ -93,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuses numbers that make no sense."""
-    least = {"workers": 0, "devices": 0, "retries": 0, "backoff": 0, "cells_per_job": 1}
+    least = {"workers": 0, "devices": 0, "retries": 0, "backoff": 0, "pack": 1, "cells_per_job": 1}
     for name, bound in least.items():
         if getattr(options, name) < bound:
             raise UserError(f"--{name}={getattr(options, name)} must be at least {bound}.")

@@ -17,13 +17,18 @@ _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 class Worker:
     """A running command.
 
-    It holds the lock until it is gone itself, whatever becomes of its launcher, so no two processes
+    It holds the locks until it is gone itself, whatever becomes of its launcher, so no two of them
     ever write to one folder. It is in a process group of its own: Ctrl-C reaches it once, from the
     launcher, and not twice.
     """
 
     def __init__(
-        self, command: Sequence[str], *, log: str, lock: int, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        *,
+        log: str,
+        locks: Sequence[int],
+        environment: Mapping[str, str],
     ) -> None:
         with open(log, "ab") as output:
             self._process = subprocess.Popen(
@@ -32,11 +37,12 @@ class Worker:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=[lock],
+                pass_fds=list(locks),
                 preexec_fn=end_with_parent(),
                 env={**os.environ, **environment},
             )
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
 
     def status(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""

@@ -152,6 +152,27 @@ def train_batches(
     return Batches(host, place)
 
 
+def side_by_side(
+    runs: Sequence[Batches], place: Callable[[dict[str, np.ndarray]], dict[str, Any]]
+) -> Batches:
+    """The batches of several runs as one, with a leading axis of runs.
+
+    Args:
+      runs: NumPy batches of each, of equal shapes.
+      place: puts a stacked batch on the devices.
+    """
+
+    def stacked() -> Iterator[dict[str, np.ndarray]]:
+        try:
+            for parts in zip(*runs, strict=True):
+                yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+        finally:
+            for own in runs:
+                own.close()
+
+    return Batches(stacked(), place)
+
+
 def eval_batches(
     waves: Waves,
     indices: Sequence[int] | np.ndarray,

@@ -103,6 +103,7 @@ class PumpClassifier:
     recipe: str = "pump_classifier"
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
+    pack: int = 1  # runs of so many seeds, from `seed` on, trained side by side
     init_from: str = ""  # a .safetensors file of timm's network to start from; '' draws at random
     data: Data = _PUMP
     synthetic: Synthetic = _PUMPS

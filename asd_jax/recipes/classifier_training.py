@@ -2,17 +2,19 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
 
 from asd_jax.augment.mixup import mixup, smooth_labels
 from asd_jax.data.clips import ANOMALY
-from asd_jax.data.loader import Batches, train_batches
+from asd_jax.data.loader import Batches, Rows, Waves, train_batches
 from asd_jax.features.logmel import to_float
 from asd_jax.features.pictures import picture
 from asd_jax.losses import bce_with_logits
@@ -42,16 +44,25 @@ class Run:
     workdir: Workdir
     corpus: LabelledCorpus
     net: Model
+    beside: "Run | None" = None  # another run of the same network, whose programs serve this too
 
     @functools.cached_property
     def read(self) -> network.Reading:
         """Logits and embeddings of clips."""
+        if self.beside:
+            return self.beside.read
         read = network.reader(self.config, self.net)
         return network.Reading(read, batch_size=self.config.eval_batch_size)
 
 
 def pretrain(run: Run, key: jax.Array) -> Tree | None:
-    """The network's variables after training on clips of one noise level, or None without.
+    """The network's variables after training on clips of one noise level, or None without."""
+    clips = pretraining_clips(run)
+    return None if clips is None else Session(run, "pretrain", clips).alone(key, None)
+
+
+def pretraining_clips(run: Run) -> np.ndarray | None:
+    """The clips of one noise level to begin with, None for no such stage.
 
     Sun (2025), section 2.1: the -6 dB clips. By default those of the training part, so that no
     tested recording is heard; with `pretrain.clips` 'all' those of every part.
@@ -66,12 +77,12 @@ def pretrain(run: Run, key: jax.Array) -> Tree | None:
             "No pre-training: there are no normal and anomalous clips at %s dB.", settings.snr
         )
         return None
-    return _train(run, "pretrain", key, chosen, None)
+    return chosen
 
 
 def finetune(run: Run, key: jax.Array, start: Tree | None) -> Tree:
     """The network's variables with the least validation loss, trained on all that may be."""
-    return _train(run, "finetune", key, run.corpus.parts.train, start)
+    return Session(run, "finetune", run.corpus.parts.train).alone(key, start)
 
 
 def _everything(corpus: LabelledCorpus) -> np.ndarray:
@@ -79,62 +90,89 @@ def _everything(corpus: LabelledCorpus) -> np.ndarray:
     return np.concatenate([parts.train, parts.validation, parts.test])
 
 
-def _train(run: Run, name: str, key: jax.Array, clips: np.ndarray, start: Tree | None) -> Tree:
-    """Trains on `clips`, from `start` if given; the best by validation when fine-tuning."""
-    config, corpus = run.config, run.corpus
-    if config.labels.imbalance == "balanced":
-        clips = balanced(clips, corpus.label)
-    tunables = loss_tunables(corpus.label[clips], config)
-    training = Training(config, run.net, name, len(clips), tunables)
-    size, mesh = training.size, training.mesh
-    best = Best(run.workdir.checkpoints(f"{name}_best"))
+class Session:
+    """A stage of a run with its clips: what alone and side by side is the same."""
 
-    def evaluate(state: TrainState) -> dict[str, float]:
+    def __init__(self, run: Run, name: str, clips: np.ndarray) -> None:
+        """Args: the run, the stage's name, and the clips that it trains on."""
+        config, label = run.config, run.corpus.label
+        if config.labels.imbalance == "balanced":
+            clips = balanced(clips, label)
+        self.run, self.name, self.clips = run, name, clips
+        tunables = loss_tunables(label[clips], config)
+        self.training = Training(config, run.net, name, len(clips), tunables)
+        self._best = Best(run.workdir.checkpoints(f"{name}_best"))
+
+    def alone(self, key: jax.Array, start: Tree | None) -> Tree:
+        """The network's variables after the stage; the best by validation when fine-tuning."""
+        run, mesh = self.run, self.training.mesh
+
+        def batches(begin: int) -> Batches:
+            waves, setting = run.corpus.waves, run.config.data.on_device
+            number, clip = len(np.unique(self.clips)), network.clip_shape(run.config)
+            if stays(setting, number, clip, mesh):
+                waves = Resident(waves, self.clips, mesh)
+            return self.batches(waves, begin, sharded(mesh))
+
+        state = train(
+            self.stage(batches),
+            self.initial(key, start),
+            directory=run.workdir.checkpoints(self.name),
+            logbook=run.workdir.logbook(),
+            save_seconds=run.config.save_seconds,
+        )
+        return self.chosen(at_home(final_variables(state)))
+
+    def stage(self, batches: Callable[[int], Batches]) -> Stage:
+        """What the loop needs to know; `batches` gives those from a step on."""
+        name, size = self.name, self.training.size
+        return Stage(
+            name=name,
+            step=self.training.step,
+            total_steps=self.training.total,
+            batches=batches,
+            batch_size=size,
+            mesh=self.training.mesh,
+            advice=f"lower config.{name}.optimizer.learning_rate, or give it warmup",
+            evaluate=self._evaluate if name == "finetune" else None,
+            evaluate_every=max(1, len(self.clips) // size),
+        )
+
+    def _evaluate(self, state: TrainState) -> dict[str, float]:
         variables = at_home(final_variables(state)[NAME])
-        values = validate(run, variables)
-        best.offer(int(state.step), values["validation_loss"], variables)
+        values = validate(self.run, variables)
+        self._best.offer(int(state.step), values["validation_loss"], variables)
         return values
 
-    def batches(begin: int) -> Batches:
-        waves, setting = corpus.waves, config.data.on_device
-        if stays(setting, len(np.unique(clips)), network.clip_shape(config), mesh):
-            waves = Resident(waves, clips, mesh)
+    def initial(self, key: jax.Array, start: Tree | None) -> TrainState:
+        """The state before the first step, from the variables `start`, or new ones for None."""
+        draw, root = jax.random.split(key)
+        if start is None:
+            start = network.initial(self.run.config, self.run.net, draw)
+        return jax.jit(self.training.state)(root, start)
+
+    def batches(
+        self, waves: Waves | Rows, begin: int, sharding: NamedSharding | None = None
+    ) -> Batches:
+        """The batches from step `begin` on, read from `waves`."""
+        config = self.run.config
         return train_batches(
             waves,
-            corpus.label,
-            clips,
-            batch_size=size,
+            self.run.corpus.label,
+            self.clips,
+            batch_size=self.training.size,
             seed=config.seed,
             start_step=begin,
-            sharding=sharded(mesh),
+            sharding=sharding,
             num_threads=config.data.read_threads,
         )
 
-    stage = Stage(
-        name=name,
-        step=training.step,
-        total_steps=training.total,
-        batches=batches,
-        batch_size=size,
-        mesh=mesh,
-        advice=f"lower config.{name}.optimizer.learning_rate, or give it warmup",
-        evaluate=evaluate if name == "finetune" else None,
-        evaluate_every=max(1, len(clips) // size),
-    )
-    draw, root = jax.random.split(key)
-    if start is None:
-        start = network.initial(config, run.net, draw)
-    state = train(
-        stage,
-        jax.jit(training.state)(root, start),
-        directory=run.workdir.checkpoints(name),
-        logbook=run.workdir.logbook(),
-        save_seconds=config.save_seconds,
-    )
-    variables = final_variables(state)[NAME]
-    if name == "finetune":
-        _, _, variables = best.take(at_home(variables))
-    return jax.device_get(variables)
+    def chosen(self, last: dict[str, Tree]) -> Tree:
+        """The network's variables to go on with, from those after the last step, on the host."""
+        variables = last[NAME]
+        if self.name == "finetune":
+            _, _, variables = self._best.take(variables)
+        return jax.device_get(variables)
 
 
 class Training:
@@ -156,6 +194,11 @@ class Training:
         self.step = make_step(
             classifier_loss(config, net), self._optimizer, ema=schedule.ema, accumulate=parts
         )
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The scalars that its step reads from the state."""
+        return {**self._optimizer.tunables, **self._tunables}
 
     def state(self, root: jax.Array, start: Tree) -> TrainState:
         """The state before the first step, from the run's key and the network's variables."""

@@ -16,9 +16,7 @@ from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.processes import first, one_first
 
-Tree = Any
-
-
+Variables = dict[str, Any]
 STAGES = (stages.pretrain, stages.finetune, stages.temporal, stages.fusion)
 
 
@@ -47,18 +45,26 @@ def run(values: dict[str, Any], folder: str) -> int:
     variables = stages.initial_variables(run_)
     trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]
     stages.compile_ahead(run_, trainings, variables)
-    key = jax.random.key(config.seed)
     for number, training in enumerate(trainings, 1):
-        variables |= training.train(jax.random.fold_in(key, number), variables)
+        variables |= training.train(stage_key(config.seed, number), variables)
         clock.lap(training.plan.name)
-    if not first():
-        return 0
+    if first():
+        conclude(run_, variables, clock)
+    return 0
 
-    key = jax.random.fold_in(key, len(trainings) + 1)
+
+def stage_key(seed: int, number: int) -> jax.Array:
+    """The root key of a stage, numbered from 1; the calibration comes after the last."""
+    return jax.random.fold_in(jax.random.key(seed), number)
+
+
+def conclude(run_: stages.Run, variables: Variables, clock: Clock) -> None:
+    """From trained networks to the detector and the report."""
+    clips, workdir = run_.corpus, run_.workdir
     trained = run_.extract(variables, clips.waves, clips.training)
+    key = stage_key(run_.config.seed, len(STAGES) + 1)
     detector = calibrate.fit_detector(run_, key, variables, trained)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
     evaluate.evaluate(run_, detector, variables, trained, clock.seconds)
     workdir.say_result()
-    return 0

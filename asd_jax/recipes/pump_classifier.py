@@ -40,16 +40,25 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("data")
     run_ = training.Run(config, workdir, corpus, classifier_network.build(config))
 
-    pretrain_key, finetune_key = jax.random.split(jax.random.key(config.seed))
+    pretrain_key, finetune_key = stage_keys(config.seed)
     variables = training.pretrain(run_, pretrain_key)
     clock.lap("pretrain")
     variables = training.finetune(run_, finetune_key, variables)
     clock.lap("finetune")
-    if not first():
-        return 0
-
-    detector = classifier_evaluate.make_detector(run_, variables)
-    detector.save(workdir.path("detector"))
-    classifier_evaluate.evaluate(run_, detector, clock.seconds)
-    workdir.say_result()
+    if first():
+        conclude(run_, variables, clock)
     return 0
+
+
+def stage_keys(seed: int) -> tuple[jax.Array, jax.Array]:
+    """The keys of pre-training and fine-tuning."""
+    pretrain_key, finetune_key = jax.random.split(jax.random.key(seed))
+    return pretrain_key, finetune_key
+
+
+def conclude(run_: training.Run, variables: Any, clock: Clock) -> None:
+    """From a trained network to the detector and the report."""
+    detector = classifier_evaluate.make_detector(run_, variables)
+    detector.save(run_.workdir.path("detector"))
+    classifier_evaluate.evaluate(run_, detector, clock.seconds)
+    run_.workdir.say_result()

@@ -324,6 +324,7 @@ class Ensemble:
     recipe: str = "ensemble"
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
+    pack: int = 1  # runs of so many seeds, from `seed` on, trained side by side
     init_from: str = ""  # a .safetensors file of timm's network for the encoder to start from
     data: Data = Data()
     synthetic: Synthetic = Synthetic()

@@ -11,9 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 from absl import logging
+from jax.sharding import NamedSharding
 
 from asd_jax import memory
-from asd_jax.data.loader import Batches, Waves, eval_batches, train_batches
+from asd_jax.data.loader import Batches, Rows, Waves, eval_batches, train_batches
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
@@ -35,12 +36,21 @@ Variables = dict[str, Tree]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What every stage needs."""
+    """What every stage needs.
+
+    Attributes:
+        config: its settings.
+        workdir: its folder.
+        corpus: its clips.
+        nets: its networks.
+        beside: another run of the same networks, whose compiled programs serve this one too.
+    """
 
     config: settings.Ensemble
     workdir: Workdir
     corpus: Corpus
     nets: networks.Networks
+    beside: "Run | None" = None
 
     @property
     def spec(self):
@@ -62,6 +72,8 @@ class Run:
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
+        if self.beside:
+            return self.beside.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
 
 
@@ -189,8 +201,14 @@ def initial_variables(run: Run) -> Variables:
     return variables
 
 
-def compile_ahead(run: Run, trainings: Sequence["Training"], variables: Variables) -> None:
-    """Starts to compile all that later stages need, in the order in which they need it."""
+def compile_ahead(run: Run, trainings: Sequence[Any], variables: Variables) -> None:
+    """Starts to compile all that later stages need, in the order in which they need it.
+
+    Args:
+        run: its networks.
+        trainings: what has a `prepare` as `Training` has, stage by stage.
+        variables: those that are there before the first.
+    """
     ahead = Ahead()
 
     @functools.cache
@@ -248,7 +266,7 @@ class Training:
 
     def __init__(self, run: Run, plan: Plan) -> None:
         schedule = getattr(run.config, plan.name)
-        self._run, self.plan = run, plan
+        self.run, self.plan = run, plan
         self.size = min(schedule.batch_size, len(run.corpus.fit))
         if self.size < schedule.batch_size:
             logging.warning(
@@ -262,9 +280,18 @@ class Training:
         self._optimizer = make_optimizer(plan.rates, self.total)
         parts = parts_of(self.size, run.config.compute.accumulate)
         self._mesh = data_mesh(self.size // parts)
-        self._step = make_step(plan.loss, self._optimizer, ema=schedule.ema, accumulate=parts)
+        self.step = make_step(plan.loss, self._optimizer, ema=schedule.ema, accumulate=parts)
         self._initial: Callable[..., TrainState] = jax.jit(self._state)
         self._compiled: Callable[[], Step] | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where its checkpoints lie."""
+        return self.run.workdir.checkpoints(self.plan.name)
+
+    def finished(self) -> bool:
+        """Whether its last step is done and kept."""
+        return is_finished(self.directory, self.total)
 
     def prepare(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles the step beside the caller, unless the stage is finished.
@@ -273,12 +300,18 @@ class Training:
             variables: gives shapes and dtypes of all variables.
             ahead: does it, in its turn.
         """
-        if is_finished(self._run.workdir.checkpoints(self.plan.name), self.total):
+        if self.finished():
             return
 
         def compiled() -> Step:
             program = self.program(variables())
             return compiled_step(program.step, self._mesh, program.state, program.batch)
+
+        self.prepare_initial(variables, ahead)
+        self._compiled = ahead.submit(compiled)
+
+    def prepare_initial(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles what makes the state before the first step; arguments as above."""
 
         def initial_state() -> Callable[..., TrainState]:
             inputs = (jax.random.key(0), *self._inputs(variables()))
@@ -286,32 +319,44 @@ class Training:
 
         initial = ahead.submit(initial_state)
         self._initial = lambda *arguments: initial()(*arguments)
-        self._compiled = ahead.submit(compiled)
+
+    def initial(self, key: jax.Array, variables: Variables) -> TrainState:
+        """The state before the first step."""
+        return self._initial(key, *self._inputs(variables))
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The scalars that its step reads from the state."""
+        return {**self._optimizer.tunables, **tunables.collect(self.run.config)}
+
+    def stage(self, batches: Callable[[int], Batches]) -> Stage:
+        """What the loop needs to know of it; `batches` gives those from a step on."""
+        name = self.plan.name
+        return Stage(
+            name=name,
+            step=self.step,
+            total_steps=self.total,
+            batches=batches,
+            batch_size=self.size,
+            mesh=self._mesh,
+            watch=watch_collapse(name),
+            advice=f"lower config.{name}'s learning rate, or give it warmup",
+        )
 
     def program(self, variables: Variables) -> Program:
         """Its step, from shapes and dtypes of all variables."""
         state = jax.eval_shape(self._state, jax.random.key(0), *self._inputs(variables))
         batch = batch_shapes(self.size, self.plan.clip)
-        return Program(self.plan.name, self._step, state, batch, self.total)
+        return Program(self.plan.name, self.step, state, batch, self.total)
 
     def train(self, key: jax.Array, variables: Variables) -> Variables:
         """The variables of its networks after training to the end, from scratch or a checkpoint."""
-        run, name = self._run, self.plan.name
-        stage = Stage(
-            name=name,
-            step=self._step,
-            total_steps=self.total,
-            batches=lambda begin: self._batches(self.plan.clips(variables), begin),
-            batch_size=self.size,
-            mesh=self._mesh,
-            watch=watch_collapse(name),
-            advice=f"lower config.{name}'s learning rate, or give it warmup",
-            compiled=self._compiled,
-        )
+        run = self.run
+        stage = self.stage(lambda begin: self._batches(self.plan.clips(variables), begin))
         state = train(
-            stage,
-            self._initial(key, *self._inputs(variables)),
-            directory=run.workdir.checkpoints(name),
+            dataclasses.replace(stage, compiled=self._compiled),
+            self.initial(key, variables),
+            directory=self.directory,
             logbook=run.workdir.logbook(),
             save_seconds=run.config.save_seconds,
         )
@@ -321,19 +366,25 @@ class Training:
 
     def _batches(self, clips: Clips, begin: int) -> Batches:
         """The batches from step `begin` on."""
-        waves, setting = clips.waves, self._run.config.data.on_device
+        waves, setting = clips.waves, self.run.config.data.on_device
         if stays(setting, len(clips.indices), self.plan.clip, self._mesh):
-            waves = self._run.shelf.put(waves, clips.indices, self._mesh)
+            waves = self.run.shelf.put(waves, clips.indices, self._mesh)
+        return self.batches(waves, clips, begin, sharded(self._mesh))
+
+    def batches(
+        self, waves: Waves | Rows, clips: Clips, begin: int, sharding: NamedSharding | None = None
+    ) -> Batches:
+        """The batches of these clips from step `begin` on, read from `waves`."""
         return train_batches(
             waves,
             clips.label,
             clips.indices,
             batch_size=self.size,
-            seed=self._run.config.seed,
+            seed=self.run.config.seed,
             start_step=begin,
             pairs=self.plan.pairs,
-            sharding=sharded(self._mesh),
-            num_threads=self._run.config.data.read_threads,
+            sharding=sharding,
+            num_threads=self.run.config.data.read_threads,
         )
 
     def _inputs(self, variables: Variables) -> tuple[Variables, Variables]:
@@ -343,14 +394,14 @@ class Training:
     def _state(self, key: jax.Array, start: Variables, frozen: Variables) -> TrainState:
         variables = {}
         for number, name in enumerate(self.plan.rates):
-            fresh = getattr(self._run.nets, name).init(jax.random.fold_in(key, number))
+            fresh = getattr(self.run.nets, name).init(jax.random.fold_in(key, number))
             variables[name] = start.get(name, fresh)
         root = jax.random.fold_in(key, len(variables))
         return create_state(
             root,
             variables,
             self._optimizer,
-            tunables=tunables.collect(self._run.config),
+            tunables=tunables.collect(self.run.config),
             frozen=frozen,
             average=self._average,
         )

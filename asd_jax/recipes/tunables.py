@@ -30,6 +30,16 @@ FIELDS = (
 )
 
 
+def may_differ(field: str) -> bool:
+    """Whether runs that differ in this field, such as `finetune.margin`, can share a program.
+
+    What is done with the trained networks may differ as well: each run does that by itself.
+    """
+    rates = field.endswith((".learning_rate", ".weight_decay"))
+    numbers = field in ("seed", "labels.smoothing", *FIELDS)
+    return rates or numbers or field.startswith(("scoring.", "decision."))
+
+
 def collect(config: Ensemble) -> dict[str, float]:
     """The numbers by their names; of a pair two, `augment.semitones.0` and `.1`."""
     found = {}

@@ -14,7 +14,7 @@ from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
 
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
-FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds")
+FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,9 @@ class Workdir:
 class Clock:
     """Seconds that each part of a run took; one that was resumed counts from there."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        """Args: seconds of parts that were booked elsewhere."""
+        self.seconds: dict[str, float] = dict(seconds or {})
         self._last = time.monotonic()
 
     def lap(self, name: str) -> None:

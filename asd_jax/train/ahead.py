@@ -98,6 +98,11 @@ def compiled_step(
         state: shapes and dtypes, as `jax.eval_shape` has them.
         batch: shapes and dtypes of a batch.
     """
-    compiled = compile_step(step, mesh).lower(state, dict(batch)).compile()
+    return compiled_for(compile_step(step, mesh), state, batch)
+
+
+def compiled_for(step: Any, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Step:
+    """A jitted step, compiled at once; `state` and `batch` as above."""
+    compiled = step.lower(state, dict(batch)).compile()
     memory.give_back()
     return compiled

@@ -86,6 +86,11 @@ def _stack(leaves: Sequence[Any], mesh: Mesh) -> jax.Array:
     return jax.device_put(keys, by_run(mesh))
 
 
+def stacked_shapes(shapes: Tree, runs: int) -> Tree:
+    """Shapes and dtypes of so many such trees, stacked."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((runs, *x.shape), x.dtype), shapes)
+
+
 def unstacked(tree: Tree, places: Collection[int]) -> dict[int, Tree]:
     """The trees of these runs alone, on the host."""
     host = jax.device_get(tree)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from asd_jax.data.loader import Waves
-from asd_jax.train.sharding import sharded, take_rows
+from asd_jax.train.sharding import by_run, replicated, sharded, take_rows
 
 # Of a device's memory, what clips may take: the rest is for the network and its step.
 SHARE = 0.4
@@ -52,6 +52,32 @@ class Resident:
         return np.searchsorted(self._clips, indices).astype(np.int32)
 
 
+class Copied:
+    """Some clips of a source, all of them on every device of a mesh of runs.
+
+    Attributes:
+        array: `[clips, samples]`.
+    """
+
+    def __init__(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> None:
+        """Copies the clips at `indices` (positions in `source`) to each device."""
+        self._clips, everywhere, split = np.unique(indices), replicated(mesh), by_run(mesh)
+        self.array = jax.device_put(source.gather(self._clips), everywhere)
+        self._take = jax.jit(
+            lambda array, rows: array.at[rows].get(mode="promise_in_bounds"),
+            in_shardings=(everywhere, split),
+            out_shardings=split,
+        )
+
+    def take(self, rows: Int[Array, "runs batch *views"]) -> Array:
+        """The clips in these rows, `[runs, batch, *views, samples]`, on the devices of the runs."""
+        return self._take(self.array, rows)
+
+    def rows(self, indices: np.ndarray) -> Int[np.ndarray, "*places"]:
+        """The rows of the array in which the clips at these positions of the source are."""
+        return np.searchsorted(self._clips, indices).astype(np.int32)
+
+
 class Shelf:
     """Room for the clips of one stage; the next one with the same clips finds them there."""
 
@@ -70,7 +96,9 @@ class Shelf:
         return resident
 
 
-def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> bool:
+def stays(
+    setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh, *, copied: bool = False
+) -> bool:
     """Whether so many such clips are to lie on the devices; all processes say the same.
 
     Args:
@@ -78,10 +106,11 @@ def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> b
         clips: how many.
         clip: shape `[..., samples]` and dtype of one; leading axes are views of it.
         mesh: the devices.
+        copied: each holds all of them, instead of its part.
     """
     if setting != "auto":
         return setting == "yes"
-    needed = bytes_a_device(clips, clip, mesh.size)
+    needed = bytes_a_device(clips, clip, 1 if copied else mesh.size)
     fits = needed <= min(_room(device) for device in mesh.local_devices)
     if jax.process_count() > 1:
         fits = bool(multihost_utils.process_allgather(np.array(fits)).all())

@@ -24,8 +24,17 @@ def sweep():
 # Takes the place of `python -m asd_jax.main`: notes its starts and leaves what a run leaves. Files
 # beside it say what goes wrong.
 PROGRAM = """
-import json, os, signal, sys, time
+import json, os, signal, subprocess, sys, time
 flags = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+if "cells" in flags:  # one after another stands in for side by side
+    for name, fields in json.loads(flags.pop("cells")).items():
+        own = {**flags, "workdir": os.path.join(flags["workdir"], name)}
+        own |= {f"config.{field}": str(value) for field, value in fields.items()}
+        words = [f"--{name}={value}" for name, value in own.items()]
+        status = subprocess.call([sys.executable, "-m", "asd_jax.main", *words])
+        if status:
+            sys.exit(status)
+    sys.exit(0)
 folder, seed = flags["workdir"], int(flags["config.seed"])
 row = flags["config.network.attention"]
 os.makedirs(folder, exist_ok=True)

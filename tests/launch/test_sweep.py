@@ -217,10 +217,46 @@ def test_it_also_starts_as_a_file():
     assert shown[0].stdout == shown[1].stdout and len(shown[0].stdout.splitlines()) == 12
 
 
-def test_a_group_is_one_cell_today(folder):
+def test_runs_that_differ_in_their_seeds_or_rates_make_a_group(folder):
     runs = sweep_file.read_sweep("table.py").runs
     assert cells.group_cells(runs) == [(run,) for run in runs]
+    assert cells.group_cells(runs, 8) == [runs[::2], runs[1::2]]
     assert cells.chunks(runs, 3) == [list(runs[:3]), list(runs[3:])]
+    fields = ({"finetune.margin": 0.1}, {"finetune.margin": 0.2}, {"finetune.epochs": 3.0}, {})
+    runs = [sweep_file.Run("", own) for own in fields]
+    # What a run leaves to the config may be anything.
+    assert cells.group_cells(runs, 8) == [tuple(runs[:2]), (runs[2],), (runs[3],)]
+    rates = [
+        sweep_file.Run("", {"seed": k, "temporal.optimizer.learning_rate": 1e-3 * k})
+        for k in range(5)
+    ]
+    assert [len(group) for group in cells.group_cells(rates, 2)] == [2, 2, 1]
+
+
+def test_a_group_is_one_process_and_of_it_only_what_is_left(folder, capsys):
+    assert sweep.main(["table.py", "--pack=2", "--on=print"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("--cells=" in line for line in lines)
+    (folder / "wrong").touch()
+    assert sweep.main(["table.py", "--pack=2"]) == 1
+    shown = capsys.readouterr()
+    assert "[2/4] done: network.attention=a,seed=0 + network.attention=a,seed=1" in shown.out
+    assert "| b | 1 of 2 |" in shown.out  # the other run of the group has finished
+    assert f"failed: {SLOW_CELL}" in shown.err and "see that log" in shown.err
+    (folder / "wrong").unlink()
+    assert sweep.main(["table.py", "--pack=2"]) == 0
+    assert sum(folder.starts().values()) == 5
+
+
+def test_a_group_waits_for_the_locks_of_all_its_runs(folder):
+    lock = worker.take_lock(str(folder / "runs/table/locks" / f"{SLOW_CELL}.lock"))
+    going = launch("--pack=2", "--workers=2")
+    until(lambda: len(folder.notes("results.json")) == 2)
+    time.sleep(0.5)
+    assert len(folder.starts()) == 2
+    os.close(lock)
+    assert going.wait(timeout=20) == 0
+    assert len(folder.starts()) == 4
 
 
 def test_a_tuple_is_written_as_a_flag_takes_it():

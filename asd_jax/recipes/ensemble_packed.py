@@ -1,0 +1,152 @@
+"""The ensemble of several runs side by side: each of its stages is one program for all of them."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from asd_jax.data.loader import Batches, Waves
+from asd_jax.errors import UserError
+from asd_jax.recipes import corpus, ensemble, networks, stages
+from asd_jax.recipes.cells import Cell
+from asd_jax.recipes.settings import Ensemble, from_config
+from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
+from asd_jax.recipes.stages import Training, Variables
+from asd_jax.recipes.workdir import Clock, Workdir
+from asd_jax.train.ahead import Ahead, compiled_for
+from asd_jax.train.loop import Diverged
+from asd_jax.train.pack import stacked_shapes
+from asd_jax.train.sharding import runs_mesh
+from asd_jax.train.state import TrainState
+from asd_jax.train.step import Step, compile_packed
+
+
+def together(cells: Sequence[Cell]) -> None:
+    """Makes these runs, none of which is finished; see `recipes.packed`."""
+    clock = Clock()
+    runs = _open(cells)
+    clock.lap("data")
+    variables = [stages.initial_variables(run) for run in runs]
+    packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in ensemble.STAGES]
+    stages.compile_ahead(runs[0], packs, variables[0])
+    diverged: dict[int, Diverged] = {}
+    for number, pack in enumerate(packs, 1):
+        keys = [ensemble.stage_key(run.config.seed, number) for run in runs]
+        found, lost = pack.train(keys, variables, diverged)
+        diverged |= lost
+        for place, new in found.items():
+            variables[place] |= new
+        clock.lap(pack.plan.name)
+    for place, run in enumerate(runs):
+        if place not in diverged:
+            ensemble.conclude(run, variables[place], Clock(clock.seconds))
+    say_diverged({runs[place].workdir.folder: end for place, end in diverged.items()})
+
+
+def _open(cells: Sequence[Cell]) -> list[stages.Run]:
+    """The runs with their clips; all share the networks and compiled programs of the first."""
+    runs: list[stages.Run] = []
+    for cell in cells:
+        config: Ensemble = from_config(Ensemble, cell.values)
+        clips = corpus.load(config, progress=sys.stderr.isatty())
+        clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
+        first = runs[0] if runs else None
+        if first and first.corpus.groups != clips.groups:
+            raise UserError("The runs have different machines, and cannot train as one program.")
+        nets = first.nets if first else networks.build(config, len(clips.groups))
+        runs.append(stages.Run(config, Workdir(cell.folder), clips, nets, beside=first))
+    return runs
+
+
+class Pack:
+    """One stage of several runs, made ready."""
+
+    def __init__(self, trainings: Sequence[Training]) -> None:
+        """Raises UserError where the runs' batches differ in size."""
+        self._trainings, self.plan = trainings, trainings[0].plan
+        if len({training.size for training in trainings}) > 1:
+            raise UserError("The runs have fewer clips than a batch, and not equally many.")
+        self._prepared: tuple[list[int], Callable[[], Step]] | None = None
+
+    def prepare(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles beside the caller what is not finished; see `Training.prepare`."""
+        left = self._left({})
+        if len(left) < 2:
+            for place in left:
+                self._trainings[place].prepare(variables, ahead)
+            return
+
+        def compiled() -> Step:
+            first = self._trainings[left[0]]
+            program = first.program(variables())
+            shapes = stacked_shapes((program.state, dict(program.batch)), len(left))
+            return compiled_for(compile_packed(first.step, runs_mesh(len(left))), *shapes)
+
+        self._trainings[left[0]].prepare_initial(variables, ahead)
+        self._prepared = left, ahead.submit(compiled)
+
+    def train(
+        self,
+        keys: Sequence[jax.Array],
+        variables: Sequence[Variables],
+        without: Mapping[int, Diverged],
+    ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
+        """The new variables of each run after the stage, and which of them diverged in it.
+
+        Args:
+            keys: the root keys of the runs.
+            variables: what each has before the stage.
+            without: runs that have diverged before, by their places.
+        """
+        left, found, lost = self._left(without), {}, {}
+        if len(left) > 1:
+            found, lost = self._together(left, keys, variables)
+        for place, training in enumerate(self._trainings):
+            if place not in found.keys() | lost.keys() | without.keys():
+                found[place] = training.train(keys[place], variables[place])
+        return found, lost
+
+    def _left(self, without: Mapping[int, Any]) -> list[int]:
+        return [
+            place
+            for place, training in enumerate(self._trainings)
+            if place not in without and not training.finished()
+        ]
+
+    def _together(
+        self, left: list[int], keys: Sequence[jax.Array], variables: Sequence[Variables]
+    ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
+        ours = [(self._trainings[k], keys[k], variables[k]) for k in left]
+        make, config = ours[0][0].initial, ours[0][0].run.config
+        prepared = self._prepared and self._prepared[0] == left
+        found, diverged = train_parts(
+            [_part(training, make(key, known), known) for training, key, known in ours],
+            self.plan.clip,
+            on_device=config.data.on_device,
+            save_seconds=config.save_seconds,
+            compiled=self._prepared[1] if prepared else None,
+        )
+        self._prepared = None  # a program takes as much memory as the networks
+        return (
+            {left[k]: tree for k, tree in found.items()},
+            {left[k]: end for k, end in diverged.items()},
+        )
+
+
+def _part(training: Training, state: TrainState, variables: Variables) -> Part:
+    clips = training.plan.clips(variables)
+
+    def batches(waves: Waves, begin: int) -> Batches:
+        return training.batches(waves, clips, begin)
+
+    return Part(
+        stage=training.stage(lambda begin: batches(clips.waves, begin)),
+        state=state,
+        scalars=training.scalars,
+        workdir=training.run.workdir,
+        waves=clips.waves,
+        indices=clips.indices,
+        batches=batches,
+    )
