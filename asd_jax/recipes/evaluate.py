@@ -60,6 +60,7 @@ def evaluate(
             "split": config.data.split,
             "snr": list(config.data.snr),
             "oracle": config.scoring.threshold in ORACLES,
+            "false_alarm_rate": config.scoring.false_alarm_rate,
         },
         "seed": config.seed,
         **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
