@@ -94,7 +94,7 @@ class Data:
     long: str = "cut"  # recordings over clip_seconds: 'cut' or 'windows'
     hop_seconds: float = 0.0  # between windows; 0 means clip_seconds
     hold_out: float = 0.2  # share of training normals kept for calibration, by group
-    classes: str = "auto"  # what the networks tell apart: 'machines', 'folders' or 'clusters'
+    classes: str = "auto"  # the ensemble tells apart 'machines', 'folders' or 'clusters'
     clusters: int = 3  # of each machine, for 'clusters'
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
     read_threads: int = 4

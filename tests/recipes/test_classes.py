@@ -149,7 +149,8 @@ def test_held_out_clips_have_no_part_in_the_clusters(load, monkeypatch):
 
 def test_the_stages_train_on_the_classes(load):
     found = load(monthly)
-    made = stages.Run(settings.Ensemble(), Workdir(""), found, None)
+    config = settings.Ensemble()
+    made = stages.Run(config, Workdir(""), found, tiny.build(config, len(found.classes.names)))
     assert stages._waves(made)({}).label is found.classes.label
 
 
