@@ -1,5 +1,6 @@
 """What the command modules share: how a program starts, and how an error reaches its user."""
 
+import logging as std_logging
 import os
 import re
 import sys
@@ -13,6 +14,8 @@ from absl import app, flags, logging
 from asd_jax import memory
 from asd_jax.errors import Interrupted, Lost, UserError
 
+# A user wants to know what was said and when, not from which thread and line.
+_PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 AHEAD = "compile ahead"  # the name of a thread that need not be waited for
 
@@ -78,6 +81,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     def guarded(argv: Sequence[str]) -> int:
         logging.use_absl_handler()
         logging.set_verbosity(logging.WARNING)
+        logging.get_absl_handler().setFormatter(_PLAIN)
         try:
             return main(argv) or 0
         except UserError as error:

@@ -102,6 +102,7 @@ def folder(config) -> None:
 def literal(config) -> None:
     """The paper as printed, quirks included (the notes at the fields say which)."""
     config.protocol = "literal"
+    config.data.classes = "machines"
     config.augment.semitones = (-20.0, -20.0)
     config.finetune.update(loss="literal", negatives="literal", identification=0.0)
     config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear")))

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -37,6 +38,12 @@ def test_a_command_ends_with_its_status_and_no_traceback(statement, status, said
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == status
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_warning_is_said_without_its_thread_and_line():
+    program = PROGRAM.format(statement="commands.logging.warning('few clips')")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING: few clips\n", done.stderr)
 
 
 @pytest.mark.parametrize("order", [COMMANDS, COMMANDS[::-1]])

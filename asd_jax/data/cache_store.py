@@ -231,12 +231,13 @@ class _Notes:
         if rows.clipped:
             self._paths.setdefault("went beyond full scale and were clipped", []).append(path)
         if rows.silent:
-            self._paths.setdefault("are digital silence: is it the right channel?", []).append(path)
+            self._paths.setdefault("are silent (is it the right channel?)", []).append(path)
 
     def log(self, settings: "WaveSettings") -> None:
         """Says each thing once, with a count and the first file."""
         for what, paths in self._paths.items():
-            logging.warning("%d recordings, the first %s, %s.", len(paths), paths[0], what)
+            count = f"{len(paths)} of them, the first " if len(paths) > 1 else "one, "
+            logging.warning("Recordings %s: %s%s.", what, count, paths[0])
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ class Clip:
 
     @property
     def group(self) -> tuple[str, str]:
-        """The machine: `(machine_type, machine_id)`. One group is one class, one scorer."""
+        """The machine: `(machine_type, machine_id)`. One group is one scorer, one threshold."""
         return self.machine_type, self.machine_id
 
 

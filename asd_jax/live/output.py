@@ -67,10 +67,15 @@ class Output:
             row.get("alarm_changed", ""), ""
         )
         print(
-            f"{word:10}{row['score']:9.3f}{row['threshold']:11.3f}{above:>14}  "
+            f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{above:>14}  "
             f"{place(row):25}{machine}, {row['path']}{alarm}",
             file=self._file,
         )
+
+
+def _short(number: float) -> str:
+    """A score in nine characters at most: three decimals, or three digits where it is huge."""
+    return f"{number:.3f}" if abs(number) < 1e4 else f"{number:.2e}"
 
 
 def place(row: Mapping[str, Any]) -> str:

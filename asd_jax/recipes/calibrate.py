@@ -94,14 +94,15 @@ def fit_detector(
 def identification_accuracy(
     run: Run, variables: Mapping[str, Tree], features: Mapping[str, np.ndarray]
 ) -> float | None:
-    """Share of held-out normals whose machine the spectrogram network recognises; chance is 1/K."""
-    if "spectral" not in features or len(run.corpus.groups) < 2:
+    """Share of held-out normals whose class the spectrogram network recognises; chance is 1/K."""
+    classes = run.corpus.classes
+    if "spectral" not in features or len(classes.names) < 2:
         return None
     held = np.isin(run.corpus.training, run.corpus.held_out)
     centres = jax.tree.map(jnp.asarray, variables["identify"])
     prototypes, _ = run.nets.identify.apply(centres, train=False)
     cosines = losses.class_cosines(jnp.asarray(features["spectral"][held]), prototypes)
-    return float(np.mean(np.argmax(cosines, -1) == run.corpus.label[run.corpus.held_out]))
+    return float(np.mean(np.argmax(cosines, -1) == classes.label[run.corpus.held_out]))
 
 
 def _fit(run: Run, branch: str, features: np.ndarray) -> Any:

@@ -1,4 +1,4 @@
-"""The clips of a run: which are trained on, held out and tested, and what class each belongs to."""
+"""The clips of a run: which are trained on, held out and tested, and of which machine each is."""
 
 import contextlib
 import dataclasses
@@ -17,10 +17,11 @@ from asd_jax.data import cache, clips, synthetic
 from asd_jax.data.clips import Clip
 from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
+from asd_jax.recipes import classes, networks
 from asd_jax.recipes.settings import Data, Ensemble, Synthetic
 
 FEW = 20  # normal clips of a machine, below which its user is warned
-Group = tuple[str, str]  # (machine type, machine ID): one class, one set of scorers
+Group = tuple[str, str]  # (machine type, machine ID): one set of scorers, one threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Corpus:
     """Decoded clips and their roles; the index arrays point into `clips` and `waves`.
 
     Attributes:
-        groups: the classes, sorted; only machines that have normal training clips.
-        label: class index of each clip, -1 for a clip of a machine that has no training clips.
+        groups: the machines, sorted; only those that have normal training clips.
+        label: machine of each clip, -1 for a clip of a machine that has no training clips.
+        classes: what the networks learn to tell apart: the machines, or what stands in for them.
         fit: normal training clips that networks and normalisers see.
         held_out: normal training clips that only the calibration sees.
         test: clips to score.
@@ -40,6 +42,7 @@ class Corpus:
     waves: cache.WaveCache
     groups: tuple[Group, ...]
     label: np.ndarray
+    classes: classes.Classes
     fit: np.ndarray
     held_out: np.ndarray
     test: np.ndarray
@@ -60,7 +63,24 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
     with collected_warnings() as notes:
         opened = open_recordings(config, progress=progress)
         corpus = assemble(opened, config.data.hold_out, config.seed)
-    return dataclasses.replace(corpus, notes=tuple(notes))
+        taught = _classes(corpus, config)
+    return dataclasses.replace(corpus, classes=taught, notes=tuple(notes))
+
+
+def _classes(corpus: Corpus, config: Ensemble) -> classes.Classes:
+    """The classes that the config asks for."""
+    return classes.choose(
+        config.data.classes,
+        corpus.classes,
+        corpus.clips,
+        corpus.fit,
+        corpus.training,
+        lambda: classes.mean_spectra(
+            corpus.waves.gather, corpus.training, networks.front_end(config)
+        ),
+        clusters=config.data.clusters,
+        seed=config.seed,
+    )
 
 
 def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
@@ -99,7 +119,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
 
 
 def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
-    """Gives every decoded clip its role."""
+    """Gives every decoded clip its role; each machine is a class."""
     table = opened.clips
     train = [i for i, c in enumerate(table) if c.split == "train" and c.label == clips.NORMAL]
     if not train:
@@ -116,6 +136,7 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
         waves=opened.waves,
         groups=groups,
         label=label,
+        classes=classes.by_machine(groups, label),
         fit=np.asarray(fit, int),
         held_out=np.asarray(held, int),
         test=np.array(test, int),

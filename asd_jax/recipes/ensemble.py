@@ -40,7 +40,7 @@ def run(values: dict[str, Any], folder: str) -> int:
     with one_first("clips"):
         clips = corpus.load(config, progress=sys.stderr.isatty())
     clock.lap("data")
-    run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.groups)))
+    run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
 
     variables = stages.initial_variables(run_)
     trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]

@@ -53,11 +53,15 @@ def _open(cells: Sequence[Cell]) -> list[stages.Run]:
         clips = corpus.load(config, progress=sys.stderr.isatty())
         clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
         first = runs[0] if runs else None
-        if first and first.corpus.groups != clips.groups:
+        if first and _machines(first.corpus) != _machines(clips):
             raise UserError("The runs have different machines, and cannot train as one program.")
-        nets = first.nets if first else networks.build(config, len(clips.groups))
+        nets = first.nets if first else networks.build(config, len(clips.classes.names))
         runs.append(stages.Run(config, Workdir(cell.folder), clips, nets, beside=first))
     return runs
+
+
+def _machines(clips: corpus.Corpus) -> tuple:
+    return clips.groups, len(clips.classes.names)
 
 
 class Pack:

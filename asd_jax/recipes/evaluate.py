@@ -60,10 +60,15 @@ def evaluate(
             "split": config.data.split,
             "snr": list(config.data.snr),
             "oracle": config.scoring.threshold in ORACLES,
+            "false_alarm_rate": config.scoring.false_alarm_rate,
         },
         "seed": config.seed,
         **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
-        "identification": {"accuracy": accuracy, "chance": 1 / len(corpus.groups)},
+        "identification": {
+            "classes": corpus.classes.kind,
+            "accuracy": accuracy,
+            "chance": 1 / len(corpus.classes.names),
+        },
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
         "loudness": {
@@ -156,24 +161,41 @@ def score_rows(
 
 
 def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
-    """Says when identification had nothing to teach: the learned branches are blind then."""
-    count, held = len(run.corpus.groups), len(run.corpus.held_out)
+    """Says what stood in for machines, and when identification had nothing to teach.
+
+    The learned branches are blind then.
+    """
+    classes, held = run.corpus.classes, len(run.corpus.held_out)
+    count = len(classes.names)
     if count < 2:
         return [
             "There is only one machine, so the networks had nothing to identify; "
             "the statistics carry the score."
         ]
+    notes, what = [], "machines"
+    if classes.kind != "machines":
+        what = {"folders": "sub-folders", "clusters": "clusters of recordings"}[classes.kind]
+        notes.append(
+            f"The networks learned to tell {count} {what} apart ({_some(classes.names)}); "
+            "the scores and the threshold of a machine are those of all its recordings."
+        )
     if accuracy is None:
-        return []
+        return notes
     chance = 1 / count
     margin = 2 * np.sqrt(chance * (1 - chance) / max(held, 1))
     if accuracy > chance + margin:
-        return []
+        return notes
     return [
-        f"The machines sound alike: on held-out clips the network names the right one in "
+        *notes,
+        f"The {what} sound alike: on held-out clips the network names the right one in "
         f"{accuracy:.0%} of cases, and guessing would in {chance:.0%}. "
-        "Identification has taught it little."
+        "Identification has taught it little.",
     ]
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:

@@ -12,6 +12,7 @@ import numpy as np
 from asd_jax.data.cache import WaveCache
 from asd_jax.features.normalise import Moments, fit_normaliser
 from asd_jax.recipes import classifier_network, classifier_training, networks, stages
+from asd_jax.recipes.classes import by_machine
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.ensemble import STAGES
@@ -55,7 +56,8 @@ def _unheard(config: Ensemble, clips: int, classes: int) -> Corpus:
     groups = tuple(("", str(number)) for number in range(classes))
     nothing = np.zeros(0, int)
     waves = WaveCache("", nothing, networks.clip_samples(config))
-    return Corpus((), waves, groups, nothing, np.arange(clips), nothing, nothing, ())
+    machines = by_machine(groups, nothing)
+    return Corpus((), waves, groups, nothing, machines, np.arange(clips), nothing, nothing, ())
 
 
 def _normaliser(config: Ensemble) -> Any:

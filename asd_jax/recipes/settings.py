@@ -94,6 +94,8 @@ class Data:
     long: str = "cut"  # recordings over clip_seconds: 'cut' or 'windows'
     hop_seconds: float = 0.0  # between windows; 0 means clip_seconds
     hold_out: float = 0.2  # share of training normals kept for calibration, by group
+    classes: str = "auto"  # the ensemble tells apart 'machines', 'folders' or 'clusters'
+    clusters: int = 3  # of each machine, for 'clusters'
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
     read_threads: int = 4
     on_device: str = "auto"  # clips that train lie on the devices: 'yes', 'no', 'auto' if they fit
@@ -101,6 +103,8 @@ class Data:
     def __post_init__(self) -> None:
         choose("data.on_device", self.on_device, ("auto", "yes", "no"))
         choose("data.long", self.long, ("cut", "windows"))
+        choose("data.classes", self.classes, ("auto", "machines", "folders", "clusters"))
+        positive("data.clusters", self.clusters)
         positive("data.clip_seconds", self.clip_seconds)
         positive("data.sample_rate", self.sample_rate)
         if not 0 < self.hold_out < 1:

@@ -67,7 +67,7 @@ class Run:
         """The networks as they train: in `config.compute`'s precision."""
         if not self.config.compute.changes_networks:
             return self.nets
-        return networks.build_for_training(self.config, len(self.corpus.groups))
+        return networks.build_for_training(self.config, len(self.corpus.classes.names))
 
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
@@ -177,7 +177,7 @@ def fusion(run: Run) -> Plan:
     both = networks.TEMPORAL + run.config.encoder.embed_dim
 
     def clips(variables: Variables) -> Clips:
-        label = run.corpus.label[run.corpus.fit]
+        label = run.corpus.classes.label[run.corpus.fit]
         return Clips(_embeddings(run, variables), label, np.arange(len(label)))
 
     return Plan(
@@ -258,7 +258,7 @@ def _wave(run: Run, *views: int) -> jax.ShapeDtypeStruct:
 
 def _waves(run: Run) -> Callable[[Variables], Clips]:
     """The waveforms of the clips that train."""
-    return lambda _: Clips(run.corpus.waves, run.corpus.label, run.corpus.fit)
+    return lambda _: Clips(run.corpus.waves, run.corpus.classes.label, run.corpus.fit)
 
 
 class Training:

@@ -211,12 +211,14 @@ def _details(
     if len(ranked) > 1:
         best, worst = ranked[0], ranked[-1]
         sentences.append(
-            f"Heard best: {best.name} (AUC {best.auc:.3f}, {grade(best)}). "
-            f"Hardest: {worst.name} (AUC {worst.auc:.3f}, {grade(worst)})."
+            f"Heard best: {best.name} ({grade(best)}, AUC {best.auc:.3f}). Hardest: {worst.name} "
+            f"({grade(worst)}, AUC {worst.auc:.3f}). An AUC of 1 is perfect, 0.5 is guessing."
         )
     elif len(ranked) == 1 and len(machines) == 1:
         only = ranked[0]
-        sentences.append(f"{only.name}: AUC {only.auc:.3f}, {grade(only)}.")
+        sentences.append(
+            f"{only.name}: {grade(only)} (AUC {only.auc:.3f}; 1 is perfect, 0.5 is guessing)."
+        )
     return sentences
 
 

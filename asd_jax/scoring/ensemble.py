@@ -65,7 +65,14 @@ class Ensemble:
     @property
     def reasons(self) -> list[str]:
         """All that a reader should know about the weights, in sentences."""
-        return [*self.gated.values(), *self.notes]
+        if len(self.gated) < 2:
+            return [*self.gated.values(), *self.notes]
+        *others, last = self.gated
+        told = (
+            f"{', '.join(others)} and {last} are left out: of faint faults, made from held-out "
+            "healthy clips, they hear next to nothing."
+        )
+        return [told, *self.notes]
 
 
 def fit_ensemble(
@@ -263,14 +270,14 @@ def _explain(
     leader = max(best, key=lambda b: best[b])
     if best[leader][0] < 0.55:
         note = (
-            "No branch tells weak pseudo-anomalies from held-out normals (best: "
+            "No branch hears faint faults, made from held-out healthy clips (best: "
             f"{leader}, AUC {best[leader][0]:.2f}): the weights are a guess."
         )
         return {}, (note,)
     out = [b for i, b in enumerate(branches) if not mixing[:, i].any()]
     sentence = (
-        "{} is left out: it hardly tells weak pseudo-anomalies from held-out normals "
-        "(AUC {:.2f} at best, {}; {} has {:.2f})."
+        "{} is left out: of faint faults, made from held-out healthy clips, it hears next to "
+        "nothing (AUC {:.2f} at best, {}; {} has {:.2f})."
     )
     told = {b: sentence.format(b, *best[b], leader, best[leader][0]) for b in out}
     return told, ()

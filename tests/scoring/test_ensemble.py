@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -105,6 +106,8 @@ def test_a_useless_branch_is_named_and_has_no_weight():
     fitted = ensembles.fit_ensemble(held, changed)
     assert list(fitted.gated) == ["b0"] and fitted.reasons == [fitted.gated["b0"]]
     assert "b0 is left out" in fitted.gated["b0"] and "b1 has" in fitted.gated["b0"]
+    two = dataclasses.replace(fitted, gated={"b0": "x", "b1": "y"})
+    assert len(two.reasons) == 1 and "b0 and b1 are left out" in two.reasons[0]
     assert fitted.weights == {"b0": 0.0, "b1": 1.0}
     loud = {"b0": held["b0"] + 1e6, "b1": held["b1"]}
     np.testing.assert_array_equal(ensembles.combine(fitted, loud), ensembles.combine(fitted, held))

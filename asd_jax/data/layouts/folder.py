@@ -3,7 +3,8 @@
 The names of the folders on the way to a recording decide, in any case: `train` and `test` give
 the use, `normal` and `abnormal` the label, the folders above the first of these the machine, and
 the folders below it nothing. `<machine>/{normal,abnormal}` leaves the use to a split rule. Where no
-such name occurs at all, every recording is a normal training sound of one machine.
+such name occurs at all, every recording is a normal training sound of one machine. What the folders
+below mean for training is `asd_jax.recipes.classes`' to say.
 """
 
 import pathlib
@@ -17,8 +18,9 @@ from asd_jax.errors import UserError
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _LABELS = {
-    **dict.fromkeys(("normal", "normals", "ok", "good"), NORMAL),
-    **dict.fromkeys(("abnormal", "anomaly", "anomalous", "anomalies", "faulty", "nok"), ANOMALY),
+    **dict.fromkeys(("normal", "normals", "healthy", "ok", "good"), NORMAL),
+    **dict.fromkeys(("abnormal", "anomaly", "anomalous", "anomalies"), ANOMALY),
+    **dict.fromkeys(("faulty", "fault", "faults", "damaged", "nok"), ANOMALY),
 }
 # A machine with no IDs below it: the name that DCASE gives its only section.
 ONLY_ID = "00"
@@ -36,7 +38,8 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     if not any(_speaks(folder) for file in files for folder in file.folders):
         logging.info(
             "No train, test, normal or abnormal folder in %s: all %d recordings are taken as "
-            "normal training sounds of one machine, %r.",
+            "normal training sounds of one machine, %r. If its sub-folders are machines, move each "
+            "one's recordings to MACHINE/normal: then it has a threshold of its own.",
             root,
             len(files),
             name,

@@ -12,15 +12,15 @@ from tests.benchmarks.protocol import Work
 from tests.benchmarks.recordings import written
 
 
-def onnx(found: Any) -> tuple[Any, int]:
-    """What scores int16 clips by the ONNX file, on all processors of this process; its size."""
+def onnx(found: Any, precision: str = "float32") -> tuple[Any, int]:
+    """What scores int16 clips by an ONNX file, on all processors of this process; its size."""
     import onnxruntime
 
     from asd_jax.deploy import files, program
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "detector.onnx")
-        files.write(path, program.make_program(found, kind="int16"))
+        files.write(path, program.make_program(found, kind="int16", precision=precision))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         options.log_severity_level = 3
@@ -34,7 +34,7 @@ def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
     found, paths = detector(), written(16, 1)[: program["clips"]]
     about: dict[str, Any] = {"branches": len(found.scorers)}
     if variant["form"] == "onnx":
-        score, about["bytes"] = onnx(found)
+        score, about["bytes"] = onnx(found, variant.get("precision", "float32"))
     else:
         score = found.each_score
 

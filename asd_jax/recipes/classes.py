@@ -1,0 +1,157 @@
+"""What the networks learn to tell apart: the machines, or what stands in for them.
+
+A machine alone gives the identification task one class, which is none: its loss is 0 whatever the
+networks do. Then sub-folders of its recordings or clusters of them can be the classes. They are
+classes of that task and of nothing else: scorers, thresholds and figures stay one a machine.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from asd_jax.data.table import Clip, recording_keys
+from asd_jax.errors import UserError
+from asd_jax.features import host
+from asd_jax.features.logmel import LogMel
+
+LEAST = 4  # clips that train, for each sub-folder that is to be a class unasked
+
+Waves = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch samples"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The classes of the identification task.
+
+    Attributes:
+        kind: 'machines', 'folders' or 'clusters'.
+        names: of the classes.
+        label: class of each clip of the table, int32; -1 for a clip that has none.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    label: np.ndarray
+
+
+def by_machine(groups: Sequence[tuple[str, str]], label: np.ndarray) -> Classes:
+    """One class a machine; `label` is the machine of each clip."""
+    return Classes("machines", tuple(" ".join(group) for group in groups), label)
+
+
+def by_folder(machines: Classes, clips: Sequence[Clip], training: np.ndarray) -> Classes:
+    """One class for each folder of a machine that normal training clips lie in.
+
+    Raises:
+        UserError: no machine has more than one.
+    """
+    chosen = [clips[i] for i in training]
+    folders = [os.path.dirname(key) for key in recording_keys(chosen)]
+    names = tuple(sorted(set(folders)))
+    if len(names) <= len(machines.names):
+        raise UserError(
+            "config.data.classes is 'folders', but no machine's training recordings lie in several "
+            "folders; sort them into sub-folders, or use 'clusters' or 'auto'."
+        )
+    number = {name: k for k, name in enumerate(names)}
+    return _of_training("folders", names, clips, training, [number[f] for f in folders])
+
+
+def by_cluster(
+    machines: Classes,
+    clips: Sequence[Clip],
+    fit: np.ndarray,
+    training: np.ndarray,
+    spectra: Float[np.ndarray, "training mels"],
+    *,
+    clusters: int,
+    seed: int,
+) -> Classes:
+    """k-means of each machine's clips by their spectra, with two clips a cluster or more.
+
+    Args:
+        machines: what stands in is sought for each of them.
+        clips: the table.
+        fit: positions of the clips that the centres are fitted on; the others join the nearest.
+        training: positions of all normal training clips.
+        spectra: a row for each of `training`.
+        clusters: of each machine, at most.
+        seed: of the first centres.
+    """
+    from sklearn.cluster import KMeans
+
+    machine, fitted = machines.label[training], np.isin(training, fit)
+    names: list[str] = []
+    found = np.full(len(training), -1)
+    for number, name in enumerate(machines.names):
+        own, seen = machine == number, fitted & (machine == number)
+        count = max(1, min(clusters, int(seen.sum()) // 2))
+        if count < clusters:
+            logging.warning("%s has too few clips for %d clusters: %d.", name, clusters, count)
+        means = KMeans(count, n_init=10, random_state=seed).fit(spectra[seen])
+        found[own] = len(names) + means.predict(spectra[own])
+        names += [f"{name} cluster {k}" for k in range(count)]
+    return _of_training("clusters", tuple(names), clips, training, found)
+
+
+def mean_spectra(
+    gather: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, spec: LogMel
+) -> Float[np.ndarray, "rows mels"]:
+    """Mean log-mel spectrum of each clip, dB, by NumPy: the same on every accelerator."""
+    return np.stack([host.level(gather(np.array([row]))[0], spec).mean(axis=1) for row in rows])
+
+
+def _of_training(
+    kind: str,
+    names: tuple[str, ...],
+    clips: Sequence[Clip],
+    training: np.ndarray,
+    numbers: Sequence[int] | np.ndarray,
+) -> Classes:
+    label = np.full(len(clips), -1, np.int32)
+    label[training] = numbers
+    return Classes(kind, names, label)
+
+
+def choose(
+    wanted: str,
+    machines: Classes,
+    clips: Sequence[Clip],
+    fit: np.ndarray,
+    training: np.ndarray,
+    spectra: Callable[[], np.ndarray],
+    *,
+    clusters: int,
+    seed: int,
+) -> Classes:
+    """The classes that `config.data.classes` asks for.
+
+    'auto' takes the machines where there are several. A single machine's sub-folders stand in if
+    each has `LEAST` clips that train on average; without them it stays the only class.
+
+    Args:
+        wanted: 'auto', 'machines', 'folders' or 'clusters'.
+        machines: see `by_machine`.
+        clips: the table.
+        fit: positions of the clips that the networks see.
+        training: positions of all normal training clips.
+        spectra: gives a row for each of `training`; asked for if there are clusters to find.
+        clusters: of each machine.
+        seed: of the run.
+
+    Raises:
+        UserError: folders are asked for, and there are none.
+    """
+    if wanted == "clusters":
+        return by_cluster(machines, clips, fit, training, spectra(), clusters=clusters, seed=seed)
+    if wanted == "folders":
+        return by_folder(machines, clips, training)
+    if wanted == "auto" and len(machines.names) == 1:
+        folders = {os.path.dirname(key) for key in recording_keys([clips[i] for i in training])}
+        if 2 <= len(folders) <= len(fit) / LEAST:
+            return by_folder(machines, clips, training)
+    return machines

@@ -1,0 +1,16 @@
+"""How rows look on a terminal."""
+
+import pytest
+
+from asd_jax.live.output import Output
+
+
+@pytest.mark.parametrize("score", [-2.1, 70271.516, 3688610.75, -1e9])
+def test_a_table_keeps_its_columns_whatever_the_score(score, capsys):
+    row = {"score": score, "threshold": 1.12, "decision": 1, "percentile": 100.0}
+    row |= {"machine_type": "motor", "machine_id": "00", "path": "a.wav"}
+    Output("table").row(row)
+    titles, line = capsys.readouterr().out.splitlines()
+    assert line.index("1.120") + len("1.120") == titles.index("threshold") + len("threshold")
+    assert line.index("motor") == titles.index("machine")
+    assert float(line[10:19]) == pytest.approx(score, rel=5e-3)
