@@ -108,13 +108,17 @@ def stays(
         mesh: the devices.
         copied: each holds all of them, instead of its part.
     """
-    if setting != "auto":
-        return setting == "yes"
+    memory = min(_memory(device) for device in mesh.local_devices)
     needed = bytes_a_device(clips, clip, 1 if copied else mesh.size)
-    fits = needed <= min(_room(device) for device in mesh.local_devices)
-    if jax.process_count() > 1:
-        fits = bool(multihost_utils.process_allgather(np.array(fits)).all())
-    return fits
+    here = has_room(setting, needed, memory)
+    if setting == "auto" and jax.process_count() > 1:
+        here = bool(multihost_utils.process_allgather(np.array(here)).all())
+    return here
+
+
+def has_room(setting: str, needed: int, memory: float) -> bool:
+    """Whether clips that take `needed` bytes of a device lie there, by its bytes of memory."""
+    return setting == "yes" or (setting == "auto" and needed <= SHARE * memory)
 
 
 def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
@@ -122,9 +126,9 @@ def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
     return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 
-def _room(device: jax.Device) -> float:
-    """Bytes of a device that clips may take. What is in use is left out: that differs by chance.
+def _memory(device: jax.Device) -> float:
+    """Bytes of a device. What is in use counts, too: that differs by chance.
 
     Processors have no memory of their own: there the cache of the files is as near.
     """
-    return SHARE * (device.memory_stats() or {}).get("bytes_limit", 0)
+    return (device.memory_stats() or {}).get("bytes_limit", 0)
