@@ -27,7 +27,9 @@ def keep() -> None:
     if libc is None:
         return
     libc.mallopt(_MMAP_MAX, 0)
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    # Never, for a step's buffers may be one block of more than the 2 GiB that an int can name:
+    # GhostNetV2's batch of 32 was given back and mapped anew at every step.
+    libc.mallopt(_TRIM_THRESHOLD, -1)
     libc.mallopt(_TOP_PAD, 64 << 20)
     # With one arena the compiler's threads wait for each other: 39 s instead of 29 for the
     # contrastive step. With many, buffers are kept that no other thread may use.
