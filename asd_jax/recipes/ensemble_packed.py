@@ -26,7 +26,7 @@ from asd_jax.train.step import Step, compile_packed
 def together(cells: Sequence[Cell]) -> None:
     """Makes these runs, none of which is finished; see `recipes.packed`."""
     clock = Clock()
-    runs = _open(cells)
+    runs = open_runs(cells)
     clock.lap("data")
     variables = [stages.initial_variables(run) for run in runs]
     packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in ensemble.STAGES]
@@ -45,7 +45,7 @@ def together(cells: Sequence[Cell]) -> None:
     say_diverged({runs[place].workdir.folder: end for place, end in diverged.items()})
 
 
-def _open(cells: Sequence[Cell]) -> list[stages.Run]:
+def open_runs(cells: Sequence[Cell]) -> list[stages.Run]:
     """The runs with their clips; all share the networks and compiled programs of the first."""
     runs: list[stages.Run] = []
     for cell in cells:

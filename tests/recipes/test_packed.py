@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,10 +12,12 @@ from asd_jax.recipes import (
     cells,
     classifier_network,
     ensemble,
+    ensemble_packed,
     networks,
     packed,
     pump_classifier,
     seeds,
+    stages,
 )
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.train import loop
@@ -23,6 +26,7 @@ from tests.recipes import tiny
 from tests.recipes.test_settings import get_config
 
 STAGES = ("pretrain", "finetune", "temporal", "fusion")
+REAL = networks.build
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,6 +171,37 @@ def test_one_that_diverges_is_named_and_the_others_come_to_their_end(tmp_path):
         packed.run(cells.parse(text, smoke(), str(tmp_path)))
     done = {name: (tmp_path / name / "results.json").exists() for name in ("good", "bad", "too")}
     assert done == {"good": True, "bad": False, "too": True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["temporal", "fusion"])
+def test_four_seeds_of_the_real_networks_after_an_epoch(stage, tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "build", REAL)
+    config = smoke(pack=4, encoder__width=0.35).to_dict()
+    for kind in ("pack", "alone"):
+        for seed in range(4):
+            (tmp_path / kind / f"seed={seed}").mkdir(parents=True)
+    runs = ensemble_packed.open_runs(cells.of_seeds(config, str(tmp_path / "pack")))
+    others = ensemble_packed.open_runs(cells.of_seeds(config, str(tmp_path / "alone")))
+    number = STAGES.index(stage)
+    keys = [ensemble.stage_key(seed, number + 1) for seed in range(4)]
+    known = [stages.initial_variables(run) for run in runs]
+    for variables in known:  # the fusion's encoders, untrained
+        for seed, name in enumerate(("encoder", "temporal")):
+            variables[name] = jax.jit(getattr(runs[0].nets, name).init)(jax.random.key(seed))
+    plan = ensemble.STAGES[number]
+    pack = ensemble_packed.Pack([stages.Training(run, plan(run)) for run in runs])
+    found, diverged = pack.train(keys, known, {})
+    assert not diverged
+    for seed, run in enumerate(others):
+        alone = stages.Training(run, plan(run)).train(keys[seed], known[seed])
+        ours, theirs = (losses(tmp_path / kind / f"seed={seed}") for kind in ("pack", "alone"))
+        assert len(ours) > 1
+        away = [abs(a[2] / b[2] - 1) for a, b in zip(ours, theirs, strict=True)]
+        print(f"{stage}, seed {seed}: losses differ by {max(away):.1e}")
+        assert max(away) < 1e-4
+        for ours, theirs in zip(jax.tree.leaves(found[seed]), jax.tree.leaves(alone), strict=True):
+            assert np.abs(ours - theirs).max() < 1e-4 * max(1.0, np.abs(theirs).max())
 
 
 @pytest.mark.parametrize(
