@@ -25,6 +25,7 @@ NOT_RUN = {
     "each line against one on loopback",
     r"^pip install": "changes the environment; CI installs the package and its extras",
     r"-m pytest": "is this",
+    r"-m pdoc": "needs the extra `docs`; CI runs the block with it",
     r"--config\.init_from=": "needs timm's weights; tests/recipes/test_init_from.py has some drawn",
     r"-m launch\.plan": "needs the compilers of TPUs and GPUs; tests/launch/test_plan.py",
     r"-m tests\.benchmarks": "measures speed on a quiet machine; CI runs the gate",
