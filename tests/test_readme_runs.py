@@ -25,6 +25,7 @@ NOT_RUN = {
     "each line against one on loopback",
     r"^pip install": "changes the environment; CI installs the package and its extras",
     r"-m pytest": "is this",
+    r"-m pdoc": "needs the extra `docs`; CI runs the block with it",
     r"--config\.init_from=": "needs timm's weights; tests/recipes/test_init_from.py has some drawn",
     r"-m launch\.plan": "needs the compilers of TPUs and GPUs; tests/launch/test_plan.py",
     r"-m tests\.benchmarks": "measures speed on a quiet machine; CI runs the gate",
@@ -49,6 +50,8 @@ SHORT = {
 # Of the synthetic machines, where a line has no recordings of its own.
 FEW = "--config.synthetic.normal=14 --config.synthetic.abnormal=4 --config.synthetic.seconds=1.0"
 CELLS = ("network.attention=simam_cbam", "network.attention=se")  # of the sweep's 18, seed 0
+# A heading at which a second test of a long file begins: nothing below it needs what is above.
+PARTED = {"README.md": "## With labelled faults"}
 ENDLESS = re.compile(r"--watch=|asd_jax\.monitor")  # runs until Ctrl-C
 RATES = {"arecord": ("<i2", 1), "ffmpeg": ("<f4", 3)}  # sample format, times 16 kHz
 
@@ -173,12 +176,23 @@ def why_not(line):
     return next((why for what, why in NOT_RUN.items() if re.search(what, line)), "")
 
 
-RUN = [f for f in FILES if any(not why_not(line) for line in lines_of(f.read_text("utf-8")))]
+def parts_of(file):
+    """The texts that are a test each, by name."""
+    text, name = file.read_text("utf-8"), str(file.relative_to(ROOT))
+    if name not in PARTED:
+        return {name: text}
+    first, heading, second = text.partition(PARTED[name])
+    assert heading
+    return {f"{name}, first part": first, f"{name}, second part": second}
 
 
-@pytest.mark.parametrize("file", RUN, ids=lambda f: str(f.relative_to(ROOT).parent))
-def test_the_lines_of_a_readme_run_as_they_are_written(file, place):
-    lines = [line for line in lines_of(file.read_text("utf-8")) if not why_not(line)]
+TEXTS = {name: text for file in FILES for name, text in parts_of(file).items()}
+RUN = [name for name, text in TEXTS.items() if any(not why_not(line) for line in lines_of(text))]
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_lines_of_a_readme_run_as_they_are_written(name, place):
+    lines = [line for line in lines_of(TEXTS[name]) if not why_not(line)]
     for line in lines:
         status, said = run(shortened(line), place)
         assert status == 0 and "Traceback" not in said, f"{line}\n{said[-3000:]}"
