@@ -177,7 +177,7 @@ def test_one_that_diverges_is_named_and_the_others_come_to_their_end(tmp_path):
 @pytest.mark.parametrize("stage", ["temporal", "fusion"])
 def test_four_seeds_of_the_real_networks_after_an_epoch(stage, tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "build", REAL)
-    config = smoke(pack=4, encoder__width=0.35).to_dict()
+    config = smoke(pack=4, features__n_mels=64, data__clip_seconds=2.0).to_dict()
     for kind in ("pack", "alone"):
         for seed in range(4):
             (tmp_path / kind / f"seed={seed}").mkdir(parents=True)
