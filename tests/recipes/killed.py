@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -37,13 +36,11 @@ class Moment:
         made: pattern of a path below the folder of all runs; '' for the start. RUN is the run's own
             folder, and LAST_stage the number of that stage's last step.
         longest: seconds.
-        victim: the process to kill, where only one will do.
     """
 
     name: str
     made: str
     longest: float
-    victim: int | None = None
 
 
 class Runs:
@@ -57,14 +54,13 @@ class Runs:
     def __init__(self, folder: pathlib.Path, flags: Sequence[str]) -> None:
         self.folder, self.flags = folder, flags
 
-    def start(self, name: str, *flags: str, devices: int = 1, compiled: bool = True) -> "Process":
-        """Starts the command; without `compiled` nothing is taken from the cache of programs."""
+    def start(self, name: str, *flags: str) -> "Process":
+        """Starts the command."""
         path = self.folder / f"{name}{time.monotonic_ns()}.log"
         environment = {
             **os.environ,
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FAST}",
-            "JAX_ENABLE_COMPILATION_CACHE": str(int(compiled)),
+            "XLA_FLAGS": FAST,
         }
         command = [sys.executable, "-m", PROGRAM, f"--workdir={self.folder / name}"]
         with open(path, "w", encoding="utf-8") as log:
@@ -77,17 +73,6 @@ class Runs:
                 stderr=subprocess.STDOUT,
             )
         return Process(started, path)
-
-    def start_two(self, name: str, *, devices: int, compiled: bool = True) -> "list[Process]":
-        """Two processes that make one run on loopback, of so many devices each."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            where = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
-        flags = ["--processes=2", where]
-        return [
-            self.start(name, *flags, f"--process={k}", devices=devices, compiled=compiled)
-            for k in range(2)
-        ]
 
     def forget(self, name: str) -> None:
         """Removes a run, and the recordings that it wrote and decoded."""
