@@ -1,7 +1,6 @@
 """The public command, killed with SIGKILL at random moments and given again: the same scores.
 
-Its networks are tiny, but with KILL_PROGRAM=asd_jax.main. KILL_SEED=N draws other moments. With JAX_COMPILATION_CACHE_DIR the programs are kept between runs
-of these tests.
+Its networks are tiny, but with KILL_PROGRAM=asd_jax.main. KILL_SEED=N draws other moments.
 """
 
 import os
