@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asd_jax.data.samples import beyond_full_scale, to_int16
+from asd_jax.data.samples import to_int16_counted
 from asd_jax.errors import UserError
 
 # Encodings that hold fractions of full scale; read as integers they would come out as silence.
@@ -72,7 +72,8 @@ def decode(
         samples = _resample(samples, rate, sample_rate)
     if samples.dtype == np.int16:
         return Decoded(samples, rate, 0)
-    return Decoded(to_int16(samples), rate, beyond_full_scale(samples))
+    wave, clipped = to_int16_counted(samples)
+    return Decoded(wave, rate, clipped)
 
 
 def recording_seconds(path: str | os.PathLike[str]) -> float:

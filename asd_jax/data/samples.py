@@ -11,10 +11,13 @@ def to_int16(wave: Float[np.ndarray, "*shape"]) -> Int16[np.ndarray, "*shape"]:
     return np.clip(_scaled(wave), LOWEST, HIGHEST).astype(np.int16)
 
 
-def beyond_full_scale(wave: Float[np.ndarray, "*shape"]) -> int:
-    """How many samples `to_int16` clips."""
+def to_int16_counted(
+    wave: Float[np.ndarray, "*shape"],
+) -> tuple[Int16[np.ndarray, "*shape"], int]:
+    """Like `to_int16`, and how many samples were clipped."""
     scaled = _scaled(wave)
-    return int(np.count_nonzero((scaled < LOWEST) | (scaled > HIGHEST)))
+    beyond = int(np.count_nonzero((scaled < LOWEST) | (scaled > HIGHEST)))
+    return np.clip(scaled, LOWEST, HIGHEST, out=scaled).astype(np.int16), beyond
 
 
 def _scaled(wave: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -79,13 +79,16 @@ def stays(setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh) -> b
         clip: shape `[..., samples]` and dtype of one; leading axes are views of it.
         mesh: the devices.
     """
-    if setting != "auto":
-        return setting == "yes"
-    needed = bytes_a_device(clips, clip, mesh.size)
-    fits = needed <= min(_room(device) for device in mesh.local_devices)
-    if jax.process_count() > 1:
-        fits = bool(multihost_utils.process_allgather(np.array(fits)).all())
-    return fits
+    memory = min(_memory(device) for device in mesh.local_devices)
+    here = has_room(setting, bytes_a_device(clips, clip, mesh.size), memory)
+    if setting == "auto" and jax.process_count() > 1:
+        here = bool(multihost_utils.process_allgather(np.array(here)).all())
+    return here
+
+
+def has_room(setting: str, needed: int, memory: float) -> bool:
+    """Whether clips that take `needed` bytes of a device lie there, by its bytes of memory."""
+    return setting == "yes" or (setting == "auto" and needed <= SHARE * memory)
 
 
 def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
@@ -93,9 +96,9 @@ def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
     return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 
-def _room(device: jax.Device) -> float:
-    """Bytes of a device that clips may take. What is in use is left out: that differs by chance.
+def _memory(device: jax.Device) -> float:
+    """Bytes of a device. What is in use counts, too: that differs by chance.
 
     Processors have no memory of their own: there the cache of the files is as near.
     """
-    return SHARE * (device.memory_stats() or {}).get("bytes_limit", 0)
+    return (device.memory_stats() or {}).get("bytes_limit", 0)

@@ -8,13 +8,20 @@ from launch.planning import hlo
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # In the order of the report: what a collective is for, and why it is there.
 PURPOSES = {
-    "BatchNorm statistics": "mean and mean square of each layer's input over the batch: small, "
-    "but each waits for the layer before",
-    "BatchNorm gradient": "two sums over the batch for each layer, also the gradients of its scale "
-    "and bias: small, on the way back",
-    "gradients": "of all other parameters, summed over the chips; joined into few by the compiler",
-    "mixing of clips": "a clip's partner in an augmentation may lie on any chip",
-    "views": "several views of each clip are joined to one batch and parted again: rows move",
+    "BatchNorm statistics": "global BatchNorm, forward: mean and mean square of each layer's input "
+    "over the whole batch, two vectors a layer; small, but each waits for the layer before",
+    "BatchNorm gradient": "global BatchNorm, backward: two sums over the whole batch for each "
+    "layer, which are the gradients of its scale and bias too; small, but each waits for the "
+    "layer behind",
+    "gradients": "of all other parameters, summed over the chips once a step: as many bytes as "
+    "these parameters have, whatever the batch; joined into few by the compiler",
+    "mixing of clips": "an augmentation's partners that lie on another chip; from 64 clips a batch "
+    "on, partners are among eight neighbours (asd_jax/augment/partners.py), and whole spectrograms "
+    "stay where they are",
+    "views": "the views of each clip are joined to one batch, clip after clip of one view, then of "
+    "the next, and parted again: the joined batch is cut anew among the chips, so that nearly "
+    "every chip needs the waveforms and spectrograms of other chips' clips. They are most of "
+    "what moves, and their bytes grow with the clips a chip, not with the chips",
     "features": "waveforms to pictures",
     "losses and metrics": "means over the batch, and what compares its clips",
     "unexplained": "made by the compiler, without a trace of what for",

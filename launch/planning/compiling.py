@@ -89,10 +89,7 @@ def clips_bytes(program: Program, clips: int, setting: str, topology: Topology) 
     default, so that clips just below the limit may be read after all.
     """
     needed = resident.bytes_a_device(clips, program.batch["wave"], topology.devices)
-    here = setting == "yes" or (
-        setting == "auto" and needed <= resident.SHARE * topology.chip.memory
-    )
-    return needed if here else 0
+    return needed if resident.has_room(setting, needed, topology.chip.memory) else 0
 
 
 def devices(topology: Topology) -> list[Any]:

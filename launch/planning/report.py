@@ -1,5 +1,6 @@
 """What was found, as text."""
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -95,6 +96,8 @@ def collective_lines(plan: StagePlan) -> list[str]:
         return ["  no collectives"]
     lines = [
         f"  collectives a step ({plan.batch_norms} BatchNorm layers)",
+        "    number: operations of the program, each of which may join several values; bytes: of",
+        "    what is reduced, or of what a chip has afterwards",
         f"    {'':41}number  values           bytes",
     ]
     rows = grouped(plan.collectives)
@@ -102,7 +105,7 @@ def collective_lines(plan: StagePlan) -> list[str]:
         for kind, (number, values, moved) in rows.get(purpose, {}).items():
             lines.append(f"    {purpose:22}{kind:19}{number:6d}{values:8d}{moved:16,d}")
         if purpose in rows:
-            lines.append(f"      {why}")
+            lines += textwrap.wrap(why, 96, initial_indent=6 * " ", subsequent_indent=6 * " ")
     number = sum(row[0] for kinds in rows.values() for row in kinds.values())
     moved = sum(one.bytes * one.times for one in plan.collectives)
     lines.append(f"    {'together':41}{number:6d}{len(plan.collectives):8d}{moved:16,d}")

@@ -96,7 +96,8 @@ def test_a_shelf_keeps_clips_for_the_next_stage_and_lets_go_of_others(waves):
 def test_they_stay_where_they_fit_or_where_the_user_says_so(monkeypatch):
     mesh, clip = data_mesh(8), jax.ShapeDtypeStruct((2, 1000), np.int16)
     assert not stays("auto", 1, clip, mesh)  # processors: the files' cache is as near
-    monkeypatch.setattr(resident, "_room", lambda device: 10_000)  # five clips
+    memory = 10_000 / resident.SHARE  # room for five clips
+    monkeypatch.setattr(resident, "_memory", lambda device: memory)
     assert stays("auto", 40, clip, mesh) and not stays("auto", 41, clip, mesh)
     assert stays("yes", 41, clip, mesh) and not stays("no", 1, clip, mesh)
     with pytest.raises(UserError, match=r"data\.on_device"):
