@@ -42,7 +42,7 @@ def winograd(x: Maps, kernel: Float[Array, "3 3 channels features"]) -> Array:
     products = [part.reshape(batch, *tiles, features) for part in products]
     by_row = [[_sum(row, products[q::4]) for q in range(4)] for row in OUTPUT]
     results = [[_sum(row, line) for row in OUTPUT] for line in by_row]
-    return _interleaved(results)[:, :height, :width]
+    return _cut(_interleaved(results), 0, (height, width))
 
 
 def _forward(x: Array, kernel: Array) -> tuple:
@@ -107,6 +107,12 @@ def _interleaved(phases: Sequence[Sequence[Array]]) -> Array:
     return whole.reshape(batch, 2 * rows, 2 * columns, channels)
 
 
+def _cut(x: Maps, first: int, size: Pair) -> Maps:
+    """`size` positions from `first` on; not by an index, which an unknown batch makes a gather."""
+    last = (x.shape[0], first + size[0], first + size[1], x.shape[3])
+    return lax.slice(x, (0, first, first, 0), last)
+
+
 def _spread(dy: Maps) -> list[Float[Array, "tiles features"]]:
     """Gradients of the products, from those of the results."""
     (batch, height, width, features), (rows, columns) = dy.shape, _tiles(dy)
@@ -136,7 +142,7 @@ def _grad_input(back: list[Array], kernel: Array, x: Maps) -> Array:
         return total
 
     padded = _interleaved([[phase(r, s) for s in range(2)] for r in range(2)])
-    return padded[:, 1 : 1 + height, 1 : 1 + width]
+    return _cut(padded, 1, (height, width))
 
 
 def _grad_kernel(back: list[Array], x: Maps) -> Array:
