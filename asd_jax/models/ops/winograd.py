@@ -23,12 +23,13 @@ INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np
 FILTER = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
 OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
 POINTS = list(itertools.product(range(4), range(4)))
-# Of fewer channels the sums cost more than the products save.
+# Measured: 24 channels are slower than the direct form (43 ms, not 32, for both gradients at
+# 8 x 112 x 112), 48 and 64 faster. Nothing between was tried.
 NARROWEST = 32
 
 
 def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:
-    """Whether `winograd` computes this convolution, and faster than the direct form on a CPU."""
+    """Whether `winograd` can compute this convolution, and its maps are wide enough for it."""
     same = kernel.shape[:2] == (3, 3) and stride == padding == (1, 1)
     return same and min(kernel.shape[2:]) >= NARROWEST and x.dtype == jnp.float32
 
