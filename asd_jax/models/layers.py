@@ -37,6 +37,7 @@ class BatchNorm(nn.Module):
         use_bias: learn a summand for each channel.
         use_scale: learn a factor for each channel.
         dtype: of the result; None for that of the input.
+        activation: of the result; see `ops.batch_norm` for why it is not a step of its own.
     """
 
     epsilon: float = EPSILON
@@ -44,6 +45,7 @@ class BatchNorm(nn.Module):
     use_bias: bool = True
     use_scale: bool = True
     dtype: Any = None
+    activation: Activation = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -55,10 +57,11 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", ones, size) if self.use_scale else jnp.ones(size)
         bias = self.param("bias", zeros, size) if self.use_bias else jnp.zeros(size)
         x = x.astype(self.dtype or x.dtype)
+        activation = self.activation or ops.identity
         if not train:
             factor, shift = affine(scale, bias, mean.value, var.value, self.epsilon)
-            return (x * factor + shift).astype(x.dtype)
-        y, *batch = ops.batch_norm(x, scale, bias, self.epsilon)
+            return activation(x * factor + shift).astype(x.dtype)
+        y, *batch = ops.batch_norm(x, scale, bias, self.epsilon, activation)
         if not self.is_initializing():
             for running, new in zip((mean, var), batch, strict=True):
                 running.value = self.momentum * running.value + (1 - self.momentum) * new
@@ -159,18 +162,19 @@ class ConvBN(nn.Module):
     @nn.compact
     def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
+        activation = self.activation or ops.identity
         if not train and self.has_variable("folded", "kernel"):
-            x = self._folded(x)
+            return activation(self._folded(x))
+        shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
+        if self.features is None:
+            x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
         else:
-            shape = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding}
-            if self.features is None:
-                x = Depthwise(**shape, dtype=self.dtype, name="conv")(x)
-            else:
-                x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
-            x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="bn")(x, train=train)
-            if self.is_mutable_collection("folded") and not self.is_initializing():
-                self._fold()
-        return x if self.activation is None else self.activation(x)
+            x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
+        norm = {"epsilon": self.epsilon, "dtype": self.dtype, "activation": activation}
+        x = BatchNorm(**norm, name="bn")(x, train=train)
+        if self.is_mutable_collection("folded") and not self.is_initializing():
+            self._fold()
+        return x
 
     def _fold(self) -> None:
         kernel = self.get_variable("params", "conv")["kernel"]

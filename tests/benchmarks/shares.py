@@ -32,14 +32,14 @@ RULES = (
     ("depthwise, gradient of the kernel", rf"transpose.*{DEPTHWISE}.*(while|dot_general)"),
     ("depthwise, gradient of the input", rf"transpose.*{DEPTHWISE}"),
     ("depthwise, forward", DEPTHWISE),
-    ("BatchNorm, backward", r"transpose.*(/bn/|_norm/)"),
-    ("BatchNorm, forward", r"/bn/|_norm/"),
+    ("BatchNorm and activation, backward", r"transpose.*(/bn/|_norm/)"),
+    ("BatchNorm and activation, forward", r"/bn/|_norm/"),
     ("convolution and GEMM, backward", r"transpose.*(/conv/|dot_general|conv_general)"),
     ("convolution and GEMM, forward", r"/conv/|dot_general|conv_general"),
     ("attention and squeeze", r"squeeze|attention"),
     ("optimizer", r"^jit\(step\)/(?!.*jvp)"),
 )
-REST = "activations, sums, copies"
+REST = "sums, copies, other"
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = .*?op_name=\"([^\"]*)\"")
 
 

@@ -157,7 +157,7 @@ def test_operations_are_named_by_their_source():
     found = shares.shares({"fusion.1": 3.0, "dot": 5.0, "plain": 2.0}, names)
     assert found == {
         "convolution and GEMM, forward": 0.5,
-        "BatchNorm, forward": 0.3,
+        "BatchNorm and activation, forward": 0.3,
         shares.REST: 0.2,
     }
     depthwise = "jit(step)/transpose(jvp(G))/block1/ghost1/cheap/conv/"

@@ -1,6 +1,9 @@
 """Every fast form against XLA's own: values and gradients, at odd and even sizes."""
 
+import functools
+
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from flax import linen as nn
 from asd_jax.models import ops
 from asd_jax.models.ops.convolution import conv_lax
 from asd_jax.models.ops.depthwise import depthwise_lax
+from asd_jax.models.ops.winograd import suits
 
 
 def draw(seed, *shape):
@@ -77,6 +81,49 @@ def test_convolution(fast, geometry, features):
     )
 
 
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (1, 2)])  # tiles of two by two, whole and not
+@pytest.mark.parametrize("channels", [(32, 48), (40, 33)])
+def test_winograd(fast, size, channels):
+    x, kernel = draw(0, 2, *size, channels[0]), draw(1, 3, 3, *channels)
+    assert suits(x, kernel, (1, 1), (1, 1))
+    assert_same(
+        lambda x, kernel: ops.conv(x, kernel, padding=(1, 1)),
+        lambda x, kernel: conv_lax(x, kernel, (1, 1), (1, 1)),
+        x,
+        kernel,
+    )
+
+
+def test_winograd_is_for_wide_float32_maps_at_full_resolution():
+    x, kernel = draw(0, 1, 6, 6, 32), draw(1, 3, 3, 32, 32)
+
+    def products(x, kernel, **options):
+        convolve = functools.partial(ops.conv, **{"padding": (1, 1), **options})
+        return jax.jit(convolve).lower(x, kernel).as_text().count("stablehlo.dot_general")
+
+    with ops.implementation("fast"):
+        assert products(x, kernel) >= 16
+        assert products(x, kernel, stride=(2, 2)) == 0
+        assert products(x, kernel, padding=(0, 0)) == 0
+        assert products(x[..., :16], kernel[:, :, :16]) == 0
+        assert products(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)) == 0
+    with ops.implementation("lax"):
+        assert products(x, kernel) == 0
+
+
+def test_winograd_of_an_unknown_batch_gathers_nothing(fast):
+    kernel, (batch,) = draw(0, 3, 3, 32, 32), jax.export.symbolic_shape("batch")
+    program = jax.export.export(jax.jit(lambda x: ops.conv(x, kernel, padding=(1, 1))))(
+        jax.ShapeDtypeStruct((batch, 7, 6, 32), jnp.float32)
+    )
+    operations = program.mlir_module()  # names of functions are in it too, this test's among them
+    assert "stablehlo.gather" not in operations
+    assert "stablehlo.dynamic_gather" not in operations
+    x = draw(1, 2, 7, 6, 32)
+    expected = conv_lax(x, kernel, (1, 1), (1, 1))
+    np.testing.assert_allclose(program.call(x), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_one_by_one_is_a_matrix_product():
     x, kernel = draw(0, 2, 5, 4, 3), draw(1, 1, 1, 3, 6)
     assert_same(
@@ -111,23 +158,32 @@ def test_upsampling_is_not_jax_image_resize_at_odd_sizes():
     assert float(jnp.abs(ops.upsample_nearest(x, (7, 7)) - resized).max()) > 0.1
 
 
+@pytest.mark.parametrize("activation", [ops.identity, nn.silu, nn.relu, nn.leaky_relu])
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (6, 8)])
-def test_batch_norm_and_its_gradient(shape):
+def test_batch_norm_and_its_gradient(shape, activation):
     x, scale, bias = 2 * draw(0, *shape) + 3, 1 + 0.1 * draw(1, shape[-1]), draw(2, shape[-1])
     module = nn.BatchNorm(use_running_average=False, epsilon=1e-3, use_fast_variance=False)
     stats = {"mean": jnp.zeros(shape[-1]), "var": jnp.ones(shape[-1])}
 
     def reference(x, scale, bias):
         variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": stats}
-        return module.apply(variables, x, mutable=["batch_stats"])[0]
+        return activation(module.apply(variables, x, mutable=["batch_stats"])[0])
 
-    assert_same(
-        lambda x, scale, bias: ops.batch_norm(x, scale, bias, 1e-3)[0], reference, x, scale, bias
-    )
+    def ours(x, scale, bias):
+        return ops.batch_norm(x, scale, bias, 1e-3, activation)[0]
+
+    assert_same(ours, reference, x, scale, bias)
     axes = tuple(range(len(shape) - 1))
     _, mean, variance = ops.batch_norm(x, scale, bias, 1e-3)
     np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-5)
     np.testing.assert_allclose(variance, x.var(axes), rtol=1e-4)
+
+
+def test_batch_norm_keeps_its_input_and_nothing_else_of_its_size():
+    x, ones = draw(0, 4, 5, 6, 3), jnp.ones(3)
+    _, gradient = jax.vjp(lambda x: ops.batch_norm(x, ones, ones, 1e-3, nn.silu)[0], x)
+    kept = [leaf for leaf in jax.tree.leaves(gradient) if jnp.shape(leaf) == x.shape]
+    assert len(kept) == 1
 
 
 def test_batch_norm_of_embeddings_far_from_zero():

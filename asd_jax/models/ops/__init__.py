@@ -5,5 +5,6 @@ from asd_jax.models.ops.convolution import conv as conv
 from asd_jax.models.ops.convolution import pointwise as pointwise
 from asd_jax.models.ops.depthwise import depthwise as depthwise
 from asd_jax.models.ops.norm import batch_norm as batch_norm
+from asd_jax.models.ops.norm import identity as identity
 from asd_jax.models.ops.resample import average_pool_2x2 as average_pool_2x2
 from asd_jax.models.ops.resample import upsample_nearest as upsample_nearest

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from asd_jax.models.ops.backend import chosen
+from asd_jax.models.ops.winograd import suits, winograd
 
 Pair = tuple[int, int]
 
@@ -44,6 +45,8 @@ def conv(
         return pointwise(seen, kernel[0, 0])
     if chosen() == "lax":
         return conv_lax(x, kernel, stride, padding)
+    if suits(x, kernel, stride, padding):
+        return winograd(x, kernel)
     form = _matmul_form if x.shape[1] == kernel.shape[0] == 1 else _plain
     return form(x, kernel, stride, padding)
 

@@ -32,10 +32,10 @@ CLASSES = 512  # the embedding's width: its numbers serve as logits
 RATES = Optimizer(kind="sgd", learning_rate=1e-3, weight_decay=1e-4, momentum=0.9)
 
 
-def network(name: str, variant: dict[str, Any]) -> Model:
-    """The network at the size that is measured."""
+def network(name: str, variant: dict[str, Any], **options: Any) -> Model:
+    """The network at the size that is measured; `options` of a backbone."""
     if name != "efficientnetv2_s":
-        return models.backbone(name, SHAPES[name])
+        return models.backbone(name, SHAPES[name], **options)
     attention = Attention(variant.get("attention", "se"))
     return build_classifier(name, input_size=SHAPES[name][0], attention=attention)
 
@@ -64,9 +64,13 @@ def loss_of(net: Model, name: str) -> Callable[..., tuple]:
 
 
 def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
-    """A training step or an inference of a network, in the form 'fast', or 'lax'."""
+    """A training step or an inference of a network, in the form 'fast', or 'lax'.
+
+    A program's `parts` and `rematerialise` are the settings `compute.accumulate` and
+    `compute.rematerialise`.
+    """
     name, batch = program["network"], program["batch"]
-    net = network(name, variant)
+    net = network(name, variant, **{k: v for k, v in program.items() if k == "rematerialise"})
     variables = net.init(jax.random.key(0))
     about = {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
@@ -75,18 +79,24 @@ def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
     data = draw(name, batch)
     with ops.implementation(variant.get("implementation", "fast")):
         if program["train"]:
-            return Work(_training(net, name, variables, data, about), about)
+            parts = program.get("parts", 1)
+            return Work(_training(net, name, variables, data, about, parts), about)
         return Work(_inference(net, variables, data, variant.get("fold", True)), about)
 
 
 def _training(
-    net: Model, name: str, variables: Any, data: dict[str, jax.Array], about: dict[str, Any]
+    net: Model,
+    name: str,
+    variables: Any,
+    data: dict[str, jax.Array],
+    about: dict[str, Any],
+    parts: int,
 ) -> Callable:
     optimizer, mesh = make_optimizer({"net": RATES}, 1000), data_mesh(len(data["label"]))
     state = jax.jit(lambda key, v: create_state(key, {"net": v}, optimizer))(
         jax.random.key(1), variables
     )
-    step = compile_step(make_step(loss_of(net, name), optimizer), mesh)
+    step = compile_step(make_step(loss_of(net, name), optimizer, accumulate=parts), mesh)
     run = step.lower(state, data).compile()
     about["temporary_mb"] = run.memory_analysis().temp_size_in_bytes / 1e6  # the compiler's figure
 

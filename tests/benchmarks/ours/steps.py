@@ -54,8 +54,11 @@ def _network(name: str, size: int, attention: str = "se") -> Taken:
     return _taken(make_step(loss_of(net, name), optimizer), state, draw(name, size), size)
 
 
-def _recipe(stage: str, names: tuple[str, ...], pairs: bool) -> Taken:
-    """A stage of the ensemble at the paper's size: waveforms, front end, augmentation and all."""
+def _recipe(stage: str, names: tuple[str, ...], wave: np.ndarray) -> Taken:
+    """A stage of the ensemble at the paper's size: waveforms, front end, augmentation and all.
+
+    `wave` is a batch as the stage's loss takes it: clips, pairs of clips, or embeddings.
+    """
     config = Ensemble()
     nets, spec = ensemble.build(config, MACHINES), ensemble.front_end(config)
     inputs = (config, nets, spec) if stage == "pretrain" else (config, nets)  # the others: waves
@@ -69,10 +72,15 @@ def _recipe(stage: str, names: tuple[str, ...], pairs: bool) -> Taken:
     state = jax.jit(lambda key: create_state(key, start, optimizer, frozen=frozen))(
         jax.random.key(1)
     )
-    wave = waves(2 * BATCH).reshape(BATCH, 2, -1) if pairs else waves(BATCH)
     label = np.arange(BATCH, dtype=np.int32) % MACHINES
     batch = jax.device_put({"wave": wave, "label": label})
     return _taken(make_step(loss, optimizer), state, batch, BATCH)
+
+
+def _embeddings(dim: int) -> np.ndarray:
+    """What the frozen encoders give: both embeddings side by side."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((BATCH, ensemble.TEMPORAL + dim), np.float32)
 
 
 STEPS_BY_NAME: dict[str, Callable[[], Taken]] = {
@@ -80,8 +88,13 @@ STEPS_BY_NAME: dict[str, Callable[[], Taken]] = {
     "efficientnet": lambda: _network("efficientnetv2_s", 8),
     "efficientnet-simam": lambda: _network("efficientnetv2_s", 8, "simam_cbam"),
     "temporal": lambda: _network("temporal", 16),
-    "pretrain": lambda: _recipe(
-        "pretrain", ("encoder", "projector", "predictor", "identify"), pairs=True
+    "fusion": lambda: _recipe(
+        "fusion", ("fusion", "fusion_identify"), _embeddings(Ensemble().encoder.embed_dim)
     ),
-    "temporal-stage": lambda: _recipe("temporal", ("temporal", "temporal_identify"), pairs=False),
+    "pretrain": lambda: _recipe(
+        "pretrain",
+        ("encoder", "projector", "predictor", "identify"),
+        waves(2 * BATCH).reshape(BATCH, 2, -1),
+    ),
+    "temporal-stage": lambda: _recipe("temporal", ("temporal", "temporal_identify"), waves(BATCH)),
 }
