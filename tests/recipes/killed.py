@@ -16,15 +16,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from tests.recipes import tiny
+
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = os.environ.get("KILL_PROGRAM", "tests.recipes.tiny_main")
+PROGRAM = os.environ.get("KILL_PROGRAM", "tests.tiny_python -m asd_jax.main").split()
 SECONDS = 400  # that a part of a run may take
 STAGES = ("pretrain", "finetune", "temporal", "fusion")
-# What the compiler does for speed takes longer than these steps.
-FAST = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +57,9 @@ class Runs:
         environment = {
             **os.environ,
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XLA_FLAGS": FAST,
+            "XLA_FLAGS": tiny.FAST,
         }
-        command = [sys.executable, "-m", PROGRAM, f"--workdir={self.folder / name}"]
+        command = [sys.executable, "-m", *PROGRAM, f"--workdir={self.folder / name}"]
         with open(path, "w", encoding="utf-8") as log:
             started = subprocess.Popen(
                 [*command, *self.flags, *flags],
