@@ -27,8 +27,8 @@ def keep() -> None:
     if libc is None:
         return
     libc.mallopt(_MMAP_MAX, 0)
-    # Never, for a step's buffers may be one block of more than the 2 GiB that an int can name:
-    # GhostNetV2's batch of 32 was given back and mapped anew at every step.
+    # Never: the largest positive int is 2 GiB, and beyond it what a step frees would go back to the
+    # system, to be mapped anew in the next. GhostNetV2's batch of 32 has 2.6 GB of temporaries.
     libc.mallopt(_TRIM_THRESHOLD, -1)
     libc.mallopt(_TOP_PAD, 64 << 20)
     # With one arena the compiler's threads wait for each other: 39 s instead of 29 for the

@@ -1,7 +1,7 @@
 """`python -m tests.tiny_python WORDS` is `python WORDS` on networks of a few weights.
 
-It stands in for `python` where `tests/test_readme_runs.py` runs the lines of a README: programs,
-flags and files are the real ones, and a training takes seconds.
+It stands in for `python` where tests run a public command: programs, flags and files are the real
+ones, and a training takes seconds. TINY_PYTHON is what a sweep starts its runs with.
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.recipes import tiny
 
 if __name__ == "__main__":
     networks.build, classifier_network.build = tiny.build, tiny.build_classifier
-    sys.executable = os.environ["TINY_PYTHON"]  # what a sweep starts its runs with
+    sys.executable = os.environ.get("TINY_PYTHON", sys.executable)
     words = sys.argv[1:]
     if words[:1] == ["-m"]:
         sys.argv = words[1:]

@@ -49,8 +49,7 @@ def by_folder(machines: Classes, clips: Sequence[Clip], training: np.ndarray) ->
     Raises:
         UserError: no machine has more than one.
     """
-    chosen = [clips[i] for i in training]
-    folders = [os.path.dirname(key) for key in recording_keys(chosen)]
+    folders = _folders(clips, training)
     names = tuple(sorted(set(folders)))
     if len(names) <= len(machines.names):
         raise UserError(
@@ -59,6 +58,11 @@ def by_folder(machines: Classes, clips: Sequence[Clip], training: np.ndarray) ->
         )
     number = {name: k for k, name in enumerate(names)}
     return _of_training("folders", names, clips, training, [number[f] for f in folders])
+
+
+def _folders(clips: Sequence[Clip], training: np.ndarray) -> list[str]:
+    """The folder of each training clip's recording."""
+    return [os.path.dirname(key) for key in recording_keys([clips[i] for i in training])]
 
 
 def by_cluster(
@@ -151,7 +155,7 @@ def choose(
     if wanted == "folders":
         return by_folder(machines, clips, training)
     if wanted == "auto" and len(machines.names) == 1:
-        folders = {os.path.dirname(key) for key in recording_keys([clips[i] for i in training])}
+        folders = set(_folders(clips, training))
         if 2 <= len(folders) <= len(fit) / LEAST:
             return by_folder(machines, clips, training)
     return machines

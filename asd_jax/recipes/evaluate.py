@@ -22,6 +22,7 @@ from asd_jax.report.summary import machines, verdict
 from asd_jax.scoring import metrics, scorers
 from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.words import first_few
 
 EXAMPLES = 8  # clips shown with their spectrogram
 Rows = list[dict[str, Any]]
@@ -176,7 +177,7 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
     if classes.kind != "machines":
         what = {"folders": "sub-folders", "clusters": "clusters of recordings"}[classes.kind]
         notes.append(
-            f"The networks learned to tell {count} {what} apart ({_some(classes.names)}); "
+            f"The networks learned to tell {count} {what} apart ({first_few(classes.names, 6)}); "
             "the scores and the threshold of a machine are those of all its recordings."
         )
     if accuracy is None:
@@ -191,11 +192,6 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
         f"{accuracy:.0%} of cases, and guessing would in {chance:.0%}. "
         "Identification has taught it little.",
     ]
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:

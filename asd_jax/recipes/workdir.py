@@ -12,6 +12,7 @@ from asd_jax.recipes.settings import is_retired
 from asd_jax.report.files import plain, read_results, write_results
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
+from asd_jax.words import first_few
 
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
 FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
@@ -112,9 +113,8 @@ def _refuse_other(path: str, config: Mapping[str, Any]) -> None:
         and not is_retired(f"config.{name}", before.get(name))
     )
     if differ:
-        shown = ", ".join(f"{n}: {before.get(n)} there, {config.get(n)} now" for n in differ[:5])
-        more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
+        shown = [f"{n}: {before.get(n)} there, {config.get(n)} now" for n in differ]
         raise UserError(
-            f"{os.path.dirname(path)} holds a run of another config ({shown}{more}); "
+            f"{os.path.dirname(path)} holds a run of another config ({first_few(shown, 5)}); "
             "give another --workdir, or delete that one."
         )

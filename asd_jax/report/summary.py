@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from asd_jax.report import curves
 from asd_jax.report.contents import Report
+from asd_jax.words import first_few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,9 +261,8 @@ def notes(report: Report, machines: Sequence[Machine]) -> list[str]:
         sentences.append(f"{lost} {has} no finite score and {are} left out of every figure.")
     few = [m.name for m in machines if m.two_sided and min(m.count(0), m.count(1)) < 10]
     if few:
-        named = ", ".join(few[:4]) + (f" and {len(few) - 4} more" if len(few) > 4 else "")
         sentences.append(
-            f"Fewer than 10 healthy or faulty test clips: {named}. "
+            f"Fewer than 10 healthy or faulty test clips: {first_few(few, 4)}. "
             "Take the figures there as a hint, not as a measurement."
         )
     return list(dict.fromkeys(sentences))

@@ -9,6 +9,7 @@ from asd_jax.report import charts, curves
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
 from asd_jax.report.summary import Machine, grade, machine_name, percent
+from asd_jax.words import first_few
 
 _NONE = "–"
 _EXTRA = {
@@ -177,7 +178,7 @@ def _reasons(entries: Sequence[Branch]) -> list[str]:
     reasons = []
     for reason, names in said.items():
         names = [name for name in names if name]
-        few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        few = first_few(names, 3)
         reasons.append(f"{few}: {reason}" if few and len(names) < len(entries) else reason)
     return reasons
 

@@ -84,14 +84,21 @@ def _tell_of_an_abort() -> None:
         stdin=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is not for it
     )
-    atexit.register(leave)
+    atexit.register(_wait_and_leave)
+
+
+def _wait_and_leave() -> None:
+    """At the end: one of the others may be lost while this process waits for theirs."""
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
+    leave()
 
 
 def leave() -> None:
     """Before an orderly end, with or without an error: nothing needs to be said of it."""
     global _witness
     if _witness is not None:
-        atexit.unregister(leave)
+        atexit.unregister(_wait_and_leave)
         _witness.communicate(b"ended in order")
         _witness = None
 

@@ -127,7 +127,7 @@ def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
 
 
 def _memory(device: jax.Device) -> float:
-    """Bytes of a device. What is in use counts, too: that differs by chance.
+    """Bytes of a device. What is in use is not taken off: that differs by chance.
 
     Processors have no memory of their own: there the cache of the files is as near.
     """

@@ -113,7 +113,7 @@ def peak_rss() -> int:
 
 
 def _saved(work: Work, path: str | None) -> dict[str, Any]:
-    if work.result is None or path is None:
+    if work.result is None or not path:
         return {}
     import numpy as np
 

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -108,6 +109,19 @@ def test_winograd_is_for_wide_float32_maps_at_full_resolution():
         assert products(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)) == 0
     with ops.implementation("lax"):
         assert products(x, kernel) == 0
+
+
+def test_winograd_of_an_unknown_batch_gathers_nothing(fast):
+    kernel, (batch,) = draw(0, 3, 3, 32, 32), jax.export.symbolic_shape("batch")
+    program = jax.export.export(jax.jit(lambda x: ops.conv(x, kernel, padding=(1, 1))))(
+        jax.ShapeDtypeStruct((batch, 7, 6, 32), jnp.float32)
+    )
+    operations = program.mlir_module()  # names of functions are in it too, this test's among them
+    assert "stablehlo.gather" not in operations
+    assert "stablehlo.dynamic_gather" not in operations
+    x = draw(1, 2, 7, 6, 32)
+    expected = conv_lax(x, kernel, (1, 1), (1, 1))
+    np.testing.assert_allclose(program.call(x), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_one_by_one_is_a_matrix_product():

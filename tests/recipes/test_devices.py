@@ -13,13 +13,10 @@ import sys
 import numpy as np
 import pytest
 
+from tests.recipes import tiny
+
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 STAGES = ("pretrain", "finetune", "temporal", "fusion", "classifier")
-# What the compiler does for speed takes longer than the steps.
-FAST = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-)
 
 
 def begin(folder, answer, devices, *arguments):
@@ -28,7 +25,7 @@ def begin(folder, answer, devices, *arguments):
         **os.environ,
         "XDG_CACHE_HOME": str(folder / f"cache for {devices}"),
         "JAX_ENABLE_COMPILATION_CACHE": "0",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {FAST}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {tiny.FAST}",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "tests.recipes.steps", str(folder / answer), *arguments],

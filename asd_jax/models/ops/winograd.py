@@ -2,8 +2,8 @@
 
 Tiles of 4 x 4 positions, two apart, give 2 x 2 results each by 16 products instead of 36. Over all
 tiles and channels these are 16 matrix products with 4 / 9 of the work; around them are sums of
-shifted maps. The gradients are the transposes of the same three transforms. Rounding is that of
-the direct form: the factors are 0, 1 and 1 / 2.
+shifted maps. The gradients are the transposes of the same three transforms. Rounding is no worse:
+the factors are 0, 1 and 1 / 2 (64 channels: error 2.6e-7 rms of 1, the direct form 3.7e-7).
 """
 
 import itertools
@@ -23,12 +23,13 @@ INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np
 FILTER = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
 OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
 POINTS = list(itertools.product(range(4), range(4)))
-# Of fewer channels the sums cost more than the products save.
+# Measured: 24 channels are slower than the direct form (43 ms, not 32, for both gradients at
+# 8 x 112 x 112), 48 and 64 faster. Nothing between was tried.
 NARROWEST = 32
 
 
 def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:
-    """Whether `winograd` computes this convolution, and faster than the direct form on a CPU."""
+    """Whether `winograd` can compute this convolution, and its maps are wide enough for it."""
     same = kernel.shape[:2] == (3, 3) and stride == padding == (1, 1)
     return same and min(kernel.shape[2:]) >= NARROWEST and x.dtype == jnp.float32
 
@@ -42,7 +43,7 @@ def winograd(x: Maps, kernel: Float[Array, "3 3 channels features"]) -> Array:
     products = [part.reshape(batch, *tiles, features) for part in products]
     by_row = [[_sum(row, products[q::4]) for q in range(4)] for row in OUTPUT]
     results = [[_sum(row, line) for row in OUTPUT] for line in by_row]
-    return _interleaved(results)[:, :height, :width]
+    return _cut(_interleaved(results), 0, (height, width))
 
 
 def _forward(x: Array, kernel: Array) -> tuple:
@@ -107,6 +108,12 @@ def _interleaved(phases: Sequence[Sequence[Array]]) -> Array:
     return whole.reshape(batch, 2 * rows, 2 * columns, channels)
 
 
+def _cut(x: Maps, first: int, size: Pair) -> Array:
+    """`size` positions from `first` on; not by an index, which an unknown batch makes a gather."""
+    last = (x.shape[0], first + size[0], first + size[1], x.shape[3])
+    return lax.slice(x, (0, first, first, 0), last)
+
+
 def _spread(dy: Maps) -> list[Float[Array, "tiles features"]]:
     """Gradients of the products, from those of the results."""
     (batch, height, width, features), (rows, columns) = dy.shape, _tiles(dy)
@@ -136,7 +143,7 @@ def _grad_input(back: list[Array], kernel: Array, x: Maps) -> Array:
         return total
 
     padded = _interleaved([[phase(r, s) for s in range(2)] for r in range(2)])
-    return padded[:, 1 : 1 + height, 1 : 1 + width]
+    return _cut(padded, 1, (height, width))
 
 
 def _grad_kernel(back: list[Array], x: Maps) -> Array:
