@@ -1,12 +1,14 @@
 """Runs that are to train as one program: which configs, in which folders. No jax here."""
 
 import dataclasses
+import difflib
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
+from asd_jax.recipes.workdir import flatten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,12 @@ def parse(text: str, config: Any, folder: str) -> list[Cell]:
 
 def _changed(config: Any, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     own = config.copy_and_resolve_references()
+    known = flatten(own.to_dict())
     for field, value in fields.items():
+        if field not in known:  # which the update would add
+            near = difflib.get_close_matches(field, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise UserError(f"--cells, {name}: there is no field {field}.{hint}")
         try:
             own.update_from_flattened_dict({field: tuple(value) if type(value) is list else value})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
