@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from asd_jax.errors import UserError
-from asd_jax.train.processes import place
+from asd_jax.train.processes import first, place
 
 Tree = Any
 
@@ -25,6 +26,8 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         self._ocp, self._directory = ocp, os.path.abspath(directory)
+        if first():  # in the manager's constructor the others wait for process 0
+            _remove_leftovers(self._directory)
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -70,6 +73,18 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _remove_leftovers(directory: str) -> None:
+    """What a killed save has left, as large as a checkpoint and never read.
+
+    Orbax's `cleanup_tmp_directories` does this in a thread, which two managers that are opened one
+    after the other would have at the same folder at once.
+    """
+    if os.path.isdir(directory):
+        for name in os.listdir(directory):
+            if ".orbax-checkpoint-tmp" in name:
+                shutil.rmtree(os.path.join(directory, name))
 
 
 def _is_key(leaf: Any) -> bool:
