@@ -27,7 +27,7 @@ class Checkpoints:
 
         self._ocp, self._directory = ocp, os.path.abspath(directory)
         if first():  # in the manager's constructor the others wait for process 0
-            _remove_leftovers(self._directory)
+            _remove_leftovers(self._directory, keep)
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -75,16 +75,17 @@ class Checkpoints:
         self.close()
 
 
-def _remove_leftovers(directory: str) -> None:
-    """What a killed save has left, as large as a checkpoint and never read.
+def _remove_leftovers(directory: str, keep: int) -> None:
+    """What a kill in a save has left: the half of a checkpoint, or one older than those to keep.
 
-    Orbax's `cleanup_tmp_directories` does this in a thread, which two managers that are opened one
-    after the other would have at the same folder at once.
+    Each is as large as a checkpoint, and after a stage's last save nobody would remove it. Orbax's
+    `cleanup_tmp_directories` removes the halves, but in a thread, which two managers that are
+    opened one after the other would have at the same folder at once.
     """
-    if os.path.isdir(directory):
-        for name in os.listdir(directory):
-            if ".orbax-checkpoint-tmp" in name:
-                shutil.rmtree(os.path.join(directory, name))
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    older = sorted((name for name in names if name.isdecimal()), key=int)[:-keep]
+    for name in (*older, *(name for name in names if ".orbax-checkpoint-tmp" in name)):
+        shutil.rmtree(os.path.join(directory, name))
 
 
 def _is_key(leaf: Any) -> bool:

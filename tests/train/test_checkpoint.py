@@ -91,7 +91,7 @@ def kill():
 with Checkpoints(sys.argv[1]) as checkpoints:
     checkpoints.save(3, {"values": np.arange(4.0)})
     threading.Thread(target=kill, daemon=True).start()
-    checkpoints.save(5, {"values": np.random.default_rng(0).random(30_000_000)})
+    checkpoints.save(5, {"values": np.random.default_rng(0).random(10_000_000)})
 """
 
 
@@ -104,3 +104,12 @@ def test_what_a_killed_save_has_left_is_gone_when_the_run_goes_on(tmp_path):
     with Checkpoints(str(tmp_path)) as checkpoints:
         assert checkpoints.latest() == 3
         assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"3"}
+
+
+def test_so_is_a_checkpoint_that_the_next_has_made_old(tmp_path):
+    with Checkpoints(str(tmp_path), keep=3) as checkpoints:  # as if killed before it was removed
+        for step in (9, 10, 11):
+            checkpoints.save(step, state(step))
+    with Checkpoints(str(tmp_path), keep=2) as checkpoints:
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"10", "11"}
+        assert_equal(checkpoints.restore(11, state(0)), state(11))

@@ -167,7 +167,8 @@ def test_a_process_that_waits_at_its_end_for_one_that_is_killed_says_so(tmp_path
     logs = [tmp_path / "0.log", tmp_path / "1.log"]
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(process_of(DONE, address, k, logs[k])) for k in range(2)]
-        until_shown(logs[0], "DONE"), until_shown(logs[1], "DONE")
+        for log in logs:
+            until_shown(log, "DONE")
         with pytest.raises(subprocess.TimeoutExpired):
             started[1].wait(1)
         started[0].kill()
