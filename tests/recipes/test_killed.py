@@ -57,7 +57,7 @@ TOGETHER = (
     Moment("while process 0 calibrates", "RUN/checkpoints/fusion/LAST_fusion", 1.0, (0,)),
     Moment("while process 0 evaluates", "RUN/scores.csv", 0.2, (0, 1)),
 )
-COMPILING = Moment("while the first step compiles", "RUN/checkpoints/fusion", 6.0)
+COMPILING = Moment("while the first step compiles", "RUN/checkpoints/fusion", 2.0)
 
 
 @pytest.fixture
@@ -126,8 +126,11 @@ def test_begun_on_one_device_and_resumed_on_eight_the_scores_are_the_same(alone,
     near(alone.scores("moved"), alone.scores("whole"), alone.folder)
 
 
-def near(one, other, folder):
-    """Two tables of scores are the same but for rounding, 1e-4 of their standard deviation."""
+def near(one, other, folder, *, combined=1e-4):
+    """Two tables of scores are the same but for rounding.
+
+    The branches' within 1e-4 of their standard deviation, the final ones within `combined`.
+    """
     tables = []
     for k, data in enumerate((one, other)):
         (folder / f"{k}.csv").write_bytes(data)
@@ -137,7 +140,7 @@ def near(one, other, folder):
         found, expected = (np.array([row[column] for row in table]) for table in tables)
         far = np.abs(found - expected).max() / expected.std()
         print(f"{column}: differs by {far:.1e} standard deviations at most", flush=True)
-        assert far < 1e-4, column
+        assert far < (combined if column == "score" else 1e-4), column
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +163,9 @@ def test_the_scores_of_two_processes_are_those_of_one(together):
     whole = together.start("one")
     with gone(whole):
         assert whole.end() == 0, whole.shown()
-    near(together.scores("whole"), together.scores("one"), together.folder)
+    # The final score divides a branch's by its spread over the healthy clips of a machine, of which
+    # there are five: 0.3 around 289 for a motor, so that rounding counts a thousand times.
+    near(together.scores("whole"), together.scores("one"), together.folder, combined=1e-3)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
