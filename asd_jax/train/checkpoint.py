@@ -22,7 +22,8 @@ class Checkpoints:
     are written end to end, as one vector a dtype.
     """
 
-    def __init__(self, directory: str, *, keep: int = 1) -> None:
+    def __init__(self, directory: str, *, keep: int | None = 1) -> None:
+        """Opens or makes the folder; `keep` newest checkpoints stay in it, None for all."""
         import orbax.checkpoint as ocp
 
         self._ocp, self._directory = ocp, os.path.abspath(directory)
@@ -75,7 +76,7 @@ class Checkpoints:
         self.close()
 
 
-def _remove_leftovers(directory: str, keep: int) -> None:
+def _remove_leftovers(directory: str, keep: int | None) -> None:
     """What a kill in a save has left: the half of a checkpoint, or one older than those to keep.
 
     Each is as large as a checkpoint, and after a stage's last save nobody would remove it. Orbax's
@@ -83,8 +84,9 @@ def _remove_leftovers(directory: str, keep: int) -> None:
     opened one after the other would have at the same folder at once.
     """
     names = os.listdir(directory) if os.path.isdir(directory) else []
-    older = sorted((name for name in names if name.isdecimal()), key=int)[:-keep]
-    for name in (*older, *(name for name in names if ".orbax-checkpoint-tmp" in name)):
+    halves = [name for name in names if ".orbax-checkpoint-tmp" in name]
+    whole = sorted((name for name in names if name.isdecimal()), key=int)
+    for name in (*halves, *(whole[:-keep] if keep else [])):
         shutil.rmtree(os.path.join(directory, name))
 
 

@@ -98,7 +98,7 @@ def train(
 
 def is_finished(stage_directory: str, total_steps: int) -> bool:
     """Whether the stage's checkpoint folder holds its last step."""
-    with Checkpoints(stage_directory) as checkpoints:
+    with Checkpoints(stage_directory, keep=None) as checkpoints:
         return checkpoints.latest() == total_steps
 
 

@@ -110,6 +110,9 @@ def test_so_is_a_checkpoint_that_the_next_has_made_old(tmp_path):
     with Checkpoints(str(tmp_path), keep=3) as checkpoints:  # as if killed before it was removed
         for step in (9, 10, 11):
             checkpoints.save(step, state(step))
+    with Checkpoints(str(tmp_path), keep=None) as checkpoints:
+        assert checkpoints.latest() == 11
+        assert_equal(checkpoints.restore(9, state(0)), state(9))
     with Checkpoints(str(tmp_path), keep=2) as checkpoints:
         assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"10", "11"}
         assert_equal(checkpoints.restore(11, state(0)), state(11))
