@@ -23,7 +23,7 @@ commands.room_for_virtual_devices()
 REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_recordings() -> pathlib.Path:
     """The folder of real recordings beside the project; the test is skipped where it is absent."""
     if not REAL.is_dir():

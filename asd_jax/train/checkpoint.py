@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from asd_jax.errors import UserError
-from asd_jax.train.processes import place
+from asd_jax.train.processes import first, place
 
 Tree = Any
 Vectors = dict[str, np.ndarray]
@@ -23,10 +24,13 @@ class Checkpoints:
     are written end to end, as one vector a dtype.
     """
 
-    def __init__(self, directory: str, *, keep: int = 1) -> None:
+    def __init__(self, directory: str, *, keep: int | None = 1) -> None:
+        """Opens or makes the folder; `keep` newest checkpoints stay in it, None for all."""
         import orbax.checkpoint as ocp
 
         self._ocp, self._directory = ocp, os.path.abspath(directory)
+        if first():  # in the manager's constructor the others wait for process 0
+            _remove_leftovers(self._directory, keep)
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -138,6 +142,20 @@ class PackedCheckpoints:
     def __exit__(self, *_: object) -> None:
         for run in self._runs:
             run.close()
+
+
+def _remove_leftovers(directory: str, keep: int | None) -> None:
+    """What a kill in a save has left: the half of a checkpoint, or one older than those to keep.
+
+    Each is as large as a checkpoint, and after a stage's last save nobody would remove it. Orbax's
+    `cleanup_tmp_directories` removes the halves, but in a thread, which two managers that are
+    opened one after the other would have at the same folder at once.
+    """
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    halves = [name for name in names if ".orbax-checkpoint-tmp" in name]
+    whole = sorted((name for name in names if name.isdecimal()), key=int)
+    for name in (*halves, *(whole[:-keep] if keep else [])):
+        shutil.rmtree(os.path.join(directory, name))
 
 
 def _is_key(leaf: Any) -> bool:

@@ -142,7 +142,7 @@ def follow(
 
 def is_finished(stage_directory: str, total_steps: int) -> bool:
     """Whether the stage's checkpoint folder holds its last step."""
-    with Checkpoints(stage_directory) as checkpoints:
+    with Checkpoints(stage_directory, keep=None) as checkpoints:
         return checkpoints.latest() == total_steps
 
 

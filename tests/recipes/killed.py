@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from collections.abc import Iterator, Sequence
 from tests.recipes import tiny
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = os.environ.get("KILL_PROGRAM", "tests.tiny_python -m asd_jax.main").split()
+TINY = "tests.tiny_python -m asd_jax.main"
+PROGRAM = os.environ.get("KILL_PROGRAM", TINY)
 SECONDS = 400  # that a part of a run may take
 STAGES = ("pretrain", "finetune", "temporal", "fusion")
 
@@ -33,11 +35,13 @@ class Moment:
         made: pattern of a path below the folder of all runs; '' for the start. RUN is the run's own
             folder, and LAST_stage the number of that stage's last step.
         longest: seconds.
+        victims: numbers of the processes to kill, where several make the run.
     """
 
     name: str
     made: str
     longest: float
+    victims: tuple[int, ...] = (0,)
 
 
 class Runs:
@@ -51,15 +55,19 @@ class Runs:
     def __init__(self, folder: pathlib.Path, flags: Sequence[str]) -> None:
         self.folder, self.flags = folder, flags
 
-    def start(self, name: str, *flags: str) -> "Process":
-        """Starts the command."""
+    def start(self, name: str, *flags: str, devices: int = 1, compiled: bool = True) -> "Process":
+        """Starts the command; without `compiled` it takes no program from the cache."""
         path = self.folder / f"{name}{time.monotonic_ns()}.log"
         environment = {
             **os.environ,
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XLA_FLAGS": tiny.FAST,
+            "XLA_FLAGS": " ".join(
+                [f"--xla_force_host_platform_device_count={devices}"]
+                + [tiny.FAST] * (PROGRAM == TINY)
+            ),
+            "JAX_ENABLE_COMPILATION_CACHE": str(int(compiled)),
         }
-        command = [sys.executable, "-m", *PROGRAM, f"--workdir={self.folder / name}"]
+        command = [sys.executable, "-m", *PROGRAM.split(), f"--workdir={self.folder / name}"]
         with open(path, "w", encoding="utf-8") as log:
             started = subprocess.Popen(
                 [*command, *self.flags, *flags],
@@ -70,6 +78,17 @@ class Runs:
                 stderr=subprocess.STDOUT,
             )
         return Process(started, path)
+
+    def start_two(self, name: str, *, devices: int, compiled: bool = True) -> "list[Process]":
+        """Two processes that make one run on loopback, of so many devices each."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            where = f"--coordinator=127.0.0.1:{probe.getsockname()[1]}"
+        flags = ["--processes=2", where]
+        return [
+            self.start(name, *flags, f"--process={k}", devices=devices, compiled=compiled)
+            for k in range(2)
+        ]
 
     def forget(self, name: str) -> None:
         """Removes a run, and the recordings that it wrote and decoded."""
@@ -85,6 +104,11 @@ class Runs:
         """The number of a stage's last step, from a finished run."""
         (step,) = (p.name for p in (self.folder / name / "checkpoints" / stage).iterdir())
         return step
+
+    def checkpoints(self, name: str) -> list[str]:
+        """`stage/step` of all that lies with the checkpoints of a run."""
+        found = (self.folder / name).glob("checkpoints/*/*")
+        return sorted(f"{path.parent.name}/{path.name}" for path in found)
 
     def pattern(self, moment: Moment, name: str, whole: str) -> str:
         """What a moment waits for in a run, with the numbers of steps of a finished one."""
@@ -137,10 +161,12 @@ class Process:
                     return True
         return False
 
-    def kill_after(self, seconds: float) -> bool:
-        """SIGKILL so much later; False if it has ended before."""
+    def kill_after(self, seconds: float, *others: "Process") -> bool:
+        """SIGKILL so much later, to these others too; False if it has ended before."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._started.wait(timeout=seconds)
+        for process in others:
+            process._started.kill()
         return self.kill() == -signal.SIGKILL
 
 

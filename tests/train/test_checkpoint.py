@@ -1,5 +1,10 @@
 """Checkpoints: what was saved comes back, on whatever devices, and nothing else does."""
 
+import pathlib
+import signal
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +75,44 @@ def test_a_state_with_another_kind_of_leaf_is_refused(tmp_path):
         checkpoints.save(1, state(1))
         with pytest.raises(UserError, match="does not fit"):
             checkpoints.restore(1, state(0) | {"more": jnp.zeros(3, jnp.int16)})
+
+
+# Killed as soon as a save has made its folder, so before it has written all.
+KILLED = """
+import os, signal, sys, threading, time
+import numpy as np
+from asd_jax.train.checkpoint import Checkpoints
+
+def kill():
+    while not any("tmp" in name for name in os.listdir(sys.argv[1])):
+        time.sleep(0.0002)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with Checkpoints(sys.argv[1]) as checkpoints:
+    checkpoints.save(3, {"values": np.arange(4.0)})
+    threading.Thread(target=kill, daemon=True).start()
+    checkpoints.save(5, {"values": np.random.default_rng(0).random(10_000_000)})
+"""
+
+
+def test_what_a_killed_save_has_left_is_gone_when_the_run_goes_on(tmp_path):
+    project = pathlib.Path(__file__).resolve().parents[2]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=project, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {"3", "5.orbax-checkpoint-tmp"}
+    with Checkpoints(str(tmp_path)) as checkpoints:
+        assert checkpoints.latest() == 3
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"3"}
+
+
+def test_so_is_a_checkpoint_that_the_next_has_made_old(tmp_path):
+    with Checkpoints(str(tmp_path), keep=3) as checkpoints:  # as if killed before it was removed
+        for step in (9, 10, 11):
+            checkpoints.save(step, state(step))
+    with Checkpoints(str(tmp_path), keep=None) as checkpoints:
+        assert checkpoints.latest() == 11
+        assert_equal(checkpoints.restore(9, state(0)), state(9))
+    with Checkpoints(str(tmp_path), keep=2) as checkpoints:
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"10", "11"}
+        assert_equal(checkpoints.restore(11, state(0)), state(11))

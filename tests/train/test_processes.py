@@ -142,6 +142,64 @@ def test_the_others_stop_within_a_minute_of_a_death_and_say_so(tmp_path, number)
     assert codes == [0, 0], shown
 
 
+# Process 1 is done; process 0 has all that is written at the end still before it.
+DONE = """
+import sys, time
+from asd_jax import commands
+from asd_jax.train import processes
+
+def main(argv):
+    processes.start("2", int(process), address)
+    processes.wait("both are here")
+    print("DONE", flush=True)
+    time.sleep(0 if process == "1" else 600)
+
+address, process = sys.argv[1:]
+sys.argv = sys.argv[:1]
+commands.run(main)
+"""
+
+
+def test_a_process_that_waits_at_its_end_for_one_that_is_killed_says_so(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    logs = [tmp_path / "0.log", tmp_path / "1.log"]
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(process_of(DONE, address, k, logs[k])) for k in range(2)]
+        for log in logs:
+            until_shown(log, "DONE")
+        with pytest.raises(subprocess.TimeoutExpired):
+            started[1].wait(1)
+        started[0].kill()
+        assert started[1].wait(60) != 0
+    until_shown(logs[1], "error: ")
+    last = logs[1].read_text().strip().splitlines()[-1]
+    assert last.startswith("error: ") and "has lost another one" in last
+    assert "The same commands go on from the last save." in last
+    assert "Traceback" not in logs[1].read_text()
+
+
+@contextlib.contextmanager
+def process_of(program, address, number, log):
+    """A process that writes into `log`; it is gone when the block is left."""
+    command = [sys.executable, "-c", program, address, str(number)]
+    with log.open("w") as file:
+        started = subprocess.Popen(command, cwd=PROJECT, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+def until_shown(log, text):
+    end = time.monotonic() + 60
+    while text not in log.read_text():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+
+
 def test_what_is_missing_is_one_sentence():
     for flags in (("two", 0, "host:1"), ("2", None, "host:1"), ("2", 0, None)):
         with pytest.raises(UserError, match="with --process=K"):
