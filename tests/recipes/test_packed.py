@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,10 +16,12 @@ from asd_jax.recipes import (
     cells,
     classifier_network,
     ensemble,
+    ensemble_packed,
     networks,
     packed,
     pump_classifier,
     seeds,
+    stages,
 )
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.train import loop
@@ -76,6 +79,30 @@ def assert_equal_runs(one, other):
     assert next(same_config) == next(same_config)
 
 
+def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
+    found = {}
+    for kind in ("pack", "alone"):
+        runs = ensemble_packed.open_runs(
+            cells.of_seeds(smoke(pack=2).to_dict(), str(tmp_path / kind))
+        )
+        trainings = [stages.Training(run, stages.temporal(run)) for run in runs]
+        keys = [ensemble.stage_key(seed, 3) for seed in range(2)]
+        known = [stages.initial_variables(run) for run in runs]
+        if kind == "pack":
+            found[kind], diverged = ensemble_packed.Pack(trainings).train(keys, known, {})
+            assert not diverged
+        else:
+            of_each = zip(trainings, keys, known, strict=True)
+            found[kind] = [training.train(*rest) for training, *rest in of_each]
+    for seed in range(2):
+        ours, theirs = (losses(tmp_path / kind / f"seed={seed}") for kind in found)
+        assert [event[:2] for event in ours] == [event[:2] for event in theirs]
+        np.testing.assert_allclose([x[2] for x in ours], [x[2] for x in theirs], rtol=1e-4)
+        pairs = zip(*(jax.tree.leaves(tree[seed]) for tree in found.values()), strict=True)
+        assert all(np.abs(a - b).max() < 1e-4 * max(1.0, np.abs(b).max()) for a, b in pairs)
+    assert losses(tmp_path / "pack" / "seed=0")[0] != losses(tmp_path / "pack" / "seed=1")[0]
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Seeds 0 and 1, and seed 1 alone."""
@@ -85,6 +112,7 @@ def pair(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_of_a_pack_is_that_run_alone(pair):
     assert_equal_runs(pair / "seed=1", pair / "alone")
     assert len({losses(pair / f"seed={seed}")[0][2] for seed in range(2)}) == 2
@@ -92,6 +120,7 @@ def test_a_run_of_a_pack_is_that_run_alone(pair):
     assert any("side by side with 1 others" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_mean_and_deviation_over_the_seeds(pair):
     summary = json.loads((pair / "seeds.json").read_text())
     found = [read_results(pair / f"seed={k}" / "results.json")["mean"]["auc"] for k in range(2)]
@@ -99,6 +128,7 @@ def test_mean_and_deviation_over_the_seeds(pair):
     assert summary["seeds"] == [0, 1] and len(summary["groups"]) == 4
 
 
+@pytest.mark.slow
 def test_a_finished_pack_ends_at_once_and_a_larger_one_makes_the_rest(pair, capsys, monkeypatch):
     seeds.run(smoke(pack=2).to_dict(), str(pair))
     assert "2 of 2 runs are there already." in capsys.readouterr().out

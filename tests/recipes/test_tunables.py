@@ -76,7 +76,9 @@ def case(stage, config):
     return value
 
 
-@pytest.mark.parametrize("stage", NAMES)
+@pytest.mark.parametrize(
+    "stage", [pytest.param("pretrain", marks=pytest.mark.slow), *list(NAMES)[1:]]
+)
 def test_a_program_takes_the_numbers_of_any_run(stage):
     assert set(OTHER) == set(tunables.FIELDS)
     one, other = case(stage, CONFIG), case(stage, changed(OTHER))
