@@ -57,7 +57,7 @@ def test_the_example_is_laid_out_as_a_user_would_and_kept(tmp_path):
     before = [path.stat().st_mtime_ns for path in first.iterdir()]
     recordings.collect("example", folder, clips=3, seconds=1.0)
     assert [path.stat().st_mtime_ns for path in first.iterdir()] == before
-    assert "| fan 00 | to learn from | healthy | 3 | 0.1 |" in recordings.overview(folder)
+    assert "| fan | to learn from | healthy | 3 | 0.1 |" in recordings.overview(folder)
     heard = [show.name(path) for path in recordings.some(folder)]
     assert len(heard) == 4 and heard[0].endswith("fan/train/normal/00000010.wav")
 
