@@ -66,6 +66,7 @@ def _score(paths: Sequence[str]) -> int:
         options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
     )
     listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
+    output.machines = listener.detector.groups
     if options.STREAM.value:
         return score_stream(listener, output, pcm, rule)
     if watcher:

@@ -28,6 +28,10 @@ def test_chosen_machine():
     assert score.chosen_machine(None, GROUPS) is None
     assert score.chosen_machine("fan/02", GROUPS) == ("fan", "02")
     assert score.chosen_machine("motor", [("motor", "")]) == ("motor", "")
+    for name in ("pump", "pump/00", "pump 00"):  # as it is shown, and as it is stored
+        assert score.chosen_machine(name, GROUPS) == ("pump", "00")
+    with pytest.raises(UserError, match="it knows fan/00, fan/02, pump, ToyCar, motor/north wing"):
+        score.chosen_machine("fan", GROUPS)
     with pytest.raises(UserError, match="it knows fan/00"):
         score.chosen_machine("fan/99", GROUPS)
 

@@ -24,6 +24,7 @@ from asd_jax.data.table import (
     classes_of,
 )
 from asd_jax.errors import UserError
+from asd_jax.words import machine_name
 
 __all__ = [
     "ANOMALY",
@@ -117,7 +118,7 @@ def _trainable(clips: list[Clip], root: pathlib.Path) -> list[Clip]:
         groups.setdefault(clip.group, set()).add((clip.split, clip.label))
     kept = set()
     for group, uses in sorted(groups.items()):
-        name = " ".join(group)
+        name = machine_name(group, groups)
         if ("train", NORMAL) not in uses:
             logging.warning("%s has no normal training clip: it is left out.", name)
             continue

@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from asd_jax.data.table import ANOMALY, NORMAL, Clip, recording_keys
+from asd_jax.words import machine_name
 
 _DCASE2020_TEST_NORMALS = 100
 
@@ -38,7 +39,8 @@ def split_clips(
         abnormal = [k for k in members if clips[k].label == ANOMALY]
         order, number = SPLITS[rule]([keys[k] for k in normals], len(abnormal), seed, test_fraction)
         if normals and number >= len(normals):
-            where = f"{machine_type} {machine_id}" + (f" at {snr} dB" if snr else "")
+            name = machine_name((machine_type, machine_id), (clip.group for clip in clips))
+            where = name + (f" at {snr} dB" if snr else "")
             logging.warning(
                 "%s: split %r would leave no normal clip for training; %d of %d are tested on.",
                 *(where, rule, len(normals) // 2, len(normals)),

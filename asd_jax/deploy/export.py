@@ -12,6 +12,7 @@ from asd_jax.deploy.suffix import suffix_of
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.live.recordings import chosen_machine
+from asd_jax.words import machine_names
 
 
 def export(
@@ -68,9 +69,11 @@ def _clips(detector: Any, recordings: Sequence[str]) -> check.Clips:
 
 def _contents(made: Any) -> str:
     about = made.about
+    groups = [(*name.split("/", 1), "")[:2] for name in about["machines"]]
+    machines = "1 machine" if len(groups) == 1 else f"{len(groups)} machines"
     text = (
         f"{about['input']} [batch, {about['samples']}] at {about['sample_rate']} Hz in, "
-        f"{len(about['machines'])} machine(s) out: {', '.join(about['machines'])}."
+        f"{machines} out: {', '.join(machine_names(groups))}."
     )
     if about["left_out"]:
         text += f" Left out, as they have no weight: {', '.join(about['left_out'])}."

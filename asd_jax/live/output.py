@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
+
+from asd_jax.words import machine_name
 
 FORMATS = ("table", "csv", "json")
 _NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording
@@ -17,6 +19,7 @@ class Output:
 
     def __init__(self, kind: str, file: TextIO | None = None):
         """Args: one of `FORMATS`; where to, None is standard output."""
+        self.machines: Sequence[tuple[str, str]] = ()  # that rows may be of, so as to name them
         self._file = sys.stdout if file is None else file
         self._write: Callable[[Mapping[str, Any]], None] = getattr(self, f"_{kind}")
         self._json_too = kind == "json"
@@ -62,7 +65,7 @@ class Output:
         word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "?")
         share = row.get("percentile")
         above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
-        machine = f"{row['machine_type']} {row['machine_id']}".strip()
+        machine = machine_name((row["machine_type"], row["machine_id"]), self.machines)
         alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
             row.get("alarm_changed", ""), ""
         )

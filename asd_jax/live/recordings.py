@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from asd_jax.errors import UserError
+from asd_jax.words import machine_name
 
 BATCH = 16  # clips scored at once
 STDIN = "-"
@@ -56,9 +57,12 @@ def chosen_machine(name: str | None, groups: Sequence[Group]) -> Group | None:
     if name is None:
         return None
     for group in groups:
-        if name in ("/".join(group), " ".join(group), group[0] if len(groups) == 1 else ""):
+        shown = machine_name(group, groups)
+        if name in ("/".join(group), " ".join(group), shown, group[0] if len(groups) == 1 else ""):
             return group
-    known = ", ".join("/".join(group) for group in groups)
+    known = ", ".join(
+        group[0] if machine_name(group, groups) == group[0] else "/".join(group) for group in groups
+    )
     raise UserError(f"--machine={name} is not known to this detector; it knows {known}.")
 
 

@@ -24,6 +24,7 @@ from asd_jax.live import board as boards
 from asd_jax.live.board import Board
 from asd_jax.live.recordings import Listener, read_pieces
 from asd_jax.report.files import plain
+from asd_jax.words import machine_names
 
 LIMIT = 200 * 2**20  # bytes of an uploaded recording
 _BLOCK = 1 << 20
@@ -75,10 +76,12 @@ class Monitor(http.server.ThreadingHTTPServer):
         self.host = host
         self.scoring = threading.Lock()  # one recording at a time: the processor is the same
         detector = listener.detector
+        names = machine_names(detector.groups)
         self.about = {
             "source": source,
-            "machines": [" ".join(group).strip() for group in detector.groups],
-            "machine": " ".join(listener.machine).strip() if listener.machine else "",
+            "machines": names,
+            "machine": dict(zip(detector.groups, names, strict=True)).get(listener.machine, ""),
+            "groups": detector.groups,  # (type, ID) of each of `machines`, as rows have them
             "clip_s": detector.samples / board.sample_rate,
             "limit": limit,
             "frequencies": boards.frequencies(board.sample_rate),

@@ -8,6 +8,7 @@ import tempfile
 
 from asd_jax.errors import UserError
 from asd_jax.notebook import colab
+from asd_jax.words import machine_name
 
 SOURCES = ("example", "upload", "record")
 _TYPES = ("pump", "fan")  # of the example
@@ -111,8 +112,10 @@ def overview(folder: str | os.PathLike[str]) -> str:
     uses = {"train": "to learn from", "test": "to judge"}
     counts: collections.Counter = collections.Counter()
     length: collections.Counter = collections.Counter()
-    for clip in read_clips("folder", folder):
-        row = (" ".join(clip.group), uses[clip.split], words[clip.label])
+    clips = read_clips("folder", folder)
+    groups = {clip.group for clip in clips}
+    for clip in clips:
+        row = (machine_name(clip.group, groups), uses[clip.split], words[clip.label])
         counts[row] += 1
         try:
             length[row] += recording_seconds(clip.path)

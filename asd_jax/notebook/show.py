@@ -13,6 +13,7 @@ from asd_jax.report.live import as_picture
 RATE = 16000  # Hz
 _TICKS = (250, 500, 1000, 2000, 4000, 8000)  # Hz
 _RANGE = 60.0  # dB that a picture spans
+_TITLE = 42  # characters
 
 
 def listen(paths: Sequence[str], *, seconds: float = 10.0, across: int = 4) -> Any:
@@ -72,7 +73,8 @@ def spectrograms(waves: Sequence[np.ndarray], titles: Sequence[str], *, across: 
             vmax=top,
             extent=(0.0, end, 0, len(frequencies)),
         )
-        axes.set_title(title, fontsize=8)
+        # Its end, which tells recordings apart, as far as there is room above a panel.
+        axes.set_title(title if len(title) <= _TITLE else f"…{title[1 - _TITLE :]}", fontsize=8)
         axes.set_xlabel("time, s")
         axes.set_yticks(np.searchsorted(frequencies, _TICKS), [f"{f / 1000:g}" for f in _TICKS])
     for axes in panels[len(levels) :]:

@@ -25,6 +25,7 @@ from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.words import machine_name
 
 Tree = Any
 Scores = dict[str, np.ndarray]
@@ -186,7 +187,8 @@ def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
             if len(pool) < POOL_BELOW:
                 pool = np.concatenate(by_group)
         if len(pool) < 2:
-            logging.warning("%s has too few clips for a threshold.", " ".join(groups[g]))
+            name = machine_name(groups[g], groups)
+            logging.warning("%s has too few clips for a threshold.", name)
             continue
         # What is kept for use never knows a label; an oracle is for the report (`evaluate`).
         method = "gamma" if settings.threshold in ORACLES else settings.threshold

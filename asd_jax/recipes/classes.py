@@ -17,6 +17,7 @@ from asd_jax.data.table import Clip, recording_keys
 from asd_jax.errors import UserError
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel
+from asd_jax.words import machine_names
 
 LEAST = 4  # clips that train, for each sub-folder that is to be a class unasked
 
@@ -40,7 +41,7 @@ class Classes:
 
 def by_machine(groups: Sequence[tuple[str, str]], label: np.ndarray) -> Classes:
     """One class a machine; `label` is the machine of each clip."""
-    return Classes("machines", tuple(" ".join(group) for group in groups), label)
+    return Classes("machines", tuple(machine_names(groups)), label)
 
 
 def by_folder(machines: Classes, clips: Sequence[Clip], training: np.ndarray) -> Classes:

@@ -19,6 +19,7 @@ from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
 from asd_jax.recipes import classes, networks
 from asd_jax.recipes.settings import Data, Ensemble, Synthetic
+from asd_jax.words import machine_name
 
 FEW = 20  # normal clips of a machine, below which its user is warned
 Group = tuple[str, str]  # (machine type, machine ID): one set of scorers, one threshold
@@ -147,7 +148,11 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
 def _few_clips(table: Sequence[Clip], groups: Sequence[Group]) -> list[str]:
     """A sentence for each machine with so few normal clips that its threshold is rough."""
     trained = Counter(clip.group for clip in table if clip.split == "train")
-    few = [f"{' '.join(group)} ({trained[group]})" for group in groups if trained[group] < FEW]
+    few = [
+        f"{machine_name(group, groups)} ({trained[group]})"
+        for group in groups
+        if trained[group] < FEW
+    ]
     if not few:
         return []
     return [

@@ -6,6 +6,7 @@ Each stage resumes from its own checkpoint, so the same command on the same fold
 was stopped, and ends at once where it was finished.
 """
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -32,7 +33,7 @@ def run(values: dict[str, Any], folder: str) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     config = from_config(Ensemble, values)
-    workdir = Workdir.open(folder, values)
+    workdir = Workdir.open(folder, values, dataclasses.asdict(Ensemble()))
     if workdir.finished():
         workdir.say_result()
         return 0

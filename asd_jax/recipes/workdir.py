@@ -25,8 +25,14 @@ class Workdir:
     folder: str
 
     @classmethod
-    def open(cls, folder: str, config: Mapping[str, Any]) -> "Workdir":
+    def open(cls, folder: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> "Workdir":
         """Makes the folder, or takes it up again if the same config made it.
+
+        Args:
+            folder: of the run.
+            config: the resolved config, nested plain values.
+            defaults: of the recipe, nested alike. A run that an earlier version began lacks the
+                fields that were added since: each counts as its default there.
 
         Raises:
             UserError: another config made the folder, or it cannot be written.
@@ -36,7 +42,11 @@ class Workdir:
             with one_first("workdir"):
                 os.makedirs(folder, exist_ok=True)
                 if os.path.exists(workdir.path("config.json")):
-                    _refuse_other(workdir.path("config.json"), flatten(plain(config)))
+                    _refuse_other(
+                        workdir.path("config.json"),
+                        flatten(plain(config)),
+                        flatten(plain(defaults)),
+                    )
                 else:
                     write_results(workdir.path("config.json"), config)
         except OSError as error:
@@ -99,12 +109,14 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _refuse_other(path: str, config: Mapping[str, Any]) -> None:
+def _refuse_other(path: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     try:
         with open(path, encoding="utf-8") as file:
             before = flatten(json.load(file))
     except ValueError as error:
         raise UserError(f"{path} is damaged; delete its folder or choose another.") from error
+    added = {name: value for name, value in defaults.items() if name not in before}
+    before |= added
     differ = sorted(
         name
         for name in before.keys() | config.keys()
@@ -113,7 +125,11 @@ def _refuse_other(path: str, config: Mapping[str, Any]) -> None:
         and not is_retired(f"config.{name}", before.get(name))
     )
     if differ:
-        shown = [f"{n}: {before.get(n)} there, {config.get(n)} now" for n in differ]
+        version = " by default, being of an earlier version"
+        shown = [
+            f"{n}: {before.get(n)} there{version if n in added else ''}, {config.get(n)} now"
+            for n in differ
+        ]
         raise UserError(
             f"{os.path.dirname(path)} holds a run of another config ({first_few(shown, 5)}); "
             "give another --workdir, or delete that one."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.report.files import write_whole
+from asd_jax.words import machine_name
 
 # What layouts are called in a sentence.
 _DATA = {
@@ -68,8 +69,9 @@ def _table(groups: list[Mapping[str, Any]]) -> str:
         "false alarms |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    known = [(group["machine_type"], group["machine_id"]) for group in groups]
     for group in groups:
-        name = f"{group['machine_type']} {group['machine_id']}".strip()
+        name = machine_name((group["machine_type"], group["machine_id"]), known)
         low, high = group.get("auc_interval") or (None, None)
         interval = "" if low is None else f" ({_number(low)} to {_number(high)})"
         lines.append(

@@ -73,7 +73,7 @@ def _context(report: Report) -> dict[str, Any]:
         "has_faulty": any(m.count(1) for m in scored),
         "has_unknown": any(m.count(-1) for m in scored),
         "embedding": _embedding(report),
-        "examples": _examples(report.examples),
+        "examples": _examples(report),
         "missed": missed[:_WRONG],
         "missed_more": max(0, len(missed) - _WRONG),
         "alarms": alarms[:_WRONG],
@@ -84,7 +84,7 @@ def _context(report: Report) -> dict[str, Any]:
         "facts": tables.facts(report),
         "timing": tables.timing(report),
         "config": [(k, v) for k, v in tables.flatten(report.config)],
-        "name_of": lambda row: summary.machine_name(*summary.group_of(row)),
+        "name_of": lambda row: summary.name_in(report, summary.group_of(row)),
     }
 
 
@@ -129,8 +129,9 @@ def _roc(machines: Sequence[Machine]) -> dict[str, list]:
     for name, members in by_type.items():
         for start in range(0, len(members), _LINES):
             part = members[start : start + _LINES]
+            one = not name or len(members) == 1  # else the type is the panel's title
             legend = [
-                (charts.key(k), (m.machine_id if name and m.machine_id else m.name), m.auc)
+                (charts.key(k), m.name if one else m.machine_id or m.name, m.auc)
                 for k, m in enumerate(part)
             ]
             panels.append((name, charts.roc_panel(part), legend))
@@ -164,10 +165,10 @@ def _embedding(report: Report) -> dict[str, Any] | None:
     }
 
 
-def _examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
+def _examples(report: Report) -> list[dict[str, Any]]:
     """Each example with its pictures, its sentence and, while there is room, its sound."""
     found, room = [], _AUDIO
-    for given in examples:
+    for given in report.examples:
         limit = given.threshold
         known = limit is not None and np.isfinite(limit)
         example = given if known else dataclasses.replace(given, threshold=None)
@@ -180,7 +181,7 @@ def _examples(examples: Sequence[Example]) -> list[dict[str, Any]]:
         found.append(
             {
                 "example": example,
-                "machine": summary.machine_name(example.machine_type, example.machine_id),
+                "machine": summary.name_in(report, (example.machine_type, example.machine_id)),
                 "sound": spectrogram.sound_panel(example, region),
                 "departure": spectrogram.departure_panel(example, region),
                 "sentence": spectrogram.describe(example, region),

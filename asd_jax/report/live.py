@@ -69,6 +69,7 @@ def as_picture(figure: Any) -> Any:
 def _figure(events: Sequence[dict[str, Any]]) -> Any:
     """One panel a stage: its loss by step."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(12, 2.6), layout="constrained")
     for axes, stage in zip(figure.subplots(1, len(STAGES)), STAGES, strict=True):
@@ -76,5 +77,6 @@ def _figure(events: Sequence[dict[str, Any]]) -> Any:
         axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".")
         axes.set_title(stage)
         axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.axes[0].set_ylabel("loss")
     return figure

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.report.summary import machine_name
+from asd_jax.words import machine_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,8 @@ def beside(results: Mapping[str, Any]) -> str:
     protocol = results.get("protocol", {})
     published = MIMII if protocol.get("layout") == "mimii" else ()
     snr = ", ".join(protocol.get("snr") or ())
-    types = dict.fromkeys(group["machine_type"] for group in results["groups"])
+    known = [(group["machine_type"], group["machine_id"]) for group in results["groups"]]
+    types = dict.fromkeys(kind for kind, _ in known)
     here = f"{', '.join(types)} alone" if len(types) == 1 else ", ".join(types)
     tables = []
     for kind in types:
@@ -63,7 +64,7 @@ def beside(results: Mapping[str, Any]) -> str:
         rows = [_row(f"**{title}**", mean, snr, here, "measured here")]
         for group in results["groups"]:
             if group["machine_type"] == kind:
-                name = machine_name(kind, group["machine_id"])
+                name = machine_name((kind, group["machine_id"]), known)
                 rows.append(_row(f"its {name}", group, snr, here, "measured here"))
         rows += [
             _row(p.system, vars(p), p.snr or "not said", p.trained, f"published: {p.source}")

@@ -8,8 +8,8 @@ from markupsafe import Markup, escape
 
 from asd_jax.report.contents import Embedding
 from asd_jax.report.curves import principal_plane
-from asd_jax.report.summary import machine_name
 from asd_jax.report.svg import Panel, dots, triangles
+from asd_jax.words import machine_name
 
 _MOST_OVERVIEW = 1500  # points; more would make the file large and the picture no clearer
 _MOST_MACHINE = 300
@@ -68,7 +68,7 @@ def machine_views(embedding: Embedding) -> list[View]:
         for which, css in ((2, "dots train"), (-1, "dots unknown"), (0, "dots healthy")):
             _marks(panel, flat[kind == which], css, 0)
         _marks(panel, flat[kind == 1], "tri faulty", 1)
-        name = machine_name(*group)
+        name = machine_name(group, groups) or "the machine"
         svg = panel.render(f"Clips of {name} in two dimensions.")
         views.append(View(name, svg, _held(held)))
     return views
@@ -118,10 +118,11 @@ def _marks(panel: Panel, flat: Float[np.ndarray, "clips 2"], css: str, label: in
 def _names(panel: Panel, flat: np.ndarray, types: np.ndarray, ids: np.ndarray) -> None:
     """Writes each machine's name in the middle of its clips, where there is room for it."""
     taken: list[tuple[float, float]] = []
-    for group in dict.fromkeys(zip(types.tolist(), ids.tolist(), strict=True)):
+    groups = dict.fromkeys(zip(types.tolist(), ids.tolist(), strict=True))
+    for group in groups:
         member = (types == group[0]) & (ids == group[1])
         x, y = np.median(flat[member], axis=0)
-        name = machine_name(*group)
+        name = machine_name(group, groups)
         margin = 4 * len(name)  # about half of its width: it must not leave the picture
         at = (panel.px(float(x)), panel.py(float(y)))
         at = (min(max(at[0], margin), panel.width - margin), at[1])

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from asd_jax.report import curves
 from asd_jax.report.contents import Report
-from asd_jax.words import first_few
+from asd_jax.words import first_few, machine_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Machine:
 
 def machines(report: Report) -> list[Machine]:
     """One Machine for each (machine_type, machine_id) in the rows or results, in their order."""
-    results = {
-        (str(g.get("machine_type", "")), str(g.get("machine_id", ""))): g
-        for g in report.results.get("groups") or ()
-    }
+    results = {group_of(g): g for g in report.results.get("groups") or ()}
     by_group: dict[tuple[str, str], list[Mapping[str, Any]]] = {key: [] for key in results}
     for row in report.rows:
         by_group.setdefault(group_of(row), []).append(row)
-    return [_machine(key, rows, results.get(key, {})) for key, rows in by_group.items()]
+    return [
+        _machine(key, name_in(report, key), rows, results.get(key, {}))
+        for key, rows in by_group.items()
+    ]
 
 
 def group_of(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -82,13 +82,20 @@ def group_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return str(row.get("machine_type", "")), str(row.get("machine_id", ""))
 
 
-def machine_name(machine_type: str, machine_id: str) -> str:
+def name_in(report: Report, group: tuple[str, str]) -> str:
     """What the page calls a machine."""
-    return f"{machine_type} {machine_id}".strip() or "the machine"
+    groups = {*map(group_of, report.results.get("groups") or ()), *map(group_of, report.rows)}
+    if report.embedding is not None:  # it has the machines that were trained on and not tested
+        found = report.embedding
+        groups |= set(zip(found.machine_types, found.machine_ids, strict=True))
+    return machine_name(group, groups) or "the machine"
 
 
 def _machine(
-    key: tuple[str, str], rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
+    key: tuple[str, str],
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any],
 ) -> Machine:
     finite = tuple(row for row in rows if np.isfinite(_float(row.get("score"))))
     thresholds = {_float(row.get("threshold")) for row in finite}
@@ -98,7 +105,7 @@ def _machine(
     if threshold is None and not thresholds and np.isfinite(common):
         threshold = common
     return Machine(
-        name=machine_name(*key),
+        name=name,
         machine_type=key[0],
         machine_id=key[1],
         rows=finite,

@@ -8,7 +8,7 @@ import numpy as np
 from asd_jax.report import charts, curves
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
-from asd_jax.report.summary import Machine, grade, machine_name, percent
+from asd_jax.report.summary import Machine, grade, name_in, percent
 from asd_jax.words import first_few
 
 _NONE = "–"
@@ -120,7 +120,7 @@ def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, 
         entries = told.get(name, [])
         aucs = {machine.name: branch_auc(machine, name) for machine in machines}
         aucs |= {
-            machine_name(b.machine_type, b.machine_id) if b.machine_type else "": b.auc
+            name_in(report, (b.machine_type, b.machine_id)) if b.machine_type else "": b.auc
             for b in entries
             if b.auc is not None
         }
@@ -131,7 +131,7 @@ def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, 
                 "auc": _three(_mean(list(aucs.values())) if overall is None else overall),
                 "weight": _weights(entries),
                 "gated": _gated(entries),
-                "reason": _reasons(entries),
+                "reason": _reasons(report, entries),
                 "each": [_three(aucs.get(machine.name)) for machine in machines],
             }
         )
@@ -168,12 +168,12 @@ def _gated(entries: Sequence[Branch]) -> str:
     )
 
 
-def _reasons(entries: Sequence[Branch]) -> list[str]:
+def _reasons(report: Report, entries: Sequence[Branch]) -> list[str]:
     """Each sentence once, with the machines it is said of."""
     said: dict[str, list[str]] = {}
     for b in entries:
         if b.reason:
-            name = machine_name(b.machine_type, b.machine_id) if b.machine_type else ""
+            name = name_in(report, (b.machine_type, b.machine_id)) if b.machine_type else ""
             said.setdefault(b.reason, []).append(name)
     reasons = []
     for reason, names in said.items():

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from asd_jax.errors import UserError
 from asd_jax.scoring import evidence
+from asd_jax.words import machine_name, machine_names
 
 RULES = ("recommended", "literal", "fixed", "equal")
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
@@ -183,8 +184,9 @@ def group_index(
     wanted = [tuple(map(str, group)) for group in groups]
     unknown = [group for group in wanted if group not in rows]
     if unknown:
-        known = ", ".join(" ".join(name) for name in ensemble.groups)
-        raise UserError(f"Machine {' '.join(unknown[0])!r} is not known; known are {known}.")
+        known = ", ".join(machine_names(ensemble.groups))
+        name = machine_name(unknown[0], ensemble.groups)
+        raise UserError(f"Machine {name!r} is not known; known are {known}.")
     return np.array([rows[group] for group in wanted], np.int64)
 
 

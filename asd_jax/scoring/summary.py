@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asd_jax.scoring import intervals, metrics, official
+from asd_jax.words import machine_name
 
 AVERAGED = (
     "auc",
@@ -49,7 +50,7 @@ def summarise(
     branches = list(dict.fromkeys(k for row in rows for k in row if k.startswith("score_")))
     groups, incomplete = [], []
     for (machine_type, machine_id), own in members.items():
-        name = f"{machine_type} {machine_id}".strip() or "the machine"
+        name = machine_name((machine_type, machine_id), members) or "the machine"
         figures, missing = _group(own, branches, draws, level, seed)
         groups.append({"machine_type": machine_type, "machine_id": machine_id, **figures})
         incomplete += [f"{name}: {reason}" for reason in missing]

@@ -156,7 +156,7 @@ def test_own_machine_runs_from_top_to_bottom(kernel, tmp_path):
     notebook = execute("own_machine", settings)
     assert len(outputs(notebook, "image/png")) >= 3  # the example, the training, the new ones
     assert "".join(outputs(notebook, "text/html")).count("<audio") == 4 + 4
-    assert "| pump 00 | to learn from | healthy | 14 |" in outputs(notebook, "text/markdown")[0]
+    assert "| pump | to learn from | healthy | 14 |" in outputs(notebook, "text/markdown")[0]
     assert len((tmp_path / "run/new_scores.csv").read_text().splitlines()) == 1 + 8
     names = zipfile.ZipFile(tmp_path / "run/detector.zip").namelist()
     assert "detector/detector.json" in names

@@ -13,4 +13,17 @@ def test_a_table_keeps_its_columns_whatever_the_score(score, capsys):
     titles, line = capsys.readouterr().out.splitlines()
     assert line.index("1.120") + len("1.120") == titles.index("threshold") + len("threshold")
     assert line.index("motor") == titles.index("machine")
+    assert line.endswith("motor, a.wav")
     assert float(line[10:19]) == pytest.approx(score, rel=5e-3)
+
+
+@pytest.mark.parametrize(("others", "shown"), [((), "motor"), ((("motor", "02"),), "motor 00")])
+def test_an_id_that_tells_nothing_apart_is_left_out_of_the_table_alone(others, shown, capsys):
+    row = {"score": 1.0, "threshold": 2.0, "decision": 0, "percentile": 50.0, "path": "a.wav"}
+    row |= {"machine_type": "motor", "machine_id": "00"}
+    table, lines = Output("table"), Output("json")
+    table.machines = lines.machines = (("motor", "00"), *others)
+    table.row(row)
+    assert capsys.readouterr().out.endswith(f" {shown}, a.wav\n")
+    lines.row(row)
+    assert '"machine_id": "00"' in capsys.readouterr().out

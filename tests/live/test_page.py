@@ -98,6 +98,16 @@ def test_figures_keep_their_zeros(page):
         assert page.value(f"number({value})") == text
 
 
+def test_a_machine_is_called_what_the_server_calls_it(page):
+    assert page.value("document.querySelector('#title').textContent") == "Machine monitor: hum a"
+    assert "hum a: score" in page.value("document.querySelector('#detail').textContent")
+    row = "{machine_type: 'pump', machine_id: '00', score: 1, threshold: 2, percentile: null}"
+    page.value("[window.told, about] = [about, {groups: [['pump', '00']], machines: ['pump']}], 0")
+    assert page.value(f"figures({row})") == "pump: score 1 (threshold 2)."
+    page.value("about = window.told, 0")
+    assert page.value(f"figures({row})") == "pump 00: score 1 (threshold 2)."
+
+
 def test_an_alarm_is_played(page):
     page.value("document.querySelector('#alarms audio').load()")
     page.value("document.querySelector('#alarms audio').preload = 'auto'")

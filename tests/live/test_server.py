@@ -1,6 +1,7 @@
 """The monitor over HTTP: its page, its state, recordings sent to it, and who is refused."""
 
 import base64
+import dataclasses
 import http.client
 import io
 import json
@@ -16,6 +17,7 @@ import soundfile
 
 from asd_jax.errors import UserError
 from asd_jax.live.board import MELS, Board
+from asd_jax.live.recordings import Listener
 from asd_jax.live.server import Monitor
 from tests.live import machine
 
@@ -59,6 +61,14 @@ def test_the_page_needs_nothing_from_elsewhere(monitor, path, kind):
     assert status == 200 and headers["Content-Type"].startswith(kind)
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert b"http://" not in body and b"https://" not in body and b"innerHTML" not in body
+
+
+def test_a_machine_whose_id_tells_nothing_apart_is_named_without_it(listener):
+    detector = dataclasses.replace(listener.detector, groups=(("pump", "00"),))
+    server = Monitor(Listener(detector, ("pump", "00")), Board(machine.RATE))
+    server.server_close()
+    assert server.about["machines"] == ["pump"] and server.about["machine"] == "pump"
+    assert server.about["groups"] == (("pump", "00"),)  # as rows have it
 
 
 def test_the_state_holds_what_a_page_lacks(monitor):

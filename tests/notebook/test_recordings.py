@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import pathlib
 import sys
 import types
@@ -57,7 +58,7 @@ def test_the_example_is_laid_out_as_a_user_would_and_kept(tmp_path):
     before = [path.stat().st_mtime_ns for path in first.iterdir()]
     recordings.collect("example", folder, clips=3, seconds=1.0)
     assert [path.stat().st_mtime_ns for path in first.iterdir()] == before
-    assert "| fan 00 | to learn from | healthy | 3 | 0.1 |" in recordings.overview(folder)
+    assert "| fan | to learn from | healthy | 3 | 0.1 |" in recordings.overview(folder)
     heard = [show.name(path) for path in recordings.some(folder)]
     assert len(heard) == 4 and heard[0].endswith("fan/train/normal/00000010.wav")
 
@@ -148,6 +149,15 @@ def test_a_spectrogram_shows_a_tone_where_it_is():
     assert all(abs(int(level.mean(1).argmax()) - ticks[2000]) <= 1 for level in levels)
     assert levels[1].max() - levels[0].max() == pytest.approx(20, abs=0.1)  # dB, on one scale
     assert len({axes.images[0].get_clim() for axes in panels}) == 1
+
+
+def test_a_long_title_keeps_its_end_and_its_place():
+    long = "/".join(["a_long_folder"] * 6) + "/1.wav"
+    figure = show.spectrograms([np.zeros(16000, np.int16)] * 4, [long] * 4)
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes[:4]]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert figure.axes[0].get_title().endswith("/1.wav")
 
 
 def test_listening_plays_at_the_level_of_the_recording(tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def test_clusters_find_what_no_folder_says(load):
 
 def test_a_folder_with_nothing_in_it_to_tell_apart_is_one_class(load):
     found = load(flat)
-    assert found.classes.kind == "machines" and found.classes.names == ("flat 00",)
+    assert found.classes.kind == "machines" and found.classes.names == ("flat",)
 
 
 def test_a_folder_a_recording_is_no_class(load):

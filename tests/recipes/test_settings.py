@@ -67,10 +67,35 @@ def test_a_detector_of_an_older_version_still_loads():
 
 def test_a_run_of_an_older_version_goes_on(tmp_path):
     values = settings.as_config(settings.Ensemble()).to_dict()
-    Workdir.open(str(tmp_path), values | {"statistics": values["statistics"] | {"weights": "clip"}})
-    Workdir.open(str(tmp_path), values)
+    old = values | {"statistics": values["statistics"] | {"weights": "clip"}}
+    Workdir.open(str(tmp_path), old, values)
+    Workdir.open(str(tmp_path), values, values)
     with pytest.raises(UserError, match="another config"):
-        Workdir.open(str(tmp_path), values | {"seed": 1})
+        Workdir.open(str(tmp_path), values | {"seed": 1}, values)
+
+
+def test_a_run_without_fields_that_were_added_since_goes_on_with_their_defaults(tmp_path):
+    values = settings.as_config(settings.Ensemble()).to_dict()
+    old = {name: value for name, value in values.items() if name != "compute"}
+    old["data"] = {n: v for n, v in values["data"].items() if n not in ("classes", "clusters")}
+    Workdir.open(str(tmp_path), old, values)
+    Workdir.open(str(tmp_path), values, values)
+    now = values | {"data": values["data"] | {"clusters": 5}}
+    said = r"\(data\.clusters: 3 there by default, being of an earlier version, 5 now\)"
+    with pytest.raises(UserError, match=said):
+        Workdir.open(str(tmp_path), now, values)
+    now = values | {"compute": values["compute"] | {"precision": "bfloat16"}}
+    with pytest.raises(UserError, match=r"compute\.precision: float32 there"):
+        Workdir.open(str(tmp_path), now, values)
+    with pytest.raises(UserError, match=r"seed: 0 there, 1 now"):
+        Workdir.open(str(tmp_path), values | {"seed": 1}, values)
+
+
+def test_a_run_begun_with_another_value_of_a_default_is_still_refused(tmp_path):
+    values = settings.as_config(settings.Ensemble()).to_dict()
+    Workdir.open(str(tmp_path), values | {"data": values["data"] | {"clusters": 5}}, values)
+    with pytest.raises(UserError, match=r"data\.clusters: 5 there, 3 now"):
+        Workdir.open(str(tmp_path), values, values)
 
 
 def test_round_trip():

@@ -28,6 +28,7 @@ def test_measured_and_published_are_told_apart():
     assert len(measured) == 3 and len(published) == 3 and len(fan) == 8
     assert {row[4] for row in measured} == {"fan, pump"}
     assert ["0.956", "0.873", "not said"] in [row[1:4] for row in published]
+    assert pump[3][:2] == ["its pump", "0.800"]  # no other pump to tell it from
     assert [row[1] for row in pump[4:]] == ["0.936", "0.964"]
 
 

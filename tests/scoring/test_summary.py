@@ -96,7 +96,7 @@ def test_one_class_is_none_and_named():
     assert valve["auc_interval"] == [None, None]
     assert valve["false_alarm_rate"] is not None
     assert found["incomplete"] == [
-        "valve 00: 40 normal and 0 anomalous clips with a known label give no AUC."
+        "valve: 40 normal and 0 anomalous clips with a known label give no AUC."
     ]
     assert found["mean"]["auc"] == found["groups"][0]["auc"]
     assert found["mean"]["by_type"]["valve"]["auc"] is None
@@ -109,7 +109,7 @@ def test_unknown_labels_and_missing_scores_count_nowhere():
     broken = [{**rows[0], "score": float("nan")}]
     ours, plain = summarise([*rows, *unknown, *broken]), summarise(rows)
     assert ours["groups"] == plain["groups"] and ours["mean"] == plain["mean"]
-    assert ours["incomplete"] == ["fan 00: 1 clips have no finite score."]
+    assert ours["incomplete"] == ["fan: 1 clips have no finite score."]
 
 
 def test_all_unknown_and_nothing_at_all():

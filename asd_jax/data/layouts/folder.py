@@ -15,6 +15,7 @@ from asd_jax.data.layouts.files import Found, audio_files
 from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
+from asd_jax.words import ONLY_ID
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _LABELS = {
@@ -22,8 +23,6 @@ _LABELS = {
     **dict.fromkeys(("abnormal", "anomaly", "anomalous", "anomalies"), ANOMALY),
     **dict.fromkeys(("faulty", "fault", "faults", "damaged", "nok"), ANOMALY),
 }
-# A machine with no IDs below it: the name that DCASE gives its only section.
-ONLY_ID = "00"
 
 
 def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:

@@ -35,8 +35,13 @@ function departs(row) {
     `${hertz(row.departs_from_hz, row.departs_to_hz)}: ${word} than normal.`;
 }
 
+function machineName(row) {
+  const known = about.groups.findIndex(([type, id]) => type === row.machine_type && id === row.machine_id);
+  return known < 0 ? `${row.machine_type} ${row.machine_id}`.trim() : about.machines[known];
+}
+
 function figures(row) {
-  const machine = `${row.machine_type} ${row.machine_id}`.trim();
+  const machine = machineName(row);
   const share = row.percentile === null ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of normal clips`;
   return `${machine ? machine + ": " : ""}score ${number(row.score)} (threshold ${number(row.threshold)})${share}.`;
 }
