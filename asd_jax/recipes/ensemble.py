@@ -8,6 +8,7 @@ was stopped, and ends at once where it was finished.
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -33,7 +34,7 @@ def run(values: dict[str, Any], folder: str) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     config = from_config(Ensemble, values)
-    workdir = Workdir.open(folder, values, dataclasses.asdict(Ensemble()))
+    workdir = open_workdir(values, folder)
     if workdir.finished():
         workdir.say_result()
         return 0
@@ -52,6 +53,11 @@ def run(values: dict[str, Any], folder: str) -> int:
     if first():
         conclude(run_, variables, clock)
     return 0
+
+
+def open_workdir(values: Mapping[str, Any], folder: str) -> Workdir:
+    """The folder of a run of this recipe; see `Workdir.open`."""
+    return Workdir.open(folder, values, dataclasses.asdict(Ensemble()))
 
 
 def stage_key(seed: int, number: int) -> jax.Array:

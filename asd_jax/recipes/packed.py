@@ -13,7 +13,7 @@ import jax
 from asd_jax.errors import UserError
 from asd_jax.recipes.cells import Cell
 from asd_jax.recipes.tunables import may_differ
-from asd_jax.recipes.workdir import Workdir, flatten
+from asd_jax.recipes.workdir import flatten
 
 # By the recipe, the modules that make a run alone (`run`) and several together (`together`).
 ALONE = {"ensemble": "ensemble", "pump_classifier": "pump_classifier"}
@@ -29,8 +29,8 @@ def run(cells: Sequence[Cell]) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     check(cells)
-    opened = [(cell, Workdir.open(cell.folder, cell.values)) for cell in cells]
-    left = [cell for cell, workdir in opened if not workdir.finished()]
+    opened = [_recipe(ALONE, cell).open_workdir(cell.values, cell.folder) for cell in cells]
+    left = [cell for cell, workdir in zip(cells, opened, strict=True) if not workdir.finished()]
     if len(left) < len(cells):
         print(f"{len(cells) - len(left)} of {len(cells)} runs are there already.", flush=True)
     if len(left) == 1:

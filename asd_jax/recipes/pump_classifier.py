@@ -7,6 +7,7 @@ was stopped, and ends at once where it was finished.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def run(values: dict[str, Any], folder: str) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     config = from_config(PumpClassifier, values)
-    workdir = Workdir.open(folder, values, dataclasses.asdict(PumpClassifier()))
+    workdir = open_workdir(values, folder)
     if workdir.finished():
         workdir.say_result()
         return 0
@@ -49,6 +50,11 @@ def run(values: dict[str, Any], folder: str) -> int:
     if first():
         conclude(run_, variables, clock)
     return 0
+
+
+def open_workdir(values: Mapping[str, Any], folder: str) -> Workdir:
+    """The folder of a run of this recipe; see `Workdir.open`."""
+    return Workdir.open(folder, values, dataclasses.asdict(PumpClassifier()))
 
 
 def stage_keys(seed: int) -> tuple[jax.Array, jax.Array]:

@@ -103,6 +103,20 @@ def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
     assert losses(tmp_path / "pack" / "seed=0")[0] != losses(tmp_path / "pack" / "seed=1")[0]
 
 
+@pytest.mark.parametrize("recipe", ["ensemble", "pump_classifier"])
+def test_only_unfinished_runs_are_made(recipe, tmp_path, monkeypatch, capsys):
+    made = []
+    other, alone = f"asd_jax.recipes.{packed.TOGETHER[recipe]}", f"asd_jax.recipes.{recipe}"
+    monkeypatch.setattr(f"{other}.together", lambda cells: made.extend(c.folder for c in cells))
+    monkeypatch.setattr(f"{alone}.run", lambda values, folder: made.append(values["seed"]) or 0)
+    runs = cells.of_seeds({**resolved(recipe).to_dict(), "pack": 2}, str(tmp_path))
+    assert packed.run(runs) == 0 and made == [run.folder for run in runs]
+    assert json.loads((tmp_path / "seed=1" / "config.json").read_text())["seed"] == 1
+    (tmp_path / "seed=0" / "results.json").write_text("{}")
+    assert packed.run(runs) == 0 and made[2:] == [1]
+    assert "1 of 2 runs are there already." in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Seeds 0 and 1, and seed 1 alone."""
