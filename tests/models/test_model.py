@@ -3,13 +3,14 @@
 import math
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from asd_jax import losses, models
+from asd_jax import losses, models, target
 from asd_jax.models.ghostnet import Block, GhostNetV2
 from asd_jax.models.initialise import kernel_init
 from asd_jax.models.layers import BatchNorm, Depthwise
@@ -208,6 +209,43 @@ def test_folded_batch_norm_gives_the_same_output(name):
     (want, _), _ = network.apply(variables, *inputs, train=False)
     (got, _), _ = network.apply(folded, *inputs, train=False)
     np.testing.assert_allclose(got / np.abs(want).max(), want / np.abs(want).max(), atol=2e-5)
+
+
+class TestGroups:
+    """Outside training a CPU computes a few examples at a time."""
+
+    model = wrap(GhostNetV2(embed_dim=6, head=10, stages=SMALL), (1, 16, 13, 2), at_a_time=4)
+
+    @pytest.fixture(autouse=True)
+    def one_device(self, monkeypatch):
+        monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+
+    def loops(self, size):
+        run = jax.jit(lambda v, x: self.model.apply(v, x, train=False)[0])
+        variables = jax.eval_shape(self.model.init, jax.random.key(0))
+        shape = jax.ShapeDtypeStruct((size, 16, 13, 2), jnp.float32)
+        return "stablehlo.while" in run.lower(variables, shape).as_text()
+
+    @pytest.mark.parametrize("size", [8, 12])
+    def test_embeddings_and_taps_are_those_of_the_whole_batch(self, size):
+        variables = self.model.init(jax.random.key(0))
+        x = batch(size=size)
+        assert self.loops(size)
+        one, two = (m.apply(variables, x, train=False)[0] for m in (self.model, small()))
+        assert one[0].shape == (size, 6)
+        assert_trees_close(one, two, rtol=1e-4, atol=1e-5)
+
+    def test_other_batches_devices_and_platforms_are_computed_whole(self, monkeypatch):
+        assert not self.loops(4) and not self.loops(6) and not self.loops(1)
+        for platform in ("onnx", "tpu", "gpu"):
+            with target.compiling_for(platform):
+                assert not self.loops(8)
+        monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+        assert not self.loops(8)
+
+    def test_a_batch_of_unknown_size_is_computed_whole(self):
+        (size,) = jax.export.symbolic_shape("size")
+        assert not self.loops(size)
 
 
 class TestCompute:

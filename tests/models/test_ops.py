@@ -1,6 +1,7 @@
 """Every fast form against XLA's own: values and gradients, at odd and even sizes."""
 
 import functools
+import re
 
 import jax
 import jax.export
@@ -12,6 +13,7 @@ from flax import linen as nn
 from asd_jax.models import ops
 from asd_jax.models.ops.convolution import conv_lax
 from asd_jax.models.ops.depthwise import depthwise_lax
+from asd_jax.models.ops.products import sum_of_products
 from asd_jax.models.ops.winograd import suits
 
 
@@ -124,7 +126,24 @@ def test_winograd_of_an_unknown_batch_gathers_nothing(fast):
     np.testing.assert_allclose(program.call(x), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_one_by_one_is_a_matrix_product():
+@pytest.mark.parametrize("widths", [(12, 3), (3, 12), (5, 5)])
+def test_sum_of_products(widths):
+    left, right = draw(0, 2, 64, widths[0]), draw(1, 2, 64, widths[1])
+    found = jax.vmap(sum_of_products)(left, right)
+    np.testing.assert_allclose(found, np.einsum("rna,rnb->rab", left, right), atol=1e-4)
+    program = jax.jit(sum_of_products).lower(left[0], right[0]).compile().as_text()
+    (shape,) = re.findall(r"= f32\[(\d+,\d+)\]\S* dot\(", program)
+    assert shape == f"{min(widths)},{max(widths)}"  # wider than high: see there
+
+
+def test_sum_of_products_of_halves_is_in_float32():
+    ones = jnp.ones((4096, 2), jnp.bfloat16)
+    found = sum_of_products(ones, ones[:, :1])
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, 4096.0)
+
+
+def test_one_by_one_is_a_matrix_product(fast):
     x, kernel = draw(0, 2, 5, 4, 3), draw(1, 1, 1, 3, 6)
     assert_same(
         lambda x, kernel: ops.conv(x, kernel),

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from asd_jax.models.ops.backend import chosen
+from asd_jax.models.ops.products import product, sum_of_products
 from asd_jax.models.ops.winograd import suits, winograd
 
 Pair = tuple[int, int]
@@ -19,7 +20,8 @@ def pointwise(
     x: Float[Array, "*positions channels"], kernel: Float[Array, "channels features"]
 ) -> Float[Array, "*positions features"]:
     """A 1 x 1 convolution: one matrix product over all positions."""
-    y = x.reshape(-1, x.shape[-1]) @ kernel
+    flat = x.reshape(-1, x.shape[-1])
+    y = product(flat, kernel) if chosen() == "fast" else flat @ kernel
     return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
@@ -147,8 +149,7 @@ def _grad_kernel(x: Array, dy: Array, *, taps: Pair, stride: Pair, padding: Pair
     rows = []
     for i in range(taps[0]):
         row = lax.slice_in_dim(seen, i, i + last, stride[0], axis=1)
-        flat = row.reshape(-1, row.shape[-1]).T
-        rows.append(jnp.matmul(flat, dense, preferred_element_type=jnp.float32))
+        rows.append(sum_of_products(row.reshape(-1, row.shape[-1]), dense))
     shape = (*taps, x.shape[-1], dy.shape[-1])
     return jnp.stack(rows).reshape(shape).astype(x.dtype)
 

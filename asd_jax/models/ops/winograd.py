@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from asd_jax.models.ops.products import sum_of_products
+
 Pair = tuple[int, int]
 Maps = Float[Array, "batch height width channels"]
 
@@ -148,6 +150,6 @@ def _grad_input(back: list[Array], kernel: Array, x: Maps) -> Array:
 
 def _grad_kernel(back: list[Array], x: Maps) -> Array:
     """The tiles are computed again: it takes a tenth of the time of the products."""
-    parts = [seen.T @ part for seen, part in zip(_seen(x), back, strict=True)]
+    parts = [sum_of_products(seen, part) for seen, part in zip(_seen(x), back, strict=True)]
     found = jnp.stack(parts).reshape(4, 4, *parts[0].shape)
     return jnp.einsum("pi,qj,pqcf->ijcf", FILTER, FILTER, found)
