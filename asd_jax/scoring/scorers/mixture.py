@@ -137,25 +137,38 @@ def log_densities(
 ) -> Float[Array, "clips components"]:
     """log(weight times density) of each component."""
     lower = jnp.linalg.cholesky(parameters.covariances)
-    difference = features[None] - parameters.means[:, None]
-    solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
-    white = jax.vmap(solve)(lower, jnp.swapaxes(difference, 1, 2))
+    # A solve for each clip would run on one thread; these are for as many columns as dimensions.
+    identity = jnp.broadcast_to(jnp.eye(lower.shape[1], dtype=lower.dtype), lower.shape)
+    inverse = jax.vmap(functools.partial(jax.scipy.linalg.solve_triangular, lower=True))(
+        lower, identity
+    )
+    distances = _distances(features, parameters.means, jnp.swapaxes(inverse, 1, 2))
     log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)), axis=1)
     constant = features.shape[1] * jnp.log(2.0 * jnp.pi) + log_det
-    return (parameters.log_weights - 0.5 * constant)[None] - 0.5 * jnp.sum(white**2, axis=1).T
+    return (parameters.log_weights - 0.5 * constant)[None] - 0.5 * distances.T
+
+
+def _distances(
+    features: Float[Array | np.ndarray, "clips dim"],
+    means: Float[Array | np.ndarray, "components dim"],
+    factors: Float[Array | np.ndarray, "components dim dim"],
+) -> Float[Array, "components clips"]:
+    """Squared Mahalanobis distances, for precisions f f^T.
+
+    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product.
+    """
+    white = [
+        jnp.matmul(features - mean, factor, precision=HIGHEST)
+        for mean, factor in zip(means, factors, strict=True)
+    ]
+    return jnp.stack([jnp.sum(part**2, axis=1) for part in white])
 
 
 def score_gmm(
     scorer: Mixture, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips"]:
     """Negative log-likelihood in nats."""
-    features = prepare(features, scorer.l2)
-    # One component after another: 2.1 ms instead of 2.8 for two, 6000 x 128, by one product.
-    white = [
-        jnp.matmul(features - mean, factor, precision=HIGHEST)
-        for mean, factor in zip(scorer.means, scorer.factors, strict=True)
-    ]
-    distances = jnp.stack([jnp.sum(part**2, axis=1) for part in white])
+    distances = _distances(prepare(features, scorer.l2), scorer.means, scorer.factors)
     log_density = -0.5 * distances - scorer.constants[:, None]
     return -jax.nn.logsumexp(log_density + scorer.log_weights[:, None], axis=0)
 
@@ -164,9 +177,12 @@ def _maximise(features: Array, share: Array, reg_covar: Array) -> Parameters:
     """Weights, means and covariances from masked responsibilities."""
     total = jnp.sum(share, axis=0) + 10.0 * jnp.finfo(features.dtype).eps
     means = jnp.matmul(share.T, features, precision=HIGHEST) / total[:, None]
-    difference = features[None] - means[:, None]
-    weighted = jnp.swapaxes(share.T[:, :, None] * difference, 1, 2)
-    covariances = jnp.matmul(weighted, difference, precision=HIGHEST) / total[:, None, None]
+    scatter = []
+    for mean, weight in zip(means, share.T, strict=True):
+        difference = features - mean
+        weighted = weight[:, None] * difference
+        scatter.append(jnp.matmul(weighted.T, difference, precision=HIGHEST))
+    covariances = jnp.stack(scatter) / total[:, None, None]
     covariances = covariances + reg_covar * jnp.eye(features.shape[1], dtype=features.dtype)
     return Parameters(jnp.log(total / jnp.sum(total)), means, covariances)
 
