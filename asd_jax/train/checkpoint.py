@@ -37,6 +37,9 @@ class Checkpoints:
                 max_to_keep=keep, create=True, enable_async_checkpointing=False
             ),
         )
+        # The loop's processes agree on saves without JAX's service, which `processes` leaves off.
+        # Releases before 0.12, those that jax2onnx allows, fail when they ask it.
+        self._manager.reached_preemption = lambda step: False
 
     def latest(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
