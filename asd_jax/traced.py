@@ -1,28 +1,20 @@
 """Programs of a detector as they were traced, kept in the cache folder: tracing takes seconds.
 
-Only a process that also keeps what it compiles (`commands.prepare_jax`) keeps these. A program is
-found by all that it was made of (`_key`), so one of other code or other versions is never used; and
-whatever cannot be read, written or kept is traced as if there were no folder.
+Only a process that also keeps what it compiles (`commands.prepare_jax`) keeps these; see `kept`.
 """
 
-import contextlib
 import functools
-import hashlib
-import importlib.metadata
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
-import asd_jax
-from asd_jax import commands, target
-from asd_jax.report.files import plain, write_whole
+from asd_jax import kept
+from asd_jax.report.files import plain
 
 KEPT = 100  # programs; the oldest make room
 _SUFFIX = ".stablehlo"
-_PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 
 class Traced:
@@ -58,7 +50,7 @@ class Traced:
 
     def _program(self, waves: jax.ShapeDtypeStruct) -> Callable:
         """The jitted function of the leaves and of waves of this shape."""
-        folder = _folder()
+        folder = kept.folder()
         if folder is None:
             return jax.jit(self._run)
         path = os.path.join(folder, self._key(waves) + _SUFFIX)
@@ -67,17 +59,8 @@ class Traced:
 
     def _key(self, waves: jax.ShapeDtypeStruct) -> str:
         """Tells apart any two programs that may differ."""
-        described = [
-            {name: importlib.metadata.version(name) for name in _PACKAGES},
-            _sources(),
-            [target.platform(), target.form(), jax.default_backend(), jax.devices()[0].device_kind],
-            [jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision],
-            self._about,
-            str(self._tree),
-            [(leaf.shape, str(leaf.dtype)) for leaf in (*self._leaves, waves)],
-        ]
-        text = json.dumps(described, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        arrays = [(leaf.shape, str(leaf.dtype)) for leaf in (*self._leaves, waves)]
+        return kept.fingerprint(self._about, str(self._tree), arrays)
 
     def _write(self, path: str, waves: jax.ShapeDtypeStruct) -> Any:
         """Traces, keeps and returns the program; None where it can't be kept."""
@@ -86,22 +69,12 @@ class Traced:
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self._leaves]
         try:
             data = jax.export.export(jax.jit(self._run))(shapes, waves).serialize()
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            write_whole(path, bytes(data))
+            kept.write(path, bytes(data), KEPT)
         except (ImportError, OSError, ValueError, NotImplementedError):
             # No flatbuffers, no room, or an operation that jax does not promise to keep.
             return None
-        _make_room(os.path.dirname(path))
         # As later processes read it, so that theirs is the program which is compiled now.
         return jax.export.deserialize(data)
-
-
-def _folder() -> str | None:
-    """Where programs are kept, or None where nothing compiled is kept either."""
-    config = jax.config
-    if not (config.jax_compilation_cache_dir and config.jax_enable_compilation_cache):
-        return None
-    return commands.cache_folder("programs")
 
 
 def _read(path: str) -> Any:
@@ -113,28 +86,3 @@ def _read(path: str) -> Any:
             return jax.export.deserialize(bytearray(file.read()))
     except Exception:  # damaged: flatbuffers raises whatever it stumbles over
         return None
-
-
-def _make_room(folder: str) -> None:
-    with os.scandir(folder) as found:
-        programs = sorted(
-            (entry for entry in found if entry.name.endswith(_SUFFIX)),
-            key=lambda entry: entry.stat().st_mtime,
-        )
-    for entry in programs[:-KEPT]:
-        with contextlib.suppress(FileNotFoundError):  # another process makes room too
-            os.remove(entry.path)
-
-
-@functools.cache
-def _sources() -> str:
-    """A digest of this package's code, whose version stands still while it is worked on."""
-    digest = hashlib.sha256()
-    root = os.path.dirname(os.path.abspath(asd_jax.__file__))
-    for folder, below, names in os.walk(root):
-        below.sort()
-        for name in sorted(names):
-            if name.endswith(".py"):
-                with open(os.path.join(folder, name), "rb") as file:
-                    digest.update(f"{name} {hashlib.sha256(file.read()).hexdigest()} ".encode())
-    return digest.hexdigest()

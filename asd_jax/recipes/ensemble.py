@@ -44,9 +44,9 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
 
-    variables = stages.initial_variables(run_)
     trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]
-    stages.compile_ahead(run_, trainings, variables)
+    stages.compile_ahead(run_, trainings)
+    variables = stages.initial_variables(run_)
     for number, training in enumerate(trainings, 1):
         variables |= training.train(stage_key(config.seed, number), variables)
         clock.lap(training.plan.name)

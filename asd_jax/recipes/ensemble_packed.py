@@ -16,6 +16,7 @@ from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_part
 from asd_jax.recipes.stages import Training, Variables
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead, compiled_for
+from asd_jax.train.executable import Executable
 from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
 from asd_jax.train.sharding import runs_mesh
@@ -28,9 +29,9 @@ def together(cells: Sequence[Cell]) -> None:
     clock = Clock()
     runs = open_runs(cells)
     clock.lap("data")
-    variables = [stages.initial_variables(run) for run in runs]
     packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in ensemble.STAGES]
-    stages.compile_ahead(runs[0], packs, variables[0])
+    stages.compile_ahead(runs[0], packs)
+    variables = [stages.initial_variables(run) for run in runs]
     diverged: dict[int, Diverged] = {}
     for number, pack in enumerate(packs, 1):
         keys = [ensemble.stage_key(run.config.seed, number) for run in runs]
@@ -82,14 +83,16 @@ class Pack:
                 self._trainings[place].prepare(variables, ahead)
             return
 
+        first, mesh = self._trainings[left[0]], runs_mesh(len(left))
+
         def compiled() -> Step:
-            first = self._trainings[left[0]]
             program = first.program(variables())
             shapes = stacked_shapes((program.state, dict(program.batch)), len(left))
-            return compiled_for(compile_packed(first.step, runs_mesh(len(left))), *shapes)
+            return compiled_for(compile_packed(first.step, mesh), *shapes)
 
-        self._trainings[left[0]].prepare_initial(variables, ahead)
-        self._prepared = left, ahead.submit(compiled)
+        first.prepare_initial(variables, ahead)
+        packed = Executable(first.about("packed", len(left)), mesh, compiled)
+        self._prepared = left, ahead.prepare(packed)
 
     def train(
         self,

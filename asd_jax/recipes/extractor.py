@@ -14,7 +14,9 @@ from asd_jax.features.logmel import LogMel, to_float
 from asd_jax.recipes.branches import NETWORKS, SEEN, USED, Waves, fuse, make_views
 from asd_jax.recipes.networks import Networks, clip_samples
 from asd_jax.recipes.settings import Ensemble
+from asd_jax.recipes.tunables import program_fields
 from asd_jax.train.ahead import Ahead
+from asd_jax.train.executable import Executable
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -27,6 +29,7 @@ class Extractor:
     def __init__(self, config: Ensemble, nets: Networks, spec: LogMel) -> None:
         """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
         self._batch_size = config.eval_batch_size
+        self._about = program_fields(config)
         self._samples = clip_samples(config)
         # Each of several processes for itself: one may then be ahead, or have nothing to extract.
         self._mesh = data_mesh(self._batch_size, local=True)
@@ -47,7 +50,8 @@ class Extractor:
             seen = {name: value for name, value in variables().items() if name in SEEN}
             return self._views.lower(seen, wave).compile()
 
-        self._compiled = ahead.submit(compiled)
+        views = Executable(["views", self._about], self._mesh, compiled)
+        self._compiled = ahead.prepare(views)
 
     def __call__(
         self,

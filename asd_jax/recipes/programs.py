@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from asd_jax.data.cache import WaveCache
-from asd_jax.features.normalise import Moments, fit_normaliser
 from asd_jax.recipes import classifier_network, classifier_training, networks, stages
 from asd_jax.recipes.classes import by_machine
 from asd_jax.recipes.classifier_settings import PumpClassifier
@@ -42,7 +41,7 @@ def programs(
 
 def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[Program]:
     nets = networks.build(config, classes)
-    shapes = stages.network_shapes(nets) | {"normaliser": _normaliser(config)}
+    shapes = stages.variable_shapes(config, nets)
     made = []
     for stage in STAGES:
         if number := clips.get(stage.__name__):
@@ -58,14 +57,6 @@ def _unheard(config: Ensemble, clips: int, classes: int) -> Corpus:
     waves = WaveCache("", nothing, networks.clip_samples(config))
     machines = by_machine(groups, nothing)
     return Corpus((), waves, groups, nothing, machines, np.arange(clips), nothing, nothing, ())
-
-
-def _normaliser(config: Ensemble) -> Any:
-    features = config.features
-    shape = (features.n_mels, len(features.channels))
-    scatter = (shape[1], shape[0], shape[0]) if features.normalise == "whiten" else shape
-    moments = Moments(2.0, np.zeros(shape), np.zeros(scatter))
-    return fit_normaliser(moments, kind=features.normalise)
 
 
 def _classifier(config: PumpClassifier, clips: Mapping[str, int]) -> list[Program]:

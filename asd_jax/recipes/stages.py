@@ -16,19 +16,20 @@ from jax.sharding import NamedSharding
 from asd_jax import memory
 from asd_jax.data.loader import Batches, Rows, Waves, eval_batches, train_batches
 from asd_jax.features.logmel import log_mel, to_float
-from asd_jax.features.normalise import collect_moments
+from asd_jax.features.normalise import Moments, collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes import extractor, networks, objectives, settings, tunables
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
-from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_step
+from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_for
+from asd_jax.train.executable import Executable
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import Shelf, stays
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables
-from asd_jax.train.step import Loss, Step, make_step, parts_of
+from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
 
 Tree = Any
 Variables = dict[str, Tree]
@@ -201,19 +202,18 @@ def initial_variables(run: Run) -> Variables:
     return variables
 
 
-def compile_ahead(run: Run, trainings: Sequence[Any], variables: Variables) -> None:
+def compile_ahead(run: Run, trainings: Sequence[Any]) -> None:
     """Starts to compile all that later stages need, in the order in which they need it.
 
     Args:
         run: its networks.
         trainings: what has a `prepare` as `Training` has, stage by stage.
-        variables: those that are there before the first.
     """
     ahead = Ahead()
 
     @functools.cache
     def shapes() -> Variables:
-        return variables | network_shapes(run.nets)
+        return variable_shapes(run.config, run.nets)
 
     *before, last = trainings
     for training in before:
@@ -223,10 +223,15 @@ def compile_ahead(run: Run, trainings: Sequence[Any], variables: Variables) -> N
     ahead.close()
 
 
-def network_shapes(nets: networks.Networks) -> Variables:
-    """Shapes and dtypes of the variables of every network."""
+def variable_shapes(config: settings.Ensemble, nets: networks.Networks) -> Variables:
+    """Shapes and dtypes of the variables of every network, and the normaliser (of zeros)."""
     key, names = jax.random.key(0), [field.name for field in dataclasses.fields(nets)]
-    return {name: jax.eval_shape(getattr(nets, name).init, key) for name in names}
+    drawn = {name: jax.eval_shape(getattr(nets, name).init, key) for name in names}
+    features = config.features
+    shape = (features.n_mels, len(features.channels))
+    scatter = (shape[1], shape[0], shape[0]) if features.normalise == "whiten" else shape
+    moments = Moments(2.0, np.zeros(shape), np.zeros(scatter))
+    return drawn | {"normaliser": fit_from_moments(moments, kind=features.normalise)}
 
 
 class Embeddings:
@@ -305,10 +310,12 @@ class Training:
 
         def compiled() -> Step:
             program = self.program(variables())
-            return compiled_step(program.step, self._mesh, program.state, program.batch)
+            return compiled_for(
+                compile_step(program.step, self._mesh), program.state, program.batch
+            )
 
         self.prepare_initial(variables, ahead)
-        self._compiled = ahead.submit(compiled)
+        self._compiled = ahead.prepare(Executable(self.about("step"), self._mesh, compiled))
 
     def prepare_initial(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles what makes the state before the first step; arguments as above."""
@@ -317,8 +324,15 @@ class Training:
             inputs = (jax.random.key(0), *self._inputs(variables()))
             return jax.jit(self._state).lower(*inputs).compile()
 
-        initial = ahead.submit(initial_state)
+        here = data_mesh(1, local=True)
+        initial = ahead.prepare(Executable(self.about("initial"), here, initial_state))
         self._initial = lambda *arguments: initial()(*arguments)
+
+    def about(self, program: str, *more: int) -> list[Any]:
+        """What a program of this stage is made of; see `Executable`."""
+        classes = len(self.run.corpus.classes.names)
+        described = tunables.program_fields(self.run.config)
+        return [program, self.plan.name, described, classes, self.size, *more]
 
     def initial(self, key: jax.Array, variables: Variables) -> TrainState:
         """The state before the first step."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.recipes.settings import Ensemble
+from asd_jax.recipes.workdir import FREE, flatten
 
 # Of the losses and the augmentations. The optimizers' rates are in `asd_jax.train.optimizer`.
 FIELDS = (
@@ -38,6 +39,18 @@ def may_differ(field: str) -> bool:
     rates = field.endswith((".learning_rate", ".weight_decay"))
     numbers = field in ("seed", "labels.smoothing", *FIELDS)
     return rates or numbers or field.startswith(("scoring.", "decision."))
+
+
+def program_fields(config: Any) -> dict[str, Any]:
+    """The fields of a config, such as `finetune.loss`, on which its compiled programs may depend.
+
+    Args:
+        config: settings of a recipe.
+    """
+    fields = flatten(dataclasses.asdict(config))
+    return {
+        name: value for name, value in fields.items() if name not in FREE and not may_differ(name)
+    }
 
 
 def collect(config: Ensemble) -> dict[str, float]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from asd_jax import commands, memory
+from asd_jax import commands
+from asd_jax.train.executable import Executable
 from asd_jax.train.state import TrainState
-from asd_jax.train.step import Step, compile_step
+from asd_jax.train.step import Step
 
 Tree = Any
 
@@ -70,6 +70,12 @@ class Ahead:
             self._thread.start()
         return done.result
 
+    def prepare(self, program: Executable) -> Callable[[], Any]:
+        """Makes a program or reads it, as `submit` does a job; it is written down afterwards."""
+        result = self.submit(program.get)
+        self.submit(program.keep)
+        return result
+
     def close(self) -> None:
         """No more jobs come: the thread ends with those that are there."""
         self._closed = True
@@ -87,22 +93,12 @@ def _settle(done: Future, job: Callable[[], Any]) -> None:
         done.set_exception(error)
 
 
-def compiled_step(
-    step: Step, mesh: Mesh, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]
-) -> Step:
-    """`compile_step`, compiled at once.
+def compiled_for(step: Any, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Any:
+    """A jitted step, compiled at once.
 
     Args:
-        step: the pure step.
-        mesh: its devices.
+        step: of `compile_step` or `compile_packed`.
         state: shapes and dtypes, as `jax.eval_shape` has them.
         batch: shapes and dtypes of a batch.
     """
-    return compiled_for(compile_step(step, mesh), state, batch)
-
-
-def compiled_for(step: Any, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Step:
-    """A jitted step, compiled at once; `state` and `batch` as above."""
-    compiled = step.lower(state, dict(batch)).compile()
-    memory.give_back()
-    return compiled
+    return step.lower(state, dict(batch)).compile()

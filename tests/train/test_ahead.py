@@ -9,7 +9,7 @@ import pytest
 
 from asd_jax import commands
 from asd_jax.recipes.settings import Optimizer
-from asd_jax.train.ahead import Ahead, compiled_step
+from asd_jax.train.ahead import Ahead, compiled_for
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state
@@ -90,7 +90,7 @@ def test_a_step_compiled_ahead_is_the_jitted_step():
         return create_state(jax.random.key(0), variables, optimizer)
 
     shapes = jax.eval_shape(lambda: (fresh(), batch))
-    ahead = compiled_step(step, mesh, *shapes)
+    ahead = compiled_for(compile_step(step, mesh), *shapes)
     from asd_jax.train.sharding import replicated, sharded
 
     placed = jax.device_put(batch, sharded(mesh))

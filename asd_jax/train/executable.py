@@ -1,0 +1,98 @@
+"""Compiled programs of a training, kept in the cache folder.
+
+JAX's own cache keeps what the compiler made, and finds it by the program: that has to be traced and
+lowered first, six seconds of Python for GhostNetV2's step, while the processors stand still or
+another stage trains. Here a program is found by what it is made of. Only a process that also keeps
+what it compiles (`commands.prepare_jax`) keeps these; see `asd_jax.kept`, which knows of the code
+in this package, and of no function that a script put in the place of another.
+"""
+
+import functools
+import os
+import pickle
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from absl import logging
+from jax.sharding import Mesh
+
+from asd_jax import kept, memory
+
+KEPT = 32  # programs, up to 18 MB each; the oldest make room
+_SUFFIX = ".executable"
+
+
+class Executable:
+    """A program for the devices of a mesh, made once and found again by what it is made of."""
+
+    def __init__(self, about: Any, mesh: Mesh, make: Callable[[], Any]) -> None:
+        """Nothing is made or read yet.
+
+        Args:
+            about: JSON; with other values, or other devices, `make` makes another program.
+            mesh: the devices that it runs on.
+            make: traces and compiles: a `jax.stages.Compiled`.
+        """
+        self._about, self._devices, self._make = about, list(mesh.devices.flat), make
+        self._path: str | None = None
+        self._made: Any = None
+
+    def get(self) -> Any:
+        """The program, from the folder if it is there."""
+        self._path = self._find()
+        program = _read(self._path, self._devices) if self._path else None
+        if program is None:
+            program = self._made = self._make()
+        memory.give_back()
+        return program
+
+    def keep(self) -> None:
+        """Writes what `get` had to make into the folder; seconds, in which a stage can train."""
+        program, self._made = self._made, None
+        if program is None or self._path is None:
+            return
+        from jax.experimental import serialize_executable
+
+        try:
+            kept.write(self._path, pickle.dumps(serialize_executable.serialize(program)), KEPT)
+        except Exception as error:  # no room, or a program that this platform cannot write
+            logging.debug("A compiled program is not kept: %s", error)
+
+    def _find(self) -> str | None:
+        folder = kept.folder()
+        # A part of a run of several processes would wait for one that compiles anew.
+        if folder is None or jax.process_count() > 1:
+            return None
+        devices = [device.id for device in self._devices]
+        name = kept.fingerprint(self._about, devices, jax.device_count(), _machine())
+        return os.path.join(folder, name + _SUFFIX)
+
+
+def _read(path: str, devices: list[Any]) -> Any:
+    """The program in a file, or None."""
+    from jax.experimental import serialize_executable
+
+    try:
+        with open(path, "rb") as file:
+            written = pickle.load(file)
+        return serialize_executable.deserialize_and_load(*written, execution_devices=devices)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # damaged: whatever pickle or the runtime stumble over
+        logging.debug("A compiled program cannot be read: %s", error)
+        return None
+
+
+@functools.cache
+def _machine() -> list[str]:
+    """What the compiler looked at, besides the program: processor, runtime and flags."""
+    features = platform.processor()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            features = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:  # no Linux
+        pass
+    version = jax.devices()[0].client.platform_version
+    return [platform.machine(), features, version, os.environ.get("XLA_FLAGS", "")]
