@@ -1,6 +1,6 @@
 """The layers that the networks share. Channels last; no bias where BatchNorm follows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -147,8 +147,8 @@ def convolve(
 class ConvBN(nn.Module):
     """Convolution, BatchNorm and an activation; depthwise where `features` is None.
 
-    Outside training, BatchNorm's averages can go into the filters beforehand: applied with the
-    collection "folded" mutable, it writes there what it then needs instead of its parameters.
+    Outside training, BatchNorm's averages can go into the filters beforehand: it then takes what
+    `fold` makes of its variables, in the collection "folded", instead of them.
     """
 
     features: int | None
@@ -171,23 +171,24 @@ class ConvBN(nn.Module):
         else:
             x = Conv(self.features, **shape, dtype=self.dtype, name="conv")(x)
         norm = {"epsilon": self.epsilon, "dtype": self.dtype, "activation": activation}
-        x = BatchNorm(**norm, name="bn")(x, train=train)
-        if self.is_mutable_collection("folded") and not self.is_initializing():
-            self._fold()
-        return x
-
-    def _fold(self) -> None:
-        kernel = self.get_variable("params", "conv")["kernel"]
-        norm, averages = self.get_variable("params", "bn"), self.get_variable("batch_stats", "bn")
-        factor, shift = affine(**norm, **averages, epsilon=self.epsilon)
-        self.put_variable("folded", "kernel", kernel * factor)
-        self.put_variable("folded", "shift", shift)
+        return BatchNorm(**norm, name="bn")(x, train=train)
 
     def _folded(self, x: Maps) -> Maps:
         kernel, shift = (self.get_variable("folded", name) for name in ("kernel", "shift"))
         depthwise = self.features is None
         x = convolve(x, kernel, self.stride, self.padding, self.dtype, depthwise=depthwise)
         return x + shift.astype(self.dtype)
+
+
+def fold(
+    params: Mapping[str, Any], averages: Mapping[str, Any], epsilon: float
+) -> dict[str, np.ndarray]:
+    """What a `ConvBN` needs outside training, from its parameters and statistics, on the host."""
+    arrays = {**params["bn"], **averages["bn"]}
+    scale, bias, mean, var = (np.asarray(arrays[k]) for k in ("scale", "bias", "mean", "var"))
+    factor = scale / np.sqrt(var + np.float32(epsilon))
+    kernel = np.asarray(params["conv"]["kernel"])
+    return {"kernel": kernel * factor, "shift": bias - mean * factor}
 
 
 def run_block(

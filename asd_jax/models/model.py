@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,8 @@ from jax import lax
 from asd_jax import target
 from asd_jax.models import ops
 from asd_jax.models.initialise import Draw, drawing_from
+from asd_jax.models.layers import ConvBN
+from asd_jax.models.layers import fold as fold_conv_bn
 
 Tree = Any
 Shape = tuple[int, ...]
@@ -74,16 +76,40 @@ def wrap(module: nn.Module, *example_shapes: Shape, at_a_time: int = 0) -> Model
         return output, updated.get("batch_stats", {})
 
     def fold(variables: dict[str, Tree]) -> dict[str, Tree]:
-        return variables if "folded" in variables else folded(variables)
-
-    @jax.jit
-    def folded(variables: dict[str, Tree]) -> dict[str, Tree]:
-        inputs = [jnp.zeros(shape, jnp.float32) for shape in example_shapes]
-        with ops.implementation("lax"):
-            _, found = module.apply(variables, *inputs, train=False, mutable=["folded"])
-        return _without_folded(variables, found.get("folded", {}))
+        if "folded" in variables:
+            return variables
+        return _without_folded(variables, _folded(module, example_shapes, variables))
 
     return Model(init, apply, fold)
+
+
+def _folded(module: nn.Module, shapes: Sequence[Shape], variables: dict[str, Tree]) -> Tree:
+    """What each `ConvBN` needs outside training.
+
+    The layers are found by a trace of the network, and folded on the host: a program for a
+    hundred small products takes seconds to compile.
+    """
+    found: dict[tuple[str, ...], float] = {}
+
+    def note(call: Callable[..., Any], args: Sequence, kwargs: Mapping, context: Any) -> Any:
+        if isinstance(context.module, ConvBN):
+            found[context.module.path] = context.module.epsilon
+        return call(*args, **kwargs)
+
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    with ops.implementation("lax"), nn.intercept_methods(note):
+        jax.eval_shape(functools.partial(module.apply, train=False), variables, *inputs)
+    folded: Tree = {}
+    for path, epsilon in found.items():
+        params, averages = (_below(variables[name], path) for name in ("params", "batch_stats"))
+        *around, last = path
+        parent = functools.reduce(lambda tree, name: tree.setdefault(name, {}), around, folded)
+        parent[last] = fold_conv_bn(params, averages, epsilon)
+    return folded
+
+
+def _below(tree: Tree, path: Sequence[str]) -> Tree:
+    return functools.reduce(lambda tree, name: tree[name], path, tree)
 
 
 def _by_groups(forward: Callable[..., Tree], inputs: Sequence[jax.Array], size: int) -> Tree:

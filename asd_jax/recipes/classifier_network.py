@@ -14,6 +14,8 @@ from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
 from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import Compute
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.executable import Executable
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -123,6 +125,26 @@ class Reading:
         self._mesh, self._batch_size = data_mesh(batch_size, local=True), batch_size
         same, split = replicated(self._mesh), sharded(self._mesh)
         self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
+        self._compiled: Callable[[], Any] | None = None
+
+    def prepare(
+        self, variables: Callable[[], Tree], clip: jax.ShapeDtypeStruct, about: Any, ahead: Ahead
+    ) -> None:
+        """Compiles beside the caller.
+
+        Args:
+            variables: gives their shapes and dtypes.
+            clip: shape and dtype of a clip.
+            about: what the readout is made of; see `Executable`.
+            ahead: does it, in its turn.
+        """
+
+        def lowered() -> jax.stages.Lowered:
+            wave = jax.ShapeDtypeStruct((self._batch_size, *clip.shape), clip.dtype)
+            return self._run.lower(variables(), wave)
+
+        program = Executable(["read", about, self._batch_size], self._mesh, lowered)
+        self._compiled = ahead.prepare(program)
 
     def __call__(
         self, variables: Tree, waves: Any, indices: np.ndarray
@@ -130,9 +152,10 @@ class Reading:
         """The readout of the clips at `indices` of the cache `waves`, in their order."""
         split = sharded(self._mesh)
         variables = jax.device_put(variables, replicated(self._mesh))
+        run = self._compiled() if self._compiled else self._run
         parts: list[dict[str, np.ndarray]] = []
         for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
             valid = np.asarray(batch["valid"])
-            values = self._run(variables, batch["wave"])
+            values = run(variables, batch["wave"])
             parts.append({name: np.asarray(value)[valid] for name, value in values.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -28,10 +28,10 @@ def together(cells: Sequence[Cell]) -> None:
     keys = [pump_classifier.stage_keys(run.config.seed) for run in runs]
     variables: dict[int, Tree] = dict.fromkeys(range(len(runs)))
     diverged: dict[int, Diverged] = {}
-    for number, name in enumerate(("pretrain", "finetune")):
+    for name in ("pretrain", "finetune"):
         sessions = _sessions(runs, name)
         if sessions:
-            found, lost = _train(sessions, [own[number] for own in keys], variables, diverged)
+            found, lost = _train(sessions, [own[name] for own in keys], variables, diverged)
             variables |= found
             diverged |= lost
         clock.lap(name)

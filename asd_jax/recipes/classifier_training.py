@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,15 +22,25 @@ from asd_jax.models import Model
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_corpus import LabelledCorpus, balanced
 from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.tunables import program_fields
 from asd_jax.recipes.workdir import Workdir
+from asd_jax.train.ahead import Ahead, batch_shapes
 from asd_jax.train.best import Best
-from asd_jax.train.loop import Stage, train
+from asd_jax.train.executable import Executable
+from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.processes import at_home
 from asd_jax.train.resident import Resident, stays
 from asd_jax.train.sharding import by_clip, data_mesh, sharded
-from asd_jax.train.state import TrainState, create_state, final_variables
-from asd_jax.train.step import Loss, make_step, mean_over_batch, parts_of
+from asd_jax.train.state import TrainState, create_state, final_variables, own
+from asd_jax.train.step import (
+    Loss,
+    Step,
+    compile_step,
+    make_step,
+    mean_over_batch,
+    parts_of,
+)
 
 Tree = Any
 NAME = "classifier"  # of the one network, in states and detectors
@@ -55,10 +65,20 @@ class Run:
         return network.Reading(read, batch_size=self.config.eval_batch_size)
 
 
-def pretrain(run: Run, key: jax.Array) -> Tree | None:
-    """The network's variables after training on clips of one noise level, or None without."""
-    clips = pretraining_clips(run)
-    return None if clips is None else Session(run, "pretrain", clips).alone(key, None)
+def sessions(run: Run) -> "list[Session]":
+    """The stages of a run in their order: pre-training, if there is any, and fine-tuning."""
+    clips = {"pretrain": pretraining_clips(run), "finetune": run.corpus.parts.train}
+    return [Session(run, name, own) for name, own in clips.items() if own is not None]
+
+
+def compile_ahead(run: Run, stages: "Sequence[Session]") -> None:
+    """Starts to compile all that later stages need, in the order in which they need it."""
+    ahead = Ahead()
+    shapes = functools.cache(lambda: jax.eval_shape(run.net.init, jax.random.key(0)))
+    for session in stages:
+        session.prepare(shapes, ahead)
+    run.read.prepare(shapes, network.clip_shape(run.config), program_fields(run.config), ahead)
+    ahead.close()
 
 
 def pretraining_clips(run: Run) -> np.ndarray | None:
@@ -80,11 +100,6 @@ def pretraining_clips(run: Run) -> np.ndarray | None:
     return chosen
 
 
-def finetune(run: Run, key: jax.Array, start: Tree | None) -> Tree:
-    """The network's variables with the least validation loss, trained on all that may be."""
-    return Session(run, "finetune", run.corpus.parts.train).alone(key, start)
-
-
 def _everything(corpus: LabelledCorpus) -> np.ndarray:
     parts = corpus.parts
     return np.concatenate([parts.train, parts.validation, parts.test])
@@ -102,6 +117,26 @@ class Session:
         tunables = loss_tunables(label[clips], config)
         self.training = Training(config, run.net, name, len(clips), tunables)
         self._best = Best(run.workdir.checkpoints(f"{name}_best"))
+        self._compiled: Callable[[], Step] | None = None
+
+    def prepare(self, variables: Callable[[], Tree], ahead: Ahead) -> None:
+        """Compiles the step beside the caller, unless the stage is finished.
+
+        Args:
+            variables: gives shapes and dtypes of the network's variables.
+            ahead: does it, in its turn.
+        """
+        training, config = self.training, self.run.config
+        if is_finished(self.run.workdir.checkpoints(self.name), training.total):
+            return
+
+        def lowered() -> jax.stages.Lowered:
+            state = jax.eval_shape(training.state, jax.random.key(0), variables())
+            batch = batch_shapes(training.size, network.clip_shape(config))
+            return compile_step(training.step, training.mesh).lower(state, batch)
+
+        about = ["classifier", self.name, program_fields(config), training.size]
+        self._compiled = ahead.prepare(Executable(about, training.mesh, lowered))
 
     def alone(self, key: jax.Array, start: Tree | None) -> Tree:
         """The network's variables after the stage; the best by validation when fine-tuning."""
@@ -115,12 +150,13 @@ class Session:
             return self.batches(waves, begin, sharded(mesh))
 
         state = train(
-            self.stage(batches),
+            dataclasses.replace(self.stage(batches), compiled=self._compiled),
             self.initial(key, start),
             directory=run.workdir.checkpoints(self.name),
             logbook=run.workdir.logbook(),
             save_seconds=run.config.save_seconds,
         )
+        self._compiled = None  # a program takes as much memory as the network
         return self.chosen(at_home(final_variables(state)))
 
     def stage(self, batches: Callable[[int], Batches]) -> Stage:
@@ -149,7 +185,7 @@ class Session:
         draw, root = jax.random.split(key)
         if start is None:
             start = network.initial(self.run.config, self.run.net, draw)
-        return jax.jit(self.training.state)(root, start)
+        return self.training.state(root, own(start))
 
     def batches(
         self, waves: Waves | Rows, begin: int, sharding: NamedSharding | None = None

@@ -15,7 +15,7 @@ from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
 from asd_jax.recipes.stages import Training, Variables
 from asd_jax.recipes.workdir import Clock, Workdir
-from asd_jax.train.ahead import Ahead, compiled_for
+from asd_jax.train.ahead import Ahead
 from asd_jax.train.executable import Executable
 from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
@@ -85,13 +85,13 @@ class Pack:
 
         first, mesh = self._trainings[left[0]], runs_mesh(len(left))
 
-        def compiled() -> Step:
+        def lowered() -> jax.stages.Lowered:
             program = first.program(variables())
             shapes = stacked_shapes((program.state, dict(program.batch)), len(left))
-            return compiled_for(compile_packed(first.step, mesh), *shapes)
+            return compile_packed(first.step, mesh).lower(*shapes)
 
-        first.prepare_initial(variables, ahead)
-        packed = Executable(first.about("packed", len(left)), mesh, compiled)
+        first.prepare_initial(ahead)
+        packed = Executable(first.about("packed", len(left)), mesh, lowered)
         self._prepared = left, ahead.prepare(packed)
 
     def train(

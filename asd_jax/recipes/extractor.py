@@ -45,12 +45,12 @@ class Extractor:
     def prepare(self, variables: Callable[[], dict[str, Tree]], ahead: Ahead) -> None:
         """Compiles beside the caller; `variables` gives their shapes and dtypes."""
 
-        def compiled() -> Any:
+        def lowered() -> jax.stages.Lowered:
             wave = jax.ShapeDtypeStruct((self._batch_size, self._samples), jnp.float32)
             seen = {name: value for name, value in variables().items() if name in SEEN}
-            return self._views.lower(seen, wave).compile()
+            return self._views.lower(seen, wave)
 
-        views = Executable(["views", self._about], self._mesh, compiled)
+        views = Executable(["views", self._about], self._mesh, lowered)
         self._compiled = ahead.prepare(views)
 
     def __call__(

@@ -42,11 +42,12 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("data")
     run_ = training.Run(config, workdir, corpus, classifier_network.build(config))
 
-    pretrain_key, finetune_key = stage_keys(config.seed)
-    variables = training.pretrain(run_, pretrain_key)
-    clock.lap("pretrain")
-    variables = training.finetune(run_, finetune_key, variables)
-    clock.lap("finetune")
+    stages = training.sessions(run_)
+    training.compile_ahead(run_, stages)
+    variables, keys = None, stage_keys(config.seed)
+    for stage in stages:
+        variables = stage.alone(keys[stage.name], variables)
+        clock.lap(stage.name)
     if first():
         conclude(run_, variables, clock)
     return 0
@@ -57,10 +58,9 @@ def open_workdir(values: Mapping[str, Any], folder: str) -> Workdir:
     return Workdir.open(folder, values, dataclasses.asdict(PumpClassifier()))
 
 
-def stage_keys(seed: int) -> tuple[jax.Array, jax.Array]:
+def stage_keys(seed: int) -> dict[str, jax.Array]:
     """The keys of pre-training and fine-tuning."""
-    pretrain_key, finetune_key = jax.random.split(jax.random.key(seed))
-    return pretrain_key, finetune_key
+    return dict(zip(("pretrain", "finetune"), jax.random.split(jax.random.key(seed)), strict=True))
 
 
 def conclude(run_: training.Run, variables: Any, clock: Clock) -> None:

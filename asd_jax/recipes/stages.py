@@ -22,13 +22,13 @@ from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes import extractor, networks, objectives, settings, tunables
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
-from asd_jax.train.ahead import Ahead, Program, batch_shapes, compiled_for
+from asd_jax.train.ahead import Ahead, Program, batch_shapes
 from asd_jax.train.executable import Executable
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import Shelf, stays
 from asd_jax.train.sharding import data_mesh, sharded
-from asd_jax.train.state import TrainState, create_state, final_variables
+from asd_jax.train.state import TrainState, create_state, final_variables, own, zeros
 from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
 
 Tree = Any
@@ -286,7 +286,7 @@ class Training:
         parts = parts_of(self.size, run.config.compute.accumulate)
         self._mesh = data_mesh(self.size // parts)
         self.step = make_step(plan.loss, self._optimizer, ema=schedule.ema, accumulate=parts)
-        self._initial: Callable[..., TrainState] = jax.jit(self._state)
+        self._draw: Callable[[jax.Array], Variables] = jax.jit(self._drawn)
         self._compiled: Callable[[], Step] | None = None
 
     @property
@@ -305,28 +305,30 @@ class Training:
             variables: gives shapes and dtypes of all variables.
             ahead: does it, in its turn.
         """
-        if self.finished():
+        if self.finished():  # its checkpoint is read: only shapes are needed
+            self._draw = lambda key: zeros(jax.eval_shape(self._drawn, key))
             return
 
-        def compiled() -> Step:
+        def lowered() -> jax.stages.Lowered:
             program = self.program(variables())
-            return compiled_for(
-                compile_step(program.step, self._mesh), program.state, program.batch
-            )
+            return compile_step(program.step, self._mesh).lower(program.state, dict(program.batch))
 
-        self.prepare_initial(variables, ahead)
-        self._compiled = ahead.prepare(Executable(self.about("step"), self._mesh, compiled))
+        self.prepare_initial(ahead)
+        self._compiled = ahead.prepare(Executable(self.about("step"), self._mesh, lowered))
 
-    def prepare_initial(self, variables: Callable[[], Variables], ahead: Ahead) -> None:
-        """Compiles what makes the state before the first step; arguments as above."""
+    def prepare_initial(self, ahead: Ahead) -> None:
+        """Compiles what draws the variables of the networks that begin with this stage."""
+        if not set(self.plan.rates) - set(self.plan.start):
+            return
 
-        def initial_state() -> Callable[..., TrainState]:
-            inputs = (jax.random.key(0), *self._inputs(variables()))
-            return jax.jit(self._state).lower(*inputs).compile()
+        draw, here = self._draw, data_mesh(1, local=True)
+        program = Executable(self.about("initial"), here, lambda: draw.lower(jax.random.key(0)))
+        prepared = ahead.prepare(program)
+        self._draw = lambda key: prepared()(key)
 
-        here = data_mesh(1, local=True)
-        initial = ahead.prepare(Executable(self.about("initial"), here, initial_state))
-        self._initial = lambda *arguments: initial()(*arguments)
+    def take(self, other: "Training") -> None:
+        """Takes the programs that another training of the same making has prepared."""
+        self._draw, self._compiled = other._draw, other._compiled
 
     def about(self, program: str, *more: int) -> list[Any]:
         """What a program of this stage is made of; see `Executable`."""
@@ -336,7 +338,8 @@ class Training:
 
     def initial(self, key: jax.Array, variables: Variables) -> TrainState:
         """The state before the first step."""
-        return self._initial(key, *self._inputs(variables))
+        start, frozen = own(self._inputs(variables))
+        return self._begun(key, self._draw(key) | start, frozen)
 
     @property
     def scalars(self) -> dict[str, float]:
@@ -406,13 +409,19 @@ class Training:
         return start, {name: variables[name] for name in self.plan.frozen}
 
     def _state(self, key: jax.Array, start: Variables, frozen: Variables) -> TrainState:
-        variables = {}
-        for number, name in enumerate(self.plan.rates):
-            fresh = getattr(self.run.nets, name).init(jax.random.fold_in(key, number))
-            variables[name] = start.get(name, fresh)
-        root = jax.random.fold_in(key, len(variables))
+        return self._begun(key, self._drawn(key) | start, frozen)
+
+    def _drawn(self, key: jax.Array) -> Variables:
+        """New variables of the networks that begin with this stage."""
+        return {
+            name: getattr(self.run.nets, name).init(jax.random.fold_in(key, number))
+            for number, name in enumerate(self.plan.rates)
+            if name not in self.plan.start
+        }
+
+    def _begun(self, key: jax.Array, variables: Variables, frozen: Variables) -> TrainState:
         return create_state(
-            root,
+            jax.random.fold_in(key, len(variables)),
             variables,
             self._optimizer,
             tunables=tunables.collect(self.run.config),

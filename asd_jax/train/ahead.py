@@ -46,39 +46,27 @@ def batch_shapes(size: int, clip: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDt
     }
 
 
-class Ahead:
-    """Does jobs in the order of their submission, one after another, beside the caller.
+class _Worker:
+    """A thread that does jobs in the order of their submission.
 
-    Compilation keeps one core and a half busy, as training does, and neither waits for the other.
-    The thread does not keep the program from ending, and ends itself with the last job.
+    It does not keep the program from ending, and ends itself with the last job.
     """
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._closed = False
 
     def submit(self, job: Callable[[], Any]) -> Callable[[], Any]:
         """Takes a job; the function returned waits for its result, or raises what it raised."""
         done: Future = Future()
         context = contextvars.copy_context()
-        if self._closed:
-            raise RuntimeError("a job was submitted after the last one")
         self._jobs.put(lambda: _settle(done, lambda: context.run(job)))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=commands.AHEAD, daemon=True)
             self._thread.start()
         return done.result
 
-    def prepare(self, program: Executable) -> Callable[[], Any]:
-        """Makes a program or reads it, as `submit` does a job; it is written down afterwards."""
-        result = self.submit(program.get)
-        self.submit(program.keep)
-        return result
-
     def close(self) -> None:
-        """No more jobs come: the thread ends with those that are there."""
-        self._closed = True
         self._jobs.put(None)
 
     def _work(self) -> None:
@@ -86,19 +74,44 @@ class Ahead:
             job()
 
 
+class Ahead:
+    """Makes programs in the order in which they are asked for, beside the caller.
+
+    Compilation keeps one core and a half busy, as training does, and neither waits for the other.
+    Tracing is Python, and keeps one: so the next programs are traced while one is compiled.
+    """
+
+    def __init__(self) -> None:
+        self._tracing, self._compiling = _Worker(), _Worker()
+        self._closed = False
+
+    def submit(self, job: Callable[[], Any]) -> Callable[[], Any]:
+        """Does a job in its turn among the compilations; returns what waits for its result."""
+        if self._closed:
+            raise RuntimeError("a job was submitted after the last one")
+        return self._compiling.submit(job)
+
+    def prepare(self, program: Executable) -> Callable[[], Any]:
+        """Makes a program or reads it, as `submit` does a job; it is written down afterwards."""
+        traced = self._tracing.submit(program.lower)
+
+        def made() -> Any:
+            traced()
+            return program.get()
+
+        result = self.submit(made)
+        self.submit(program.keep)
+        return result
+
+    def close(self) -> None:
+        """No more jobs come: the threads end with those that are there."""
+        self._closed = True
+        self._tracing.close()
+        self._compiling.close()
+
+
 def _settle(done: Future, job: Callable[[], Any]) -> None:
     try:
         done.set_result(job())
     except BaseException as error:  # whatever it is, it belongs to the one who waits
         done.set_exception(error)
-
-
-def compiled_for(step: Any, state: TrainState, batch: Mapping[str, jax.ShapeDtypeStruct]) -> Any:
-    """A jitted step, compiled at once.
-
-    Args:
-        step: of `compile_step` or `compile_packed`.
-        state: shapes and dtypes, as `jax.eval_shape` has them.
-        batch: shapes and dtypes of a batch.
-    """
-    return step.lower(state, dict(batch)).compile()

@@ -27,24 +27,33 @@ _SUFFIX = ".executable"
 class Executable:
     """A program for the devices of a mesh, made once and found again by what it is made of."""
 
-    def __init__(self, about: Any, mesh: Mesh, make: Callable[[], Any]) -> None:
+    def __init__(self, about: Any, mesh: Mesh, lower: Callable[[], Any]) -> None:
         """Nothing is made or read yet.
 
         Args:
-            about: JSON; with other values, or other devices, `make` makes another program.
+            about: JSON; with other values, or other devices, `lower` makes another program.
             mesh: the devices that it runs on.
-            make: traces and compiles: a `jax.stages.Compiled`.
+            lower: traces: a `jax.stages.Lowered`.
         """
-        self._about, self._devices, self._make = about, list(mesh.devices.flat), make
+        self._about, self._devices, self._lower = about, list(mesh.devices.flat), lower
         self._path: str | None = None
+        self._lowered: Any = None
         self._made: Any = None
+
+    def lower(self) -> None:
+        """Traces the program, unless the folder has it; `get` then has only to compile it."""
+        path = self._find()
+        if path is None or not os.path.exists(path):
+            self._lowered = self._lower()
 
     def get(self) -> Any:
         """The program, from the folder if it is there."""
         self._path = self._find()
         program = _read(self._path, self._devices) if self._path else None
         if program is None:
-            program = self._made = self._make()
+            lowered = self._lowered or self._lower()
+            program = self._made = lowered.compile()
+        self._lowered = None
         memory.give_back()
         return program
 

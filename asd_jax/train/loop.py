@@ -147,8 +147,8 @@ def is_finished(stage_directory: str, total_steps: int) -> bool:
 
 
 def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
-    """The loop proper: next batch, step, log, save. Metrics are read one event late, so that the
-    host does not wait for the device."""
+    """The loop proper: next batch, step, log, save. Metrics are read when the next step is on its
+    way, so that the device does not wait for the host."""
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and first())
     saved, pending = time.monotonic(), None
@@ -157,14 +157,15 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
     with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
+            if pending:
+                _log(keeper, bar, *pending)
+                pending = None
             trace.step(metrics["loss"])
             last = number == stage.total_steps
             due = last or time.monotonic() - saved > save_seconds
             wish = STOP if stop.asked else SAVE * due
             agreed = agreement.after(metrics["loss"], wish, last=last)
             if number % log_every == 0 or last or number == begin + 1:
-                if pending:
-                    _log(keeper, bar, *pending)
                 pending = (number, metrics)
             if stage.evaluate and (number % stage.evaluate_every == 0 or last):
                 keeper.evaluated(number, stage.evaluate(state))

@@ -13,7 +13,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from asd_jax.train.state import Optimizer
+from asd_jax.train.state import Optimizer, zeros
 
 Tree = Any
 
@@ -66,7 +66,9 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer
         tunables[f"weight_decay/{name}"] = settings.weight_decay
 
     def init(params: dict[str, Tree]) -> Tree:
-        return {name: _moments(by_network[name]).init(tree) for name, tree in params.items()}
+        first = {name: _moments(by_network[name]).init for name in params}
+        # All moments begin at zero.
+        return zeros({name: jax.eval_shape(first[name], tree) for name, tree in params.items()})
 
     def update(
         gradients: dict[str, Tree], opt_state: Tree, params: dict[str, Tree], step: Array, rates

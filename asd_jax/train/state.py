@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 Tree = Any
@@ -65,6 +66,22 @@ def create_state(
         frozen=dict(frozen or {}),
         average=jax.tree.map(jnp.array, params) if average else {},
     )
+
+
+def own(tree: Tree) -> Tree:
+    """Copies on the host, for a state to begin with.
+
+    Steps are given their state's memory, and with it that of whatever was placed without a copy.
+    """
+    return jax.tree.map(np.array, tree)
+
+
+def zeros(shapes: Tree) -> Tree:
+    """Zeros on the host, of such shapes and dtypes.
+
+    A program that makes a thousand arrays of zeros would take seconds to compile.
+    """
+    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
 
 
 def final_variables(state: TrainState) -> dict[str, dict[str, Tree]]:

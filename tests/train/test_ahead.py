@@ -9,7 +9,8 @@ import pytest
 
 from asd_jax import commands
 from asd_jax.recipes.settings import Optimizer
-from asd_jax.train.ahead import Ahead, compiled_for
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.executable import Executable
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state
@@ -59,6 +60,47 @@ def test_the_thread_ends_with_the_last_job(ahead):
     assert not thread.is_alive()
 
 
+class Stub(Executable):
+    """A program whose compilation lasts until somebody lets it go on."""
+
+    def __init__(self, error=None):
+        super().__init__("stub", data_mesh(1), self.lower)
+        self.traced, self.go_on = threading.Event(), threading.Event()
+        self.error, self.kept = error, 0
+
+    def lower(self):
+        self.traced.set()
+        if self.error:
+            raise self.error
+
+    def get(self):
+        assert self.go_on.wait(5.0)
+        return self
+
+    def keep(self):
+        self.kept += 1
+
+
+def test_the_next_program_is_traced_while_one_is_compiled(ahead):
+    first, second = Stub(), Stub()
+    one, two = ahead.prepare(first), ahead.prepare(second)
+    assert second.traced.wait(5.0)
+    assert not first.kept  # it is still being compiled
+    first.go_on.set(), second.go_on.set()
+    assert (one(), two()) == (first, second)
+    ahead.submit(lambda: None)()
+    assert (first.kept, second.kept) == (1, 1)
+
+
+def test_an_error_in_tracing_reaches_the_one_who_waits(ahead):
+    wrong, right = Stub(ValueError("shapes")), Stub()
+    right.go_on.set()
+    broken, whole = ahead.prepare(wrong), ahead.prepare(right)
+    with pytest.raises(ValueError, match="shapes"):
+        broken()
+    assert whole() is right
+
+
 def test_a_job_sees_the_context_of_its_submission(ahead):
     from asd_jax.models import ops
 
@@ -90,7 +132,7 @@ def test_a_step_compiled_ahead_is_the_jitted_step():
         return create_state(jax.random.key(0), variables, optimizer)
 
     shapes = jax.eval_shape(lambda: (fresh(), batch))
-    ahead = compiled_for(compile_step(step, mesh), *shapes)
+    ahead = compile_step(step, mesh).lower(*shapes).compile()
     from asd_jax.train.sharding import replicated, sharded
 
     placed = jax.device_put(batch, sharded(mesh))

@@ -11,7 +11,7 @@ from asd_jax import kept
 from asd_jax.recipes.settings import Ensemble, Optimizer
 from asd_jax.recipes.tunables import program_fields
 from asd_jax.train import executable
-from asd_jax.train.ahead import Ahead, compiled_for
+from asd_jax.train.ahead import Ahead
 from asd_jax.train.executable import Executable
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh, replicated, sharded
@@ -42,7 +42,7 @@ class Line:
     def optimizer(self):
         return make_optimizer({"line": Optimizer("sgd", 0.1, momentum=0.9)}, 10)
 
-    def make(self):
+    def lower(self):
         self.made += 1
 
         def loss(params, state, batch, key):
@@ -53,10 +53,10 @@ class Line:
             )
 
         step = compile_step(make_step(loss, self.optimizer), self.mesh)
-        return compiled_for(step, *jax.eval_shape(lambda: (self.state(), self.batch)))
+        return step.lower(*jax.eval_shape(lambda: (self.state(), self.batch)))
 
     def run(self, about="line", steps=3):
-        program = Executable(about, self.mesh, self.make)
+        program = Executable(about, self.mesh, self.lower)
         step = program.get()
         program.keep()
         state = jax.device_put(self.state(), replicated(self.mesh))
@@ -128,7 +128,7 @@ def test_without_a_folder_it_is_compiled(folder, monkeypatch):
 
 def test_it_is_written_after_it_is_handed_over(folder):
     line, ahead = Line(), Ahead()
-    result = ahead.prepare(Executable("line", line.mesh, line.make))
+    result = ahead.prepare(Executable("line", line.mesh, line.lower))
     wrote = ahead.submit(lambda: len(list(folder.iterdir())))
     ahead.close()
     assert result() is not None

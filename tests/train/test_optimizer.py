@@ -71,3 +71,15 @@ def test_stages_of_different_length_are_one_program():
         return str(jax.make_jaxpr(ours.update)(*arguments))
 
     assert program(5) == program(500)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_the_moments_begin_as_optax_begins_them(kind):
+    params = {"net": {"w": jnp.ones((2, 3)), "b": jnp.ones(3, jnp.bfloat16)}}
+    optimizer = make_optimizer({"net": Optimizer(kind, 0.1)}, 10)
+    theirs = optax.trace(0.9) if kind == "sgd" else optax.scale_by_adam()
+    want = {"net": theirs.init(params["net"])}
+    got = optimizer.init(params)
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert [x.dtype for x in jax.tree.leaves(got)] == [x.dtype for x in jax.tree.leaves(want)]

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from asd_jax.recipes.programs import programs
-from asd_jax.train.ahead import compiled_for
 from asd_jax.train.pack import stacked, stacked_shapes
 from asd_jax.train.sharding import data_mesh, runs_mesh
 from asd_jax.train.step import compile_packed, compile_step
@@ -31,7 +30,7 @@ def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
     if variant["form"] == "side by side":
         mesh = runs_mesh(RUNS)
         shapes = stacked_shapes((stage.state, dict(stage.batch)), RUNS)
-        run = compiled_for(compile_packed(stage.step, mesh), *shapes)
+        run = compile_packed(stage.step, mesh).lower(*shapes).compile()
         state, batch = stacked(states, mesh), stacked(batches, mesh)
 
         def together() -> None:
@@ -40,7 +39,8 @@ def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
             jax.block_until_ready((state.params, metrics))
 
         return Work(together)
-    run = compiled_for(compile_step(stage.step, data_mesh(1)), stage.state, stage.batch)
+    step = compile_step(stage.step, data_mesh(1))
+    run = step.lower(stage.state, dict(stage.batch)).compile()
     placed = jax.device_put(batches)
 
     def in_turn() -> None:
