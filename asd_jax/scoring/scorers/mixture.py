@@ -154,10 +154,15 @@ def _distances(
 ) -> Float[Array, "components clips"]:
     """Squared Mahalanobis distances, for precisions f f^T.
 
-    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product.
+    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product. The
+    clips are written once, less the middle of the means, not once for each component less its own
+    mean: 6.2 to 6.5 ms of processor time, not 6.9 to 7.1 (the best of 15 in each of two runs).
     """
+    middle = jnp.mean(jnp.asarray(means), axis=0)
+    away = features - middle
     white = [
-        jnp.matmul(features - mean, factor, precision=HIGHEST)
+        jnp.matmul(away, factor, precision=HIGHEST)
+        - jnp.matmul(mean - middle, factor, precision=HIGHEST)
         for mean, factor in zip(means, factors, strict=True)
     ]
     return jnp.stack([jnp.sum(part**2, axis=1) for part in white])
