@@ -1,7 +1,9 @@
 """Log-mel spectrograms inside jit: a power and a magnitude channel, equal to librosa's."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int16
 
+from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features import mel
 from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
@@ -113,7 +116,7 @@ def mel_power(
     wave: Float[Array, "batch samples"], *, spec: LogMel
 ) -> Float[Array, "batch mels frames"]:
     """The linear mel power spectrogram mel(|X|^2), as librosa's `melspectrogram` (power 2)."""
-    return _apply_filters(_power(wave, spec), spec)
+    return _filtered(_band_powers(wave, spec), spec).swapaxes(1, 2)
 
 
 def log_mel(
@@ -131,16 +134,17 @@ def log_mel(
     Returns:
         Levels in dB in float32, at least `10 log10 spec.floor`.
     """
-    power = _power(wave, spec)
+    powers = _band_powers(wave, spec)
     levels = []
     for channel in spec.channels:
         if channel == "power":
-            levels.append(power_to_db(_apply_filters(power, spec), floor=spec.floor))
+            levels.append(power_to_db(_filtered(powers, spec), floor=spec.floor))
         else:
             # The square root has no slope at zero; the tiny floor keeps gradients finite.
-            magnitude = jnp.sqrt(jnp.maximum(power, 1e-20))
-            levels.append(magnitude_to_db(_apply_filters(magnitude, spec), floor=spec.floor))
-    return jnp.stack(levels, axis=-1)
+            magnitudes = [jnp.sqrt(jnp.maximum(power, 1e-20)) for power in powers]
+            levels.append(magnitude_to_db(_filtered(magnitudes, spec), floor=spec.floor))
+    # Logarithms first: fused with the transposition they would be taken one by one.
+    return jnp.stack([level.swapaxes(1, 2) for level in _written(levels)], axis=-1)
 
 
 @functools.lru_cache(maxsize=8)
@@ -163,18 +167,28 @@ def bands(spec: LogMel) -> tuple[mel.Band, ...]:
     return mel.banded(filterbank(spec))
 
 
-def _power(wave: Float[Array, "batch samples"], spec: LogMel) -> Float[Array, "batch frames bins"]:
-    return power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
+def _band_powers(
+    wave: Float[Array, "batch samples"], spec: LogMel
+) -> list[Float[Array, "batch frames _"]]:
+    """|X|^2 of the bins of each of `bands`."""
+    power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
+    return _written([power[..., band.start : band.stop] for band in bands(spec)])
 
 
-def _apply_filters(
-    spectrum: Float[Array, "batch frames bins"], spec: LogMel
-) -> Float[Array, "batch mels frames"]:
+def _filtered(
+    spectra: Sequence[Float[Array, "batch frames _"]], spec: LogMel
+) -> Float[Array, "batch frames mels"]:
+    """The filters applied to the bins of each of `bands`."""
     groups = [
-        jnp.matmul(spectrum[..., band.start : band.stop], band.weights, precision=_HIGHEST)
-        for band in bands(spec)
+        jnp.matmul(spectrum, band.weights, precision=_HIGHEST)
+        for spectrum, band in zip(spectra, bands(spec), strict=True)
     ]
-    return jnp.concatenate(groups, axis=-1).swapaxes(1, 2)
+    return _written(jnp.concatenate(groups, axis=-1))
+
+
+def _written(arrays: Any) -> Any:
+    """The arrays; a CPU puts them into memory as they are, instead of once more for each use."""
+    return jax.lax.optimization_barrier(arrays) if target.platform() == "cpu" else arrays
 
 
 def _check_sizes(spec: LogMel) -> None:

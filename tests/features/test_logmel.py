@@ -6,8 +6,9 @@ import librosa
 import numpy as np
 import pytest
 
+from asd_jax import target
 from asd_jax.errors import UserError
-from asd_jax.features import logmel
+from asd_jax.features import logmel, spectrum
 from asd_jax.features.logmel import (
     LogMel,
     db_to_power,
@@ -76,6 +77,17 @@ def test_equals_librosa_over_the_top_60_db(impl, options):
     loud = theirs > theirs.max(axis=(1, 2), keepdims=True) - 60.0
     assert loud.mean() > 0.5
     assert np.abs(ours - theirs)[loud].max() < 1e-3
+
+
+@pytest.mark.parametrize("n_fft,hop_length", [(512, 512), (512, 128), (512, 32), (512, 200)])
+@pytest.mark.parametrize("samples", [1, 127, 512, 513, 5001])
+def test_frames_cut_for_a_cpu_are_those_gathered(n_fft, hop_length, samples):
+    wave = jnp.asarray(waves(samples))
+    with target.compiling_for("gpu"):
+        gathered = spectrum.power_by_fft(wave, n_fft=n_fft, hop_length=hop_length)
+    with target.compiling_for("cpu"):
+        cut = spectrum.power_by_fft(wave, n_fft=n_fft, hop_length=hop_length)
+    np.testing.assert_array_equal(cut, gathered)
 
 
 def test_paper_sizes():

@@ -1,6 +1,5 @@
 """A Gaussian mixture with full covariances, fitted by expectation-maximisation in one program."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.covariance import precision_factor, regularised
 from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
 from asd_jax.scoring.scorers.neighbours import cluster
+from asd_jax.scoring.scorers.triangular import whitening
 
 # Clips are padded to a multiple of this, so that groups of nearly equal size share one program.
 PAD = 128
@@ -113,7 +113,10 @@ def expectation_maximisation(
     Returns:
         parameters, the mean log-likelihood before the last step, the iterations done.
     """
-    start = _maximise(features, responsibilities * mask[:, None], reg_covar)
+    # Written once. The scatter as one scaled array with the clips along its rows times itself:
+    # 328 ms for 30 iterations, 6000 x 128, not 416.
+    across = jax.lax.optimization_barrier(features.T)
+    start = _maximise(features, across, responsibilities.T * mask, reg_covar)
 
     def unfinished(carry: tuple) -> Array:
         _, _, change, step = carry
@@ -122,10 +125,11 @@ def expectation_maximisation(
     def advance(carry: tuple) -> tuple:
         parameters, before, _, step = carry
         log_joint = log_densities(features, parameters)
-        log_total = jax.nn.logsumexp(log_joint, axis=1)
+        log_total = jax.nn.logsumexp(log_joint, axis=0)
         likelihood = jnp.sum(log_total * mask) / jnp.sum(mask)
-        share = jnp.exp(log_joint - log_total[:, None]) * mask[:, None]
-        return _maximise(features, share, reg_covar), likelihood, likelihood - before, step + 1
+        share = jnp.exp(log_joint - log_total) * mask
+        after = _maximise(features, across, share, reg_covar)
+        return after, likelihood, likelihood - before, step + 1
 
     first = (start, jnp.float32(-jnp.inf), jnp.float32(jnp.inf), jnp.int32(0))
     parameters, likelihood, _, steps = jax.lax.while_loop(unfinished, advance, first)
@@ -134,18 +138,13 @@ def expectation_maximisation(
 
 def log_densities(
     features: Float[Array, "clips dim"], parameters: Parameters
-) -> Float[Array, "clips components"]:
+) -> Float[Array, "components clips"]:
     """log(weight times density) of each component."""
-    lower = jnp.linalg.cholesky(parameters.covariances)
-    # A solve for each clip would run on one thread; these are for as many columns as dimensions.
-    identity = jnp.broadcast_to(jnp.eye(lower.shape[1], dtype=lower.dtype), lower.shape)
-    inverse = jax.vmap(functools.partial(jax.scipy.linalg.solve_triangular, lower=True))(
-        lower, identity
-    )
-    distances = _distances(features, parameters.means, jnp.swapaxes(inverse, 1, 2))
-    log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)), axis=1)
+    white = whitening(parameters.covariances)
+    distances = _distances(features, parameters.means, white.mT)
+    log_det = -2.0 * jnp.sum(jnp.log(jnp.diagonal(white, axis1=1, axis2=2)), axis=1)
     constant = features.shape[1] * jnp.log(2.0 * jnp.pi) + log_det
-    return (parameters.log_weights - 0.5 * constant)[None] - 0.5 * distances.T
+    return (parameters.log_weights - 0.5 * constant)[:, None] - 0.5 * distances
 
 
 def _distances(
@@ -155,10 +154,15 @@ def _distances(
 ) -> Float[Array, "components clips"]:
     """Squared Mahalanobis distances, for precisions f f^T.
 
-    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product.
+    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product. The
+    clips are written once, less the middle of the means, not once for each component less its own
+    mean: 6.2 to 6.5 ms of processor time, not 6.9 to 7.1 (the best of 15 in each of two runs).
     """
+    middle = jnp.mean(jnp.asarray(means), axis=0)
+    away = features - middle
     white = [
-        jnp.matmul(features - mean, factor, precision=HIGHEST)
+        jnp.matmul(away, factor, precision=HIGHEST)
+        - jnp.matmul(mean - middle, factor, precision=HIGHEST)
         for mean, factor in zip(means, factors, strict=True)
     ]
     return jnp.stack([jnp.sum(part**2, axis=1) for part in white])
@@ -173,15 +177,19 @@ def score_gmm(
     return -jax.nn.logsumexp(log_density + scorer.log_weights[:, None], axis=0)
 
 
-def _maximise(features: Array, share: Array, reg_covar: Array) -> Parameters:
-    """Weights, means and covariances from masked responsibilities."""
-    total = jnp.sum(share, axis=0) + 10.0 * jnp.finfo(features.dtype).eps
-    means = jnp.matmul(share.T, features, precision=HIGHEST) / total[:, None]
+def _maximise(
+    features: Float[Array, "clips dim"],
+    across: Float[Array, "dim clips"],
+    share: Float[Array, "components clips"],
+    reg_covar: Float[Array, ""],
+) -> Parameters:
+    """Weights, means and covariances from masked responsibilities; `across` is `features.T`."""
+    total = jnp.sum(share, axis=1) + 10.0 * jnp.finfo(features.dtype).eps
+    means = jnp.matmul(share, features, precision=HIGHEST) / total[:, None]
     scatter = []
-    for mean, weight in zip(means, share.T, strict=True):
-        difference = features - mean
-        weighted = weight[:, None] * difference
-        scatter.append(jnp.matmul(weighted.T, difference, precision=HIGHEST))
+    for mean, weight in zip(means, share, strict=True):
+        weighted = jnp.sqrt(weight) * (across - mean[:, None])
+        scatter.append(jnp.matmul(weighted, weighted.T, precision=HIGHEST))
     covariances = jnp.stack(scatter) / total[:, None, None]
     covariances = covariances + reg_covar * jnp.eye(features.shape[1], dtype=features.dtype)
     return Parameters(jnp.log(total / jnp.sum(total)), means, covariances)

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from asd_jax.features import logmel
+from asd_jax.features.spectrum import power_spectrum
 from asd_jax.models import ops
 from tests.benchmarks.gate import Pair, Step
 from tests.benchmarks.sounds import waves
@@ -87,7 +88,7 @@ def _log_mel() -> tuple[Step, Step]:
     filters = logmel.filterbank(spec).T
 
     def dense(wave: Array) -> Array:
-        power = logmel._power(wave, spec)
+        power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
         magnitude = jnp.sqrt(jnp.maximum(power, 1e-20))
         levels = [logmel.power_to_db(power @ filters), logmel.magnitude_to_db(magnitude @ filters)]
         return jnp.stack(levels, axis=-1).swapaxes(1, 2)
