@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from asd_jax import target
 from asd_jax.augment.waveform import (
     TRANSFORMS,
     WaveformAugment,
@@ -151,6 +152,28 @@ def test_white_noise_draws_its_ratio_and_leaves_silence_silent():
     measured = 10 * np.log10(np.mean(x**2) / np.mean(added**2, axis=1))
     assert -10.5 < measured.min() < -8 and 8 < measured.max() < 10.5
     assert not over_keys(white_noise, np.zeros(100, np.float32), count=3).any()
+
+
+def test_a_batch_gets_the_noise_that_each_clip_would_get_alone():
+    waves = jnp.stack([jnp.asarray(noise(1000, seed)) for seed in range(6)])
+    batch = jax.jit(jax.vmap(white_noise))
+    want = np.stack([white_noise(k, x) for k, x in zip(keys(6), waves, strict=True)])
+    np.testing.assert_allclose(batch(keys(6), waves), want, atol=1e-5)
+    runs = jax.jit(jax.vmap(jax.vmap(white_noise)))  # side by side
+    found = runs(keys(6).reshape(2, 3), waves.reshape(2, 3, -1)).reshape(6, -1)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+    grown = jax.jit(
+        jax.value_and_grad(lambda g: jnp.sum(g * jax.vmap(white_noise)(keys(6), waves)))
+    )
+    np.testing.assert_allclose(grown(2.0)[1], want.sum(), atol=1e-2)
+
+
+@pytest.mark.parametrize(("platform", "shape"), [("cpu", "1000xf32"), ("gpu", "6x1000xf32")])
+def test_a_cpu_draws_noise_clip_by_clip(platform, shape):
+    with target.compiling_for(platform):
+        text = jax.jit(jax.vmap(white_noise)).lower(keys(6), jnp.ones((6, 1000))).as_text()
+    drawn = [line for line in text.splitlines() if "erf_inv" in line]
+    assert drawn and all(f"tensor<{shape}>" in line for line in drawn)
 
 
 # --- all together ----------------------------------------------------------------------------
