@@ -1,12 +1,13 @@
-"""3 x 3 convolutions by Winograd's minimal filtering F(2 x 2, 3 x 3) (Lavin and Gray 2016).
+"""3 x 3 convolutions by Winograd's minimal filtering F(m x m, 3 x 3) (Lavin and Gray 2016).
 
-Tiles of 4 x 4 positions, two apart, give 2 x 2 results each by 16 products instead of 36. Over all
-tiles and channels these are 16 matrix products with 4 / 9 of the work; around them are sums of
-shifted maps. The gradients are the transposes of the same three transforms. Rounding is no worse:
-the factors are 0, 1 and 1 / 2 (64 channels: error 2.6e-7 rms of 1, the direct form 3.7e-7).
+Tiles of m + 2 by m + 2 positions, m apart, give m x m results each by (m + 2)^2 products instead of
+9 m^2. Over all tiles and channels these are (m + 2)^2 matrix products, with 4 / 9 of the work for
+m = 2 and 1 / 4 for m = 4; around them are sums of shifted maps. The gradients are the transposes of
+the same three transforms.
 """
 
-import itertools
+import functools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -15,18 +16,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from asd_jax.models.ops.filtering import Filtering, filtering
 from asd_jax.models.ops.products import sum_of_products
 
 Pair = tuple[int, int]
 Maps = Float[Array, "batch height width channels"]
+Points = tuple[float, ...]  # see `filtering`
 
-# Equation 6 of the paper: of a tile, of the filters, and of the products.
-INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
-FILTER = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
-OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
-POINTS = list(itertools.product(range(4), range(4)))
-# Measured: 24 channels are slower than the direct form (43 ms, not 32, for both gradients at
-# 8 x 112 x 112), 48 and 64 faster. Nothing between was tried.
+# The smaller form for maps of few positions. The larger one's points are of those tried the ones
+# with the least rounding: 48 channels, 16 x 16, error against float64 relative to the rms of the
+# result 7.2e-7 (gradients 8.0e-7 and 6.3e-7); direct 3.6e-7 (4.2e-7, 3.9e-7); points 0, 1, -1, 2
+# and -2, as Lavin and Gray have them, 1.6e-6 (1.7e-6, 1.3e-6).
+FORMS: tuple[Points, ...] = ((0, 1, -1), (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2))
 NARROWEST = 32
 
 
@@ -36,34 +37,44 @@ def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:
     return same and min(kernel.shape[2:]) >= NARROWEST and x.dtype == jnp.float32
 
 
-@jax.custom_vjp
 def winograd(x: Maps, kernel: Float[Array, "3 3 channels features"]) -> Array:
     """Cross-correlation with one zero on all sides; `[batch, height, width, features]`."""
-    batch, height, width, _ = x.shape
-    tiles, features = _tiles(x), kernel.shape[-1]
-    products = _products(_seen(x), _filters(kernel))
-    products = [part.reshape(batch, *tiles, features) for part in products]
-    by_row = [[_sum(row, products[q::4]) for q in range(4)] for row in OUTPUT]
-    results = [[_sum(row, line) for row in OUTPUT] for line in by_row]
-    return _cut(_interleaved(results), 0, (height, width))
+
+    def products(points: Points) -> int:
+        form = filtering(points)
+        rows, columns = _tiles(form, x)
+        return rows * columns * form.products**2
+
+    return _convolution(x, kernel, min(FORMS, key=products))
 
 
-def _forward(x: Array, kernel: Array) -> tuple:
-    return winograd(x, kernel), (x, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolution(x: Maps, kernel: Array, points: Points) -> Array:
+    form, (batch, height, width, _) = filtering(points), x.shape
+    tiles, features = _tiles(form, x), kernel.shape[-1]
+    found = _products(_seen(form, x), _filters(form, kernel))
+    found = [part.reshape(batch, *tiles, features) for part in found]
+    by_column = [_sums(form.results, found[q :: form.products]) for q in range(form.products)]
+    phases = [_sums(form.results, line, keep=False) for line in zip(*by_column, strict=True)]
+    return _cut(_interleaved(phases), 0, (height, width))
 
 
-def _backward(saved: tuple, dy: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    back = _spread(dy)
-    return _grad_input(back, kernel, x), _grad_kernel(back, x)
+def _forward(x: Array, kernel: Array, points: Points) -> tuple:
+    return _convolution(x, kernel, points), (x, kernel)
 
 
-winograd.defvjp(_forward, _backward)
+def _backward(points: Points, saved: tuple, dy: Array) -> tuple[Array, Array]:
+    (x, kernel), form = saved, filtering(points)
+    back = _spread(form, dy)
+    return _grad_input(form, back, kernel, x), _grad_kernel(form, back, x)
 
 
-def _tiles(x: Array) -> Pair:
+_convolution.defvjp(_forward, _backward)
+
+
+def _tiles(form: Filtering, x: Array) -> Pair:
     """Numbers of tiles along height and width."""
-    return -(-x.shape[1] // 2), -(-x.shape[2] // 2)
+    return -(-x.shape[1] // form.step), -(-x.shape[2] // form.step)
 
 
 def _sum(factors: Float[np.ndarray, "terms"], terms: Sequence[Array]) -> Array:
@@ -76,38 +87,61 @@ def _sum(factors: Float[np.ndarray, "terms"], terms: Sequence[Array]) -> Array:
     return sum(parts[1:], parts[0])
 
 
-def _products(left: list[Array], right: Array) -> list[Array]:
-    """A matrix product for each of the 16 points; one call for all would first copy them together:
-    12.7 ms instead of 9.2 for 256 to 64 channels, 8 x 28 x 28."""
-    return [part @ right[p, q] for part, (p, q) in zip(left, POINTS, strict=True)]
+def _sums(
+    matrix: Float[np.ndarray, "sums terms"], terms: Sequence[Array], *, keep: bool = True
+) -> list[Array]:
+    """A sum for each row of a matrix.
+
+    Kept in memory unless the last on their way: the compiler would compute those along the height
+    again for each of those along the width.
+    """
+    found = [_sum(row, terms) for row in matrix]
+    return [lax.optimization_barrier(part) for part in found] if keep else found
 
 
-def _filters(kernel: Array) -> Float[Array, "4 4 channels features"]:
-    return jnp.einsum("pi,qj,ijcf->pqcf", FILTER, FILTER, kernel)
+def _products(left: Sequence[Array], right: Array) -> list[Array]:
+    """A matrix product for each of the points, those of a row of the tile in one call.
+
+    A call for each point is as fast, but XLA reads a compiled program more slowly by far the more
+    calls there are; see the benchmarks' README.
+    """
+    rows = zip(_by_row(left), right, strict=True)
+    found = [jnp.einsum("qnc,qcf->qnf", row, filters) for row, filters in rows]
+    return [part for row in found for part in jnp.unstack(row)]
 
 
-def _seen(x: Maps) -> list[Float[Array, "tiles channels"]]:
+def _by_row(parts: Sequence[Array]) -> list[Array]:
+    """The points of each row of the tile, stacked."""
+    count = math.isqrt(len(parts))
+    return [jnp.stack(parts[i : i + count]) for i in range(0, len(parts), count)]
+
+
+def _filters(form: Filtering, kernel: Array) -> Float[Array, "products products channels features"]:
+    taps = form.taps.astype(kernel.dtype)
+    return jnp.einsum("pi,qj,ijcf->pqcf", taps, taps, kernel)
+
+
+def _seen(form: Filtering, x: Maps) -> list[Float[Array, "tiles channels"]]:
     """The transformed tiles, one array for each point."""
-    (_, height, width, channels), (rows, columns) = x.shape, _tiles(x)
-    around = [(1, 1 + 2 * rows - height), (1, 1 + 2 * columns - width)]
-    x = jnp.pad(x, ((0, 0), *around, (0, 0)))
+    (_, height, width, channels), (rows, columns) = x.shape, _tiles(form, x)
+    around = [(1, 1 + form.step * rows - height), (1, 1 + form.step * columns - width)]
+    x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *around, (0, 0))))
 
-    def every_second(x: Array, first: int, axis: int, count: int) -> Array:
-        return lax.slice_in_dim(x, first, first + 2 * count - 1, 2, axis)
+    def taps(x: Array, axis: int, count: int) -> list[Array]:
+        last = form.step * (count - 1) + 1
+        firsts = range(form.products)
+        return [lax.slice_in_dim(x, i, i + last, form.step, axis) for i in firsts]
 
-    lines = [every_second(x, i, 1, rows) for i in range(4)]
-    found = []
-    for line in (_sum(row, lines) for row in INPUT):
-        taps = [every_second(line, j, 2, columns) for j in range(4)]
-        found += [_sum(row, taps).reshape(-1, channels) for row in INPUT]
-    return found
+    lines = _sums(form.inputs, taps(x, 1, rows))
+    tiles = [_sums(form.inputs, taps(line, 2, columns), keep=False) for line in lines]
+    return [part.reshape(-1, channels) for line in tiles for part in line]
 
 
 def _interleaved(phases: Sequence[Sequence[Array]]) -> Array:
-    """Maps of twice the size: position (2 a + r, 2 b + s) from `phases[r][s]` at (a, b)."""
+    """Maps of m times the size: position (m a + r, m b + s) from `phases[r][s]` at (a, b)."""
     whole = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)
-    batch, rows, _, columns, _, channels = whole.shape
-    return whole.reshape(batch, 2 * rows, 2 * columns, channels)
+    batch, rows, step, columns, _, channels = whole.shape
+    return whole.reshape(batch, step * rows, step * columns, channels)
 
 
 def _cut(x: Maps, first: int, size: Pair) -> Array:
@@ -116,40 +150,46 @@ def _cut(x: Maps, first: int, size: Pair) -> Array:
     return lax.slice(x, (0, first, first, 0), last)
 
 
-def _spread(dy: Maps) -> list[Float[Array, "tiles features"]]:
+def _spread(form: Filtering, dy: Maps) -> list[Float[Array, "tiles features"]]:
     """Gradients of the products, from those of the results."""
-    (batch, height, width, features), (rows, columns) = dy.shape, _tiles(dy)
-    dy = jnp.pad(dy, ((0, 0), (0, 2 * rows - height), (0, 2 * columns - width), (0, 0)))
-    dy = dy.reshape(batch, rows, 2, columns, 2, features)
-    lines = [_sum(column, [dy[:, :, i] for i in range(2)]) for column in OUTPUT.T]
-    return [
-        _sum(column, [line[:, :, :, j] for j in range(2)]).reshape(-1, features)
-        for line in lines
-        for column in OUTPUT.T
-    ]
+    (batch, height, width, features), (rows, columns) = dy.shape, _tiles(form, dy)
+    step = form.step
+    beyond = (0, step * rows - height), (0, step * columns - width)
+    dy = jnp.pad(dy, ((0, 0), *beyond, (0, 0))).reshape(batch, rows, step, columns, step, features)
+    lines = _sums(form.results.T, [dy[:, :, i] for i in range(step)])
+    parts = [[line[:, :, :, j] for j in range(step)] for line in lines]
+    tiles = [_sums(form.results.T, line, keep=False) for line in parts]
+    return [part.reshape(-1, features) for line in tiles for part in line]
 
 
-def _grad_input(back: list[Array], kernel: Array, x: Maps) -> Array:
-    """Position 2 a + r of the padded maps is tap r of tile a, and tap r + 2 of the one before."""
-    batch, height, width, channels = x.shape
-    given = _products(back, _filters(kernel).transpose(0, 1, 3, 2))
-    given = [part.reshape(batch, *_tiles(x), channels) for part in given]
-    by_row = [[_sum(column, given[q::4]) for q in range(4)] for column in INPUT.T]
-    taps = [[_sum(column, line) for column in INPUT.T] for line in by_row]
-
-    def phase(r: int, s: int) -> Array:
-        total = jnp.zeros((), x.dtype)
-        for i, j in itertools.product(range(2), range(2)):
-            beside = [(0, 0, 0), (i, 1 - i, 0), (j, 1 - j, 0), (0, 0, 0)]
-            total += lax.pad(taps[r + 2 * i][s + 2 * j], jnp.zeros((), x.dtype), beside)
-        return total
-
-    padded = _interleaved([[phase(r, s) for s in range(2)] for r in range(2)])
-    return _cut(padded, 1, (height, width))
+def _grad_input(form: Filtering, back: list[Array], kernel: Array, x: Maps) -> Array:
+    (batch, height, width, channels), count = x.shape, form.products
+    given = _products(back, _filters(form, kernel).transpose(0, 1, 3, 2))
+    given = [part.reshape(batch, *_tiles(form, x), channels) for part in given]
+    by_column = [_phases(form, given[q::count], axis=1) for q in range(count)]
+    by_column = lax.optimization_barrier(by_column)  # as in `_sums`
+    phases = [_phases(form, line, axis=2) for line in zip(*by_column, strict=True)]
+    return _cut(_interleaved(phases), 1, (height, width))
 
 
-def _grad_kernel(back: list[Array], x: Maps) -> Array:
+def _phases(form: Filtering, given: Sequence[Array], axis: int) -> list[Array]:
+    """What the padded maps got, along one axis: position m a + r is tap r of tile a, and, where the
+    tiles overlap, tap r + m of the one before."""
+    taps = _sums(form.inputs.T, given, keep=False)
+
+    def beside(part: Array, low: int) -> Array:
+        sides = [(low, 1 - low, 0) if i == axis else (0, 0, 0) for i in range(part.ndim)]
+        return lax.pad(part, jnp.zeros((), part.dtype), sides)
+
+    found = [beside(part, 0) for part in taps[: form.step]]
+    for r, part in enumerate(taps[form.step :]):
+        found[r] += beside(part, 1)
+    return found
+
+
+def _grad_kernel(form: Filtering, back: list[Array], x: Maps) -> Array:
     """The tiles are computed again: it takes a tenth of the time of the products."""
-    parts = [sum_of_products(seen, part) for seen, part in zip(_seen(x), back, strict=True)]
-    found = jnp.stack(parts).reshape(4, 4, *parts[0].shape)
-    return jnp.einsum("pi,qj,pqcf->ijcf", FILTER, FILTER, found)
+    rows = zip(_by_row(_seen(form, x)), _by_row(back), strict=True)
+    found = jnp.stack([jax.vmap(sum_of_products)(seen, part) for seen, part in rows])
+    taps = form.taps.astype(found.dtype)
+    return jnp.einsum("pi,qj,pqcf->ijcf", taps, taps, found)
