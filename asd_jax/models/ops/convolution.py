@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from asd_jax.models.ops.backend import chosen
+from asd_jax.models.ops.blocks import by_blocks, in_blocks
 from asd_jax.models.ops.products import product, sum_of_products
 from asd_jax.models.ops.winograd import suits, winograd
 
@@ -49,6 +50,8 @@ def conv(
         return conv_lax(x, kernel, stride, padding)
     if suits(x, kernel, stride, padding):
         return winograd(x, kernel)
+    if in_blocks(x, kernel, stride, padding):
+        return by_blocks(x, kernel, stride[1], padding[1])
     form = _matmul_form if x.shape[1] == kernel.shape[0] == 1 else _plain
     return form(x, kernel, stride, padding)
 
