@@ -21,6 +21,7 @@ from asd_jax.errors import UserError
 from asd_jax.models import layers, ops
 from asd_jax.models.initialise import kernel_init
 from asd_jax.models.layers import BatchNorm, dense
+from asd_jax.models.ops.simam import RECIPROCAL, SIGMOID, gate_by_deviation, pool
 from asd_jax.models.soca import Soca
 
 SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
@@ -161,7 +162,7 @@ class Cbam(nn.Module):
 
 
 class Simam(nn.Module):
-    """SimAM by itself; no parameters. See `simam_gate`.
+    """SimAM by itself; no parameters. See `simam`.
 
     Attributes:
         definition: 'official' or 'sun'.
@@ -175,8 +176,7 @@ class Simam(nn.Module):
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by position and channel."""
         mean, spread, _ = pool(x)
-        gate = simam_gate(x, mean, spread, definition=self.definition, strength=self.strength)
-        return x * gate.astype(x.dtype)
+        return simam(x, mean, spread, definition=self.definition, strength=self.strength)
 
 
 class ImprovedCbam(nn.Module):
@@ -201,10 +201,7 @@ class ImprovedCbam(nn.Module):
         """Returns x gated by channel and then by position and channel."""
         mean, spread, peak = pool(x)
         channel = ChannelGate(self.reduction, name="channel")(mean, peak)
-        gate = simam_gate(
-            x, mean, spread, channel, definition=self.definition, strength=self.strength
-        )
-        return x * (channel[:, None, None] * gate).astype(x.dtype)
+        return simam(x, mean, spread, channel, definition=self.definition, strength=self.strength)
 
 
 class Nam(nn.Module):
@@ -223,19 +220,7 @@ class Nam(nn.Module):
         return x * gate.astype(x.dtype)
 
 
-def pool(
-    x: Float[Array, "batch h w channels"],
-) -> tuple[
-    Float[Array, "batch channels"], Float[Array, "batch channels"], Float[Array, "batch channels"]
-]:
-    """Mean, sum of squared deviations from it, and maximum of each map, in float32."""
-    x = x.astype(jnp.float32)
-    mean = jnp.mean(x, (1, 2))
-    spread = jnp.sum(jnp.square(x - mean[:, None, None]), (1, 2))
-    return mean, spread, jnp.max(x, (1, 2))
-
-
-def simam_gate(
+def simam(
     x: Float[Array, "batch h w channels"],
     mean: Float[Array, "batch channels"],
     spread: Float[Array, "batch channels"],
@@ -244,7 +229,7 @@ def simam_gate(
     definition: str = "official",
     strength: float = 1e-4,
 ) -> Float[Array, "batch h w channels"]:
-    """SimAM's gate for `channel * x`, in float32.
+    """`channel * x` times SimAM's gate for it; the gate is computed in float32.
 
     With n positions, d the deviation from the map's mean and S the sum of d squared:
 
@@ -264,15 +249,16 @@ def simam_gate(
     """
     n = x.shape[1] * x.shape[2]
     others = max(n - 1, 1)
-    scale = jnp.ones_like(mean) if channel is None else jnp.square(channel)
-    squared = jnp.square(x.astype(jnp.float32) - mean[:, None, None])
+    channel = jnp.ones_like(mean) if channel is None else channel
+    scale = jnp.square(channel)
     if definition == "official":
-        variance = scale * spread / others
-        return nn.sigmoid(squared * (scale / (4 * (variance + strength)))[:, None, None] + 0.5)
+        factor = scale / (4 * (scale * spread / others + strength))
+        half = jnp.full_like(mean, 0.5)
+        return gate_by_deviation(x, mean, channel, factor, half, SIGMOID)
     ratio = n / others
-    slope = scale * (ratio * ratio - strength * ratio / others)
+    factor = scale * (ratio * ratio - strength * ratio / others)
     offset = 1 + scale * strength * spread / others
-    return 1 / (squared * slope[:, None, None] + offset[:, None, None])
+    return gate_by_deviation(x, mean, channel, factor, offset, RECIPROCAL)
 
 
 def eca_taps(channels: int) -> int:
