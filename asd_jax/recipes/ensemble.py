@@ -14,7 +14,6 @@ from typing import Any
 import jax
 
 from asd_jax.recipes import calibrate, corpus, evaluate, networks, stages
-from asd_jax.recipes.foreseen import foresee, taken
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.processes import first, one_first
@@ -40,16 +39,13 @@ def run(values: dict[str, Any], folder: str) -> int:
         workdir.say_result()
         return 0
     clock = Clock()
-    foreseen = foresee(config, workdir, STAGES)
     with one_first("clips"):
         clips = corpus.load(config, progress=sys.stderr.isatty())
     clock.lap("data")
-    nets = networks.build(config, len(clips.classes.names))
-    run_ = stages.Run(config, workdir, clips, nets, beside=foreseen[0].run if foreseen else None)
+    run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
 
     trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]
-    if not taken(trainings, foreseen):
-        stages.compile_ahead(run_, trainings)
+    stages.compile_ahead(run_, trainings)
     variables = stages.initial_variables(run_)
     for number, training in enumerate(trainings, 1):
         variables |= training.train(stage_key(config.seed, number), variables)

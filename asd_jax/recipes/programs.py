@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from asd_jax.data.cache import WaveCache
 from asd_jax.recipes import classifier_network, classifier_training, networks, stages
+from asd_jax.recipes.classes import by_machine
 from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.ensemble import STAGES
-from asd_jax.recipes.foreseen import unheard
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Program, batch_shapes
@@ -43,9 +45,18 @@ def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[
     made = []
     for stage in STAGES:
         if number := clips.get(stage.__name__):
-            run = stages.Run(config, Workdir(""), unheard(config, number, classes), nets)
+            run = stages.Run(config, Workdir(""), _unheard(config, number, classes), nets)
             made.append(stages.Training(run, stage(run)).program(shapes))
     return made
+
+
+def _unheard(config: Ensemble, clips: int, classes: int) -> Corpus:
+    """A corpus of so many clips that train, of so many machines; none can be read."""
+    groups = tuple(("", str(number)) for number in range(classes))
+    nothing = np.zeros(0, int)
+    waves = WaveCache("", nothing, networks.clip_samples(config))
+    machines = by_machine(groups, nothing)
+    return Corpus((), waves, groups, nothing, machines, np.arange(clips), nothing, nothing, ())
 
 
 def _classifier(config: PumpClassifier, clips: Mapping[str, int]) -> list[Program]:

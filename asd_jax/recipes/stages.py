@@ -326,10 +326,6 @@ class Training:
         prepared = ahead.prepare(program)
         self._draw = lambda key: prepared()(key)
 
-    def take(self, other: "Training") -> None:
-        """Takes the programs that another training of the same making has prepared."""
-        self._draw, self._compiled = other._draw, other._compiled
-
     def about(self, program: str, *more: int) -> list[Any]:
         """What a program of this stage is made of; see `Executable`."""
         classes = len(self.run.corpus.classes.names)
