@@ -158,7 +158,8 @@ def _windowed(
     each = -(-frames // phases)
     end = (phases - 1) * hop_length + each * n_fft
     more = max(0, end - wave.shape[1] - n_fft // 2)
-    # The barriers keep XLA from working the padding and the joining out for each sample again.
+    # The barriers are meant to keep XLA from padding and joining for each sample again; see
+    # `logmel._written`.
     padded = jax.lax.optimization_barrier(jnp.pad(wave, ((0, 0), (n_fft // 2, more))))
     cut = [padded[:, i * hop_length :][:, : each * n_fft] for i in range(phases)]
     parts = [x.reshape(batch, each, n_fft) * window for x in cut]

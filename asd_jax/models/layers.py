@@ -183,7 +183,10 @@ class ConvBN(nn.Module):
 def fold(
     params: Mapping[str, Any], averages: Mapping[str, Any], epsilon: float
 ) -> dict[str, np.ndarray]:
-    """What a `ConvBN` needs outside training, from its parameters and statistics, on the host."""
+    """What a `ConvBN` needs outside training, from its parameters and statistics.
+
+    On the host: `affine` is the same for a program.
+    """
     arrays = {**params["bn"], **averages["bn"]}
     scale, bias, mean, var = (np.asarray(arrays[k]) for k in ("scale", "bias", "mean", "var"))
     factor = scale / np.sqrt(var + np.float32(epsilon))

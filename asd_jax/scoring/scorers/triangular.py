@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from asd_jax.scoring.scorers.features import HIGHEST
 
-BLOCK = 64  # OpenBLAS factorises fewer than 128 columns in float32 without threads
+BLOCK = 64  # columns that LAPACK factorises; that it takes no threads for so few is not checked
 
 
 def whitening(covariance: Float[Array, "*batch dim dim"]) -> Float[Array, "*batch dim dim"]:
