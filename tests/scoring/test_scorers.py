@@ -6,7 +6,8 @@ from sklearn import covariance, mixture, neighbors
 
 from asd_jax.errors import UserError
 from asd_jax.scoring import scorers
-from asd_jax.scoring.scorers.mixture import expectation_maximisation
+from asd_jax.scoring.scorers.covariance import FLOOR, precision_factor
+from asd_jax.scoring.scorers.mixture import _distances, expectation_maximisation
 
 KINDS = tuple(scorers.SCORERS)
 
@@ -116,6 +117,29 @@ def test_em_can_be_vmapped():
     for group in range(4):
         one = expectation_maximisation(features[group], share[group], *rest)
         np.testing.assert_allclose(many[0].means[group], one[0].means, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 129])
+def test_distances_with_triangular_factors_are_those_of_the_whole_product(dim):
+    rng = np.random.default_rng(dim)
+    means = rng.normal(size=(3, dim))
+    factors = np.triu(rng.normal(size=(3, dim, dim)))
+    x = rng.normal(size=(7, dim))
+    white = np.einsum("kcd,kde->kce", x - means[:, None], factors)
+    found = _distances(x.astype(np.float32), means.astype(np.float32), factors.astype(np.float32))
+    np.testing.assert_allclose(found, np.sum(white**2, axis=2), rtol=1e-4)
+
+
+def test_a_singular_covariance_has_a_triangular_factor_too():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 9))
+    spread = x.T @ x
+    factor, log_det = precision_factor(spread)
+    assert not np.tril(factor, -1).any()
+    values, vectors = np.linalg.eigh(spread)
+    values = np.maximum(values, FLOOR * np.trace(spread) / 9)
+    np.testing.assert_allclose(factor @ factor.T, vectors / values @ vectors.T, rtol=1e-6)
+    assert log_det == pytest.approx(np.log(values).sum())
 
 
 def test_mahalanobis_takes_the_nearest_domain():

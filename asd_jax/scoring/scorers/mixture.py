@@ -22,7 +22,7 @@ class Mixture(NamedTuple):
 
     log_weights: Float[Array | np.ndarray, "components"]
     means: Float[Array | np.ndarray, "components dim"]
-    factors: Float[Array | np.ndarray, "components dim dim"]  # f f^T is the inverse covariance
+    factors: Float[Array | np.ndarray, "components dim dim"]  # upper; f f^T inverts the covariance
     constants: Float[Array | np.ndarray, "components"]  # 0.5 (dim log 2 pi + log det covariance)
     l2: Float[Array | np.ndarray, ""]
 
@@ -152,20 +152,26 @@ def _distances(
     means: Float[Array | np.ndarray, "components dim"],
     factors: Float[Array | np.ndarray, "components dim dim"],
 ) -> Float[Array, "components clips"]:
-    """Squared Mahalanobis distances, for precisions f f^T.
+    """Squared Mahalanobis distances, for precisions f f^T with f upper triangular.
 
-    One component after another: two, 6000 x 128, take 2.1 ms, and 2.8 by one batched product. The
-    clips are written once, less the middle of the means, not once for each component less its own
-    mean: 6.2 to 6.5 ms of processor time, not 6.9 to 7.1 (the best of 15 in each of two runs).
+    The first half of the dimensions does not know of the second: a quarter of the product is left
+    out. One component after another, from clips that are centred once for all: they are written
+    once, less the middle of the means.
     """
     middle = jnp.mean(jnp.asarray(means), axis=0)
-    away = features - middle
-    white = [
-        jnp.matmul(away, factor, precision=HIGHEST)
-        - jnp.matmul(mean - middle, factor, precision=HIGHEST)
-        for mean, factor in zip(means, factors, strict=True)
-    ]
-    return jnp.stack([jnp.sum(part**2, axis=1) for part in white])
+    half = (middle.shape[0] + 1) // 2
+    first, second = features[:, :half] - middle[:half], features[:, half:] - middle[half:]
+    squares = []
+    for mean, factor in zip(means, factors, strict=True):
+        shift = _product(mean - middle, factor)
+        ahead = _product(first, factor[:half, :half]) - shift[:half]
+        behind = _product(first, factor[:half, half:]) + _product(second, factor[half:, half:])
+        squares.append(jnp.sum(ahead**2, 1) + jnp.sum((behind - shift[half:]) ** 2, 1))
+    return jnp.stack(squares)
+
+
+def _product(left: Array, right: Array | np.ndarray) -> Array:
+    return jnp.matmul(left, right, precision=HIGHEST)
 
 
 def score_gmm(
