@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int16
 
-from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.features import mel
 from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
@@ -144,7 +142,7 @@ def log_mel(
             magnitudes = [jnp.sqrt(jnp.maximum(power, 1e-20)) for power in powers]
             levels.append(magnitude_to_db(_filtered(magnitudes, spec), floor=spec.floor))
     # Logarithms first: fused with the transposition they would be taken one by one.
-    return jnp.stack([level.swapaxes(1, 2) for level in _written(levels)], axis=-1)
+    return jnp.stack([level.swapaxes(1, 2) for level in levels], axis=-1)
 
 
 @functools.lru_cache(maxsize=8)
@@ -172,7 +170,7 @@ def _band_powers(
 ) -> list[Float[Array, "batch frames _"]]:
     """|X|^2 of the bins of each of `bands`."""
     power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
-    return _written([power[..., band.start : band.stop] for band in bands(spec)])
+    return [power[..., band.start : band.stop] for band in bands(spec)]
 
 
 def _filtered(
@@ -183,15 +181,7 @@ def _filtered(
         jnp.matmul(spectrum, band.weights, precision=_HIGHEST)
         for spectrum, band in zip(spectra, bands(spec), strict=True)
     ]
-    return _written(jnp.concatenate(groups, axis=-1))
-
-
-def _written(arrays: Any) -> Any:
-    """The arrays behind a barrier on a CPU, meant to have them computed once.
-
-    The compiled program has as many fusions without the barriers; alone they were not timed.
-    """
-    return jax.lax.optimization_barrier(arrays) if target.platform() == "cpu" else arrays
+    return jnp.concatenate(groups, axis=-1)
 
 
 def _check_sizes(spec: LogMel) -> None:

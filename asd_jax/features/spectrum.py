@@ -158,12 +158,10 @@ def _windowed(
     each = -(-frames // phases)
     end = (phases - 1) * hop_length + each * n_fft
     more = max(0, end - wave.shape[1] - n_fft // 2)
-    # The barriers are meant to keep XLA from padding and joining for each sample again; see
-    # `logmel._written`.
-    padded = jax.lax.optimization_barrier(jnp.pad(wave, ((0, 0), (n_fft // 2, more))))
+    padded = jnp.pad(wave, ((0, 0), (n_fft // 2, more)))
     cut = [padded[:, i * hop_length :][:, : each * n_fft] for i in range(phases)]
     parts = [x.reshape(batch, each, n_fft) * window for x in cut]
-    joined = jnp.stack(jax.lax.optimization_barrier(parts), axis=2)
+    joined = jnp.stack(parts, axis=2)
     return joined.reshape(batch, each * phases, n_fft)[:, :frames]
 
 
