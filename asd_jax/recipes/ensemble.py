@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from asd_jax.recipes import calibrate, corpus, evaluate, networks, stages
+from asd_jax.recipes import calibrate, corpus, ensemble_training, evaluate, networks, stages
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.processes import first, one_first
@@ -44,7 +44,7 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
 
-    trainings = [stages.Training(run_, plan(run_)) for plan in STAGES]
+    trainings = [ensemble_training.Training(run_, plan(run_)) for plan in STAGES]
     stages.compile_ahead(run_, trainings)
     variables = stages.initial_variables(run_)
     for number, training in enumerate(trainings, 1):

@@ -11,9 +11,10 @@ from asd_jax.data.loader import Batches, Waves
 from asd_jax.errors import UserError
 from asd_jax.recipes import corpus, ensemble, networks, stages
 from asd_jax.recipes.cells import Cell
+from asd_jax.recipes.ensemble_training import Training
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
-from asd_jax.recipes.stages import Training, Variables
+from asd_jax.recipes.stages import Variables
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.executable import Executable

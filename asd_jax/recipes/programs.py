@@ -10,7 +10,13 @@ import jax
 import numpy as np
 
 from asd_jax.data.cache import WaveCache
-from asd_jax.recipes import classifier_network, classifier_training, networks, stages
+from asd_jax.recipes import (
+    classifier_network,
+    classifier_training,
+    ensemble_training,
+    networks,
+    stages,
+)
 from asd_jax.recipes.classes import by_machine
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.corpus import Corpus
@@ -46,7 +52,7 @@ def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[
     for stage in STAGES:
         if number := clips.get(stage.__name__):
             run = stages.Run(config, Workdir(""), _unheard(config, number, classes), nets)
-            made.append(stages.Training(run, stage(run)).program(shapes))
+            made.append(ensemble_training.Training(run, stage(run)).program(shapes))
     return made
 
 

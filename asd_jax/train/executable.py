@@ -36,19 +36,16 @@ class Executable:
             lower: traces: a `jax.stages.Lowered`.
         """
         self._about, self._devices, self._lower = about, list(mesh.devices.flat), lower
-        self._path: str | None = None
         self._lowered: Any = None
         self._made: Any = None
 
     def lower(self) -> None:
         """Traces the program, unless the folder has it; `get` then has only to compile it."""
-        path = self._find()
-        if path is None or not os.path.exists(path):
+        if self._path is None or not os.path.exists(self._path):
             self._lowered = self._lower()
 
     def get(self) -> Any:
         """The program, from the folder if it is there."""
-        self._path = self._find()
         program = _read(self._path, self._devices) if self._path else None
         if program is None:
             lowered = self._lowered or self._lower()
@@ -69,7 +66,9 @@ class Executable:
         except Exception as error:  # no room, or a program that this platform cannot write
             logging.debug("A compiled program is not kept: %s", error)
 
-    def _find(self) -> str | None:
+    @functools.cached_property
+    def _path(self) -> str | None:
+        """Where it is kept; None for nowhere."""
         folder = kept.folder()
         # A part of a run of several processes would wait for one that compiles anew.
         if folder is None or jax.process_count() > 1:

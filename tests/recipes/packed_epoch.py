@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asd_jax.recipes import cells, ensemble, ensemble_packed, stages
+from asd_jax.recipes import cells, ensemble, ensemble_packed, ensemble_training, stages
 from asd_jax.train.logbook import Logbook
 from tests.recipes.test_settings import get_config
 
@@ -43,7 +43,7 @@ def main(stage: str, rate: str, folder: str) -> None:
         for variables in known:  # the fusion reads embeddings: of encoders as they were drawn
             for seed, name in enumerate(("encoder", "temporal")):
                 variables[name] = jax.jit(getattr(runs[0].nets, name).init)(jax.random.key(seed))
-        return [stages.Training(run, plan(run)) for run in runs], known
+        return [ensemble_training.Training(run, plan(run)) for run in runs], known
 
     trainings, known = begun("packed")
     starts = [
@@ -75,7 +75,7 @@ def main(stage: str, rate: str, folder: str) -> None:
     )
 
 
-class Moved(stages.Training):
+class Moved(ensemble_training.Training):
     """The stage from weights that differ by one rounding up or down."""
 
     def initial(self, key, variables):

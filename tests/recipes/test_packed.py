@@ -17,6 +17,7 @@ from asd_jax.recipes import (
     classifier_network,
     ensemble,
     ensemble_packed,
+    ensemble_training,
     networks,
     packed,
     pump_classifier,
@@ -85,7 +86,7 @@ def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
         runs = ensemble_packed.open_runs(
             cells.of_seeds(smoke(pack=2).to_dict(), str(tmp_path / kind))
         )
-        trainings = [stages.Training(run, stages.temporal(run)) for run in runs]
+        trainings = [ensemble_training.Training(run, stages.temporal(run)) for run in runs]
         keys = [ensemble.stage_key(seed, 3) for seed in range(2)]
         known = [stages.initial_variables(run) for run in runs]
         if kind == "pack":
