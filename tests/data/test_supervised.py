@@ -37,10 +37,10 @@ def test_group_clip_shares_by_label_and_leaks_nothing():
     for side, share in zip(sides(parts), (0.7, 0.2, 0.1), strict=True):
         labels = [clips[k].label for k in side]
         assert sum(labels) == round(share * 120) and parts.leaks == 0 and not parts.notes
-    by_key = {}
+    keys, by_key = recording_keys(clips), {}
     for number, side in enumerate(sides(parts)):
         for k in side:
-            by_key.setdefault(recording_keys(clips)[k], set()).add(number)
+            by_key.setdefault(keys[k], set()).add(number)
     assert all(len(numbers) == 1 for numbers in by_key.values())
 
 
