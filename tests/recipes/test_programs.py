@@ -13,16 +13,19 @@ from asd_jax.recipes.programs import programs
 from asd_jax.train.sharding import data_mesh, replicated, sharded, traced_for
 from tests.recipes.test_settings import get_config
 
+ENSEMBLE = ("ensemble", ["pretrain", "finetune", "temporal", "fusion"])
+CLASSIFIER = ("pump_classifier", ["pretrain", "finetune"])
+OTHERWISE = {"precision": "bfloat16", "rematerialise": True, "accumulate": 2}
+
 
 @pytest.mark.parametrize(
-    ("name", "stages"),
+    ("name", "stages", "compute"),
     [
-        ("ensemble", ["pretrain", "finetune", "temporal", "fusion"]),
-        ("pump_classifier", ["pretrain", "finetune"]),
+        (*ENSEMBLE, {}),
+        pytest.param(*ENSEMBLE, OTHERWISE, marks=pytest.mark.slow),
+        (*CLASSIFIER, {}),
+        (*CLASSIFIER, OTHERWISE),
     ],
-)
-@pytest.mark.parametrize(
-    "compute", [{}, {"precision": "bfloat16", "rematerialise": True, "accumulate": 2}]
 )
 def test_a_step_takes_its_own_shapes_and_gives_them_back(name, stages, compute):
     config = get_config(name, "smoke")

@@ -77,7 +77,11 @@ def case(stage, config):
 
 
 @pytest.mark.parametrize(
-    "stage", [pytest.param("pretrain", marks=pytest.mark.slow), *list(NAMES)[1:]]
+    "stage",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("pretrain", "finetune")))
+        for name in NAMES
+    ],
 )
 def test_a_program_takes_the_numbers_of_any_run(stage):
     assert set(OTHER) == set(tunables.FIELDS)
