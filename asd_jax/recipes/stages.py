@@ -1,4 +1,4 @@
-"""The training stages of the ensemble: each is a plan, made ready and handed to the one loop.
+"""The training stages of the ensemble: each is a plan, which `ensemble_training` makes ready.
 
 A stage takes the variables that earlier ones left and returns those of its own networks.
 """

@@ -42,7 +42,7 @@ def winograd(x: Maps, kernel: Float[Array, "3 3 channels features"]) -> Array:
 
     Without a gradient by the smaller tiles: EfficientNetV2-S as it scores takes 541 ms for 8 clips
     with them, 833 with the larger ones and 631 with XLA's convolutions (medians of five in turns,
-    one process). In training, where BatchNorm follows, the larger ones are the faster.
+    one process). In training the larger ones are the faster; why is not known.
     """
     return _by_tiles(x, kernel, FORMS[0])
 

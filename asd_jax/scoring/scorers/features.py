@@ -41,6 +41,11 @@ def prepare(
     return jnp.where(l2 > 0, features / jnp.maximum(length, 1e-12), features)
 
 
+def product(left: Array, right: Array | np.ndarray) -> Array:
+    """`left @ right`, in float32 on accelerators too."""
+    return jnp.matmul(left, right, precision=HIGHEST)
+
+
 def squared_distances(
     features: Float[Array, "clips dim"], others: Float[Array | np.ndarray, "others dim"]
 ) -> Float[Array, "clips others"]:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.covariance import precision_factor, regularised
-from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
+from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, product, unit_rows
 from asd_jax.scoring.scorers.neighbours import cluster
 from asd_jax.scoring.scorers.triangular import whitening
 
@@ -163,15 +163,11 @@ def _distances(
     first, second = features[:, :half] - middle[:half], features[:, half:] - middle[half:]
     squares = []
     for mean, factor in zip(means, factors, strict=True):
-        shift = _product(mean - middle, factor)
-        ahead = _product(first, factor[:half, :half]) - shift[:half]
-        behind = _product(first, factor[:half, half:]) + _product(second, factor[half:, half:])
+        shift = product(mean - middle, factor)
+        ahead = product(first, factor[:half, :half]) - shift[:half]
+        behind = product(first, factor[:half, half:]) + product(second, factor[half:, half:])
         squares.append(jnp.sum(ahead**2, 1) + jnp.sum((behind - shift[half:]) ** 2, 1))
     return jnp.stack(squares)
-
-
-def _product(left: Array, right: Array | np.ndarray) -> Array:
-    return jnp.matmul(left, right, precision=HIGHEST)
 
 
 def score_gmm(

@@ -9,7 +9,7 @@ threads; on one, LAPACK's are as fast).
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from asd_jax.scoring.scorers.features import HIGHEST
+from asd_jax.scoring.scorers.features import product
 
 BLOCK = 64  # columns that LAPACK factorises; that it takes no threads for so few is not checked
 
@@ -25,8 +25,8 @@ def whitening(covariance: Float[Array, "*batch dim dim"]) -> Float[Array, "*batc
         return inverse_lower(jnp.linalg.cholesky(covariance))
     half = (dim + 1) // 2
     first = whitening(covariance[..., :half, :half])
-    corner = _product(covariance[..., half:, :half], first.mT)
-    second = whitening(covariance[..., half:, half:] - _product(corner, corner.mT))
+    corner = product(covariance[..., half:, :half], first.mT)
+    second = whitening(covariance[..., half:, half:] - product(corner, corner.mT))
     return _joined(first, corner, second)
 
 
@@ -55,12 +55,8 @@ def _inverse(lower: Array) -> Array:
 
 def _joined(first: Array, corner: Array, second: Array) -> Array:
     """The inverse of [[A, 0], [corner, C]] from those of A and C."""
-    corner = -_product(second, _product(corner, first))
+    corner = -product(second, product(corner, first))
     above = jnp.zeros((*first.shape[:-1], second.shape[-1]), first.dtype)
     return jnp.concatenate(
         [jnp.concatenate([first, above], -1), jnp.concatenate([corner, second], -1)], -2
     )
-
-
-def _product(left: Array, right: Array) -> Array:
-    return jnp.matmul(left, right, precision=HIGHEST)
