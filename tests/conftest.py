@@ -1,13 +1,15 @@
-"""Checks array shapes at run time and gives JAX eight virtual CPU devices before its import."""
+"""Checks array shapes at run time and tells XLA, before JAX is imported, how tests run.
+
+Eight virtual CPU devices, and a quick compiler: XLA_FLAGS that are set go before both.
+"""
 
 import os
 import pathlib
 
+from tests import compiler
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-    ).strip()
+os.environ["XLA_FLAGS"] = compiler.flags(os.environ.get("XLA_FLAGS", ""))
 
 import pytest
 from jaxtyping import install_import_hook

@@ -21,6 +21,7 @@ class Program:
         clips: of one step, for the speed that is shown.
         only: names of the variants that do it; () for all.
         gib: memory that one process may take; where there is less it is left out.
+        warming: what `build` is told in the uncounted run that fills the cache; None for `options`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Program:
     clips: int = 0
     only: tuple[str, ...] = ()
     gib: float = 0.0
+    warming: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

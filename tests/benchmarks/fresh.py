@@ -1,5 +1,6 @@
 """Measurements that need a process of their own: what a start costs, and the most memory held."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,8 @@ def fresh_rounds(
         doing = [v for v in variants if not program.only or v.name in program.only]
         for variant in doing:
             if variant.warm:
-                _once(case, program, variant, settings)
+                warming = dataclasses.replace(program, options=program.warming or program.options)
+                _once(case, warming, variant, settings)
         for number in range(settings.rounds):
             first = number % max(1, len(doing))
             for variant in doing[first:] + doing[:first]:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from tests.recipes import tiny
+from tests import compiler
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TINY = "tests.tiny_python -m asd_jax.main"
@@ -63,7 +63,7 @@ class Runs:
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "XLA_FLAGS": " ".join(
                 [f"--xla_force_host_platform_device_count={devices}"]
-                + [tiny.FAST] * (PROGRAM == TINY)
+                + [compiler.FAST] * (PROGRAM == TINY)
             ),
             "JAX_ENABLE_COMPILATION_CACHE": str(int(compiled)),
         }

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.recipes import tiny
+from tests import compiler
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 STAGES = ("pretrain", "finetune", "temporal", "fusion", "classifier")
@@ -25,7 +25,7 @@ def begin(folder, answer, devices, *arguments):
         **os.environ,
         "XDG_CACHE_HOME": str(folder / f"cache for {devices}"),
         "JAX_ENABLE_COMPILATION_CACHE": "0",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {tiny.FAST}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {compiler.FAST}",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "tests.recipes.steps", str(folder / answer), *arguments],

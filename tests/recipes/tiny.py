@@ -7,12 +7,6 @@ from asd_jax import models
 from asd_jax.models.model import wrap
 from asd_jax.recipes import networks
 
-# XLA's flags: what the compiler does for speed takes longer than the steps of such networks.
-FAST = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false"
-)
-
 
 class Encoder(nn.Module):
     @nn.compact

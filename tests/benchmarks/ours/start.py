@@ -22,16 +22,19 @@ def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
         from tests.benchmarks.ours import networks
 
         return networks.build(variant, program)
-    return Work(lambda: first_event(program["command"]))
+    return Work(lambda: start(program["command"], whole=program.get("whole", False)))
 
 
-def first_event(arguments: list[str]) -> None:
-    """Starts `asd_jax.main` in a new folder and ends it when its first step is logged."""
+def start(arguments: list[str], *, whole: bool) -> None:
+    """Starts `asd_jax.main` in a new folder; unless it is to be whole, its first step ends it."""
     folder = tempfile.mkdtemp()
     command = [sys.executable, "-m", "asd_jax.main", *arguments, f"--workdir={folder}/run"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ)
     try:
-        _wait(pathlib.Path(folder) / "run" / "metrics.jsonl", process)
+        if not whole:
+            _wait(pathlib.Path(folder) / "run" / "metrics.jsonl", process)
+        elif process.wait():
+            raise RuntimeError(f"the run ended with status {process.returncode}")
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -1,0 +1,18 @@
+"""How XLA compiles in tests.
+
+What it does for speed takes longer than the few steps of a test. With an optimization level in
+XLA_FLAGS, `XLA_FLAGS=--xla_backend_optimization_level=3`, the tests run what users run; the real
+command line of `.ci/run` and the gate do so always.
+"""
+
+FAST = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false"
+)
+
+
+def flags(given: str) -> str:
+    """XLA_FLAGS for tests: what is given, and what it leaves open."""
+    devices = "--xla_force_host_platform_device_count=8"
+    more = [devices] * ("device_count" not in given) + [FAST] * ("optimization_level" not in given)
+    return " ".join([given, *more]).strip()
