@@ -54,6 +54,7 @@ def _context(report: Report) -> dict[str, Any]:
     sided = [m for m in scored if m.two_sided]
     missed, alarms = summary.mistakes(scored)
     branches = tables.branch_table(report, scored)
+    thresholds = [m.threshold for m in scored if m.threshold is not None]
     return {
         "style": _package_file("style.css"),
         "report": report,
@@ -68,7 +69,8 @@ def _context(report: Report) -> dict[str, Any]:
         "far_frr": _folded([(m.name, charts.far_frr_panel(m)) for m in _hardest(sided)]),
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),
         "one_sided": [m.name for m in scored if not m.two_sided],
-        "has_threshold": any(m.threshold is not None for m in scored),
+        "has_threshold": bool(thresholds),
+        "shares_threshold": len(set(thresholds)) < len(thresholds),
         "has_healthy": any(m.count(0) for m in scored),
         "has_faulty": any(m.count(1) for m in scored),
         "has_unknown": any(m.count(-1) for m in scored),

@@ -315,6 +315,16 @@ def test_a_known_false_alarm_rate_is_not_shown_for_an_oracle():
     assert "in practice expect less" in text and "without seeing a fault, so that" not in text
 
 
+@pytest.mark.parametrize(("second", "shared"), [(6.0, True), (5.0, False)])
+def test_a_threshold_that_machines_share_is_not_called_their_own(second, shared):
+    rows = [*make_rows("fan", "00"), *make_rows("fan", "02", threshold=second)]
+    results = make_results(("fan", "00"), ("fan", "02"))
+    results["groups"][1]["threshold"] = second
+    text = Page(render(Report(results=results, rows=tuple(rows)))).text
+    assert ("at a threshold that several machines share" in text) == shared
+    assert ("at the machine's own threshold" in text) != shared
+
+
 def test_an_example_without_a_threshold_is_not_called_quiet():
     example = make_example(make_rows()[0], threshold=math.nan)
     text = Page(render(make_report(examples=(example,)))).text
