@@ -107,6 +107,34 @@ def run(command, *arguments):
     )
 
 
+HEAVY = """
+import runpy, sys
+heavy = {"jax", "flax", "librosa", "sklearn", "scipy", "matplotlib"}
+module, *sys.argv[1:] = sys.argv[1:]
+try:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+finally:
+    print("heavy:", *sorted(heavy & set(sys.modules)))
+"""
+REFUSED = [
+    ["asd_jax.main", "--config=configs/ensemble.py", "--config.pretrain.epoch=3"],
+    ["asd_jax.main", "--config=configs/pump_classifier.py:nothing"],
+]
+MODULES = ["main", "score", "monitor", "fetch", "export", "submission"]
+HELP = [[f"asd_jax.{name}", "--help"] for name in MODULES] + [
+    [f"launch.{name}", "--help"] for name in ("sweep", "plan", "collect")
+]
+
+
+@pytest.mark.parametrize("arguments", HELP + REFUSED, ids=" ".join)
+def test_help_and_refusals_wait_for_no_heavy_library(arguments):
+    command = [sys.executable, "-c", HEAVY, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode in ((0, 1) if "--help" in arguments else (2,)), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1].strip() == "heavy:"
+
+
 THREADS = """
 import pathlib
 from asd_jax import commands

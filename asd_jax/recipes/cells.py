@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.recipes.workdir import flatten
+from asd_jax.recipes.settings import flatten
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import jax
 
 from asd_jax.errors import UserError
 from asd_jax.recipes.cells import Cell
+from asd_jax.recipes.settings import flatten
 from asd_jax.recipes.tunables import may_differ
-from asd_jax.recipes.workdir import flatten
 
 # By the recipe, the modules that make a run alone (`run`) and several together (`together`).
 ALONE = {"ensemble": "ensemble", "pump_classifier": "pump_classifier"}

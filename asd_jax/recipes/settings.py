@@ -21,6 +21,9 @@ THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip"}
 
+# Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
+FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
+
 
 def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> Any:
     """Builds the dataclass `cls` from nested mappings; raises UserError naming a wrong field."""
@@ -50,6 +53,17 @@ def as_config(settings: Any) -> Any:
     import ml_collections
 
     return ml_collections.ConfigDict(dataclasses.asdict(settings))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def choose(field: str, value: Any, known: tuple) -> None:

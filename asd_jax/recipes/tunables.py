@@ -8,8 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.recipes.settings import Ensemble
-from asd_jax.recipes.workdir import FREE, flatten
+from asd_jax.recipes.settings import FREE, Ensemble, flatten
 
 # Of the losses and the augmentations. The optimizers' rates are in `asd_jax.train.optimizer`.
 FIELDS = (

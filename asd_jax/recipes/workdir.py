@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.recipes.settings import is_retired
+from asd_jax.recipes.settings import FREE, flatten, is_retired
 from asd_jax.report.files import plain, read_results, write_results
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
 from asd_jax.words import first_few
-
-# Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
-FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,17 +93,6 @@ class Clock:
         now = time.monotonic()
         self.seconds[name] = round(now - self._last, 1)
         self._last = now
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _refuse_other(path: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
