@@ -7,10 +7,12 @@ what it compiles (`commands.prepare_jax`) keeps these; see `asd_jax.kept`, which
 in this package, and of no function that a script put in the place of another.
 """
 
+import collections
 import functools
 import os
 import pickle
 import platform
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,17 @@ from asd_jax import kept, memory
 
 KEPT = 32  # programs, up to 18 MB each; the oldest make room
 _SUFFIX = ".executable"
+
+# How many programs each thread has found in JAX's own cache.
+_found: collections.Counter[int] = collections.Counter()
+
+
+def _count(event: str, **_: Any) -> None:
+    if event == "/jax/compilation_cache/cache_hits":
+        _found[threading.get_ident()] += 1
+
+
+jax.monitoring.register_event_listener(_count)
 
 
 class Executable:
@@ -49,13 +62,18 @@ class Executable:
         program = _read(self._path, self._devices) if self._path else None
         if program is None:
             lowered = self._lowered or self._lower()
-            program = self._made = lowered.compile()
+            here = threading.get_ident()
+            before = _found[here]
+            program = lowered.compile()
+            # XLA does not write all of a program that it has read itself: read again it would fail
+            # at its first call, for functions that are not there (jaxlib 0.10, 0.12).
+            self._made = program if _found[here] == before else None
         self._lowered = None
         memory.give_back()
         return program
 
     def keep(self) -> None:
-        """Writes what `get` had to make into the folder; seconds, in which a stage can train."""
+        """Writes what `get` had to compile into the folder; seconds, in which a stage can train."""
         program, self._made = self._made, None
         if program is None or self._path is None:
             return

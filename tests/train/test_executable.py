@@ -1,6 +1,10 @@
 """Compiled programs that are kept: the same results, no second compilation, and never others."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -147,3 +151,39 @@ def test_seeds_and_rates_share_a_program_and_networks_do_not():
     assert "encoder.width" in text()
     assert "augment.snr_db" not in text()  # read from the state
     assert "features.n_mels" in text()
+
+
+TWO_CACHES = """
+import jax, jax.numpy as jnp
+from asd_jax import commands
+commands.prepare_jax()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+from asd_jax.train.executable import Executable
+from asd_jax.train.sharding import data_mesh
+
+def draw(key):
+    values = jax.random.uniform(key, (4000,))
+    return [values[k * 100 : k * 100 + 64].reshape(8, 8) * k for k in range(40)], jnp.sort(values)
+
+program = Executable("drawn", data_mesh(1), lambda: jax.jit(draw).lower(jax.random.key(0)))
+drawn = program.get()
+program.keep()
+print(float(sum(part.sum() for part in drawn(jax.random.key(0))[0])))
+"""
+
+
+def test_what_jaxs_own_cache_had_is_not_written_again_and_runs(tmp_path):
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "XLA_FLAGS": ""}
+    programs = tmp_path / "asd_jax" / "programs"
+
+    def run():
+        command = [sys.executable, "-c", TWO_CACHES]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout, programs.exists()
+
+    first, kept_then = run()
+    assert kept_then
+    shutil.rmtree(programs)  # as code that changed would have it: JAX finds it, and we do not
+    second, third = run(), run()
+    assert second == third == (first, False)
