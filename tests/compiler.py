@@ -15,6 +15,11 @@ if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) < (0, 11
 
 def flags(given: str) -> str:
     """XLA_FLAGS for tests: what is given, and what it leaves open."""
-    devices = "--xla_force_host_platform_device_count=8"
-    more = [devices] * ("device_count" not in given) + [FAST] * ("optimization_level" not in given)
+    more = [virtual(8)] * ("device_count" not in given)
+    more += [FAST] * ("optimization_level" not in given)
     return " ".join([given, *more]).strip()
+
+
+def virtual(devices: int) -> str:
+    """The flag that makes a CPU so many devices."""
+    return f"--xla_force_host_platform_device_count={devices}"

@@ -58,13 +58,11 @@ class Runs:
     def start(self, name: str, *flags: str, devices: int = 1, compiled: bool = True) -> "Process":
         """Starts the command; without `compiled` it takes no program from the cache."""
         path = self.folder / f"{name}{time.monotonic_ns()}.log"
+        virtual = compiler.virtual(devices)
         environment = {
             **os.environ,
             "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "XLA_FLAGS": " ".join(
-                [f"--xla_force_host_platform_device_count={devices}"]
-                + [compiler.FAST] * (PROGRAM == TINY)
-            ),
+            "XLA_FLAGS": compiler.flags(virtual) if PROGRAM == TINY else virtual,
             "JAX_ENABLE_COMPILATION_CACHE": str(int(compiled)),
         }
         command = [sys.executable, "-m", *PROGRAM.split(), f"--workdir={self.folder / name}"]

@@ -25,7 +25,7 @@ def begin(folder, answer, devices, *arguments):
         **os.environ,
         "XDG_CACHE_HOME": str(folder / f"cache for {devices}"),
         "JAX_ENABLE_COMPILATION_CACHE": "0",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {compiler.FAST}",
+        "XLA_FLAGS": compiler.flags(compiler.virtual(devices)),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "tests.recipes.steps", str(folder / answer), *arguments],
