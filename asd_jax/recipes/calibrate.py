@@ -20,7 +20,9 @@ from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
-from asd_jax.recipes import branches
+from asd_jax.recipes import branches, fitting
+from asd_jax.recipes.backends import PROTOTYPES, backend_of
+from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
@@ -45,29 +47,27 @@ class Calibration:
     weak: dict[str, Scores]  # by branch, by kind
 
 
-def fit_detector(
-    run: Run, key: jax.Array, variables: dict[str, Tree], trained: Mapping[str, np.ndarray]
-) -> Detector:
+def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) -> Detector:
     """Fits scorers, weighs the branches, sets the thresholds.
 
     Args:
         run: the run.
-        key: of the weak pseudo-anomalies.
-        variables: of the trained networks, and the normaliser.
-        trained: the branches' features of all normal clips, `corpus.training`.
+        variables: of the trained networks (folded or not, see `judge.fold`), and the normaliser.
+        material: the branches' features. Those of test clips have no part in this.
     """
+    trained = material.trained
     clips, config = run.corpus, run.config
     label = clips.label[clips.training]
     share = branches.loudness(trained, label, len(clips.groups))
     blended = branches.blend(trained, share[label])
     weak = {
         kind: branches.blend(features, share[clips.label[clips.held_out]])
-        for kind, features in _weak_features(run, key, variables).items()
+        for kind, features in material.weak.items()
     }
-    fitted = _fit_final(run, blended)
-    calibration = _cross_fit(run, blended, weak)
+    fits = _fits(run, blended, material.prototypes)
+    fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
+    calibration = _cross_fit(run, fits, weak)
     names = [clips.groups[g] for g in calibration.group]
-    _keep(run, calibration)
     ensemble = ensembles.fit_ensemble(
         calibration.normal,
         calibration.weak,
@@ -106,28 +106,37 @@ def identification_accuracy(
     return float(np.mean(np.argmax(cosines, -1) == classes.label[run.corpus.held_out]))
 
 
-def _fit(run: Run, branch: str, features: np.ndarray) -> Any:
-    options = {"components": run.config.scoring.components} if _is_gmm(run) else {}
-    return scorers.fit(run.config.scoring.scorer, features, name=branch, **options)
-
-
-def _is_gmm(run: Run) -> bool:
-    return run.config.scoring.scorer == "gmm"
-
-
-def _fit_final(run: Run, features: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
-    """One scorer a branch and machine, on all its normal training clips."""
-    label = run.corpus.label[run.corpus.training]
+def _fits(
+    run: Run, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
+) -> dict[str, fitting.Branch]:
+    """What each branch's scorers are fitted to, and by which back-end."""
+    corpus, scoring = run.corpus, run.config.scoring
+    rows = corpus.training
     return {
-        branch: [
-            _fit(run, branch, features[branch][label == g]) for g in range(len(run.corpus.groups))
-        ]
-        for branch in run.config.scoring.branches
+        name: fitting.Branch(
+            name=name,
+            backend=backend_of(scoring, name),
+            features=features[name],
+            group=corpus.label[rows],
+            domain=np.array([corpus.clips[i].domain for i in rows]),
+            classes=corpus.classes.label[rows],
+            prototypes=prototypes.get(name),
+        )
+        for name in scoring.branches
     }
 
 
-def _weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
-    """Features of weakly changed versions of the held-out clips, by kind."""
+def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
+    """The class centres of each branch that has learned some, `[classes, centres, dim]`."""
+    return {
+        branch: np.asarray(getattr(run.nets, name).apply(variables[name], train=False)[0])
+        for branch, name in PROTOTYPES.items()
+        if name in variables
+    }
+
+
+def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
+    """Features of weakly changed versions of the held-out clips, by kind; `key` draws them."""
 
     def changed(kind: str, strength: float, root: jax.Array, wave: Array, index: Array) -> Array:
         keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
@@ -144,39 +153,28 @@ def _weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict
     return features
 
 
-def _cross_fit(run: Run, features: Mapping[str, np.ndarray], weak: dict[str, dict]) -> Calibration:
+def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dict]) -> Calibration:
     """Scores held-out clips, and their weak versions, by scorers that have not seen them."""
-    corpus = run.corpus
+    corpus, folds = run.corpus, run.config.scoring.folds
     held = corpus.held_out
     group = corpus.label[held]
     at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
-    label = corpus.label[corpus.training]
-    normal = {b: np.zeros(len(held)) for b in run.config.scoring.branches}
+    normal = {b: np.zeros(len(held)) for b in fits}
     weak_scores = {b: {k: np.zeros(len(held)) for k in weak} for b in normal}
     score = jax.jit(scorers.score)
     for g in np.unique(group):
         rows = np.flatnonzero(group == g)
-        for fold in range(min(run.config.scoring.folds, len(rows))):
-            out = rows[fold :: run.config.scoring.folds]
-            seen = np.setdiff1d(np.flatnonzero(label == g), at[out])
-            for branch in normal:
-                scorer = _fit(run, branch, features[branch][seen])
+        for fold in range(min(folds, len(rows))):
+            out = rows[fold::folds]
+            for branch, fit in fits.items():
+                scorer = fit.fit(g, without=at[out])
                 # All versions of the clips at once: a call costs more than what it computes.
-                versions = [features[branch][at[out]], *(f[branch][out] for f in weak.values())]
+                versions = [fit.features[at[out]], *(f[branch][out] for f in weak.values())]
                 found = np.split(np.asarray(score(scorer, np.concatenate(versions))), len(versions))
                 normal[branch][out] = found[0]
                 for kind, scores in zip(weak, found[1:], strict=True):
                     weak_scores[branch][kind][out] = scores
     return Calibration(group, normal, weak_scores)
-
-
-def _keep(run: Run, calibration: Calibration) -> None:
-    """Leaves the held-out scores in calibration.npz, to study other rules on without training."""
-    arrays = {"group": calibration.group}
-    for branch, scores in calibration.normal.items():
-        arrays[f"normal/{branch}"] = scores
-        arrays |= {f"weak/{branch}/{kind}": v for kind, v in calibration.weak[branch].items()}
-    np.savez(run.workdir.path("calibration.npz"), **arrays)
 
 
 def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:

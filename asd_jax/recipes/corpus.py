@@ -54,6 +54,12 @@ class Corpus:
         """All normal training clips: `fit` and `held_out`, in order."""
         return np.sort(np.concatenate([self.fit, self.held_out]))
 
+    @property
+    def names(self) -> list[str]:
+        """Of the clips that train, are held out and are tested, in this order."""
+        order = np.concatenate([self.fit, self.held_out, self.test])
+        return [self.clips[i].name for i in order]
+
 
 def load(config: Ensemble, *, progress: bool = True) -> Corpus:
     """Finds, decodes and splits the recordings that the config names.

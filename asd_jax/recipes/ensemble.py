@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from asd_jax.recipes import calibrate, corpus, ensemble_training, evaluate, networks, stages
+from asd_jax.recipes.material import FILE, Material, fingerprint
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.processes import first, one_first
@@ -70,8 +71,18 @@ def conclude(run_: stages.Run, variables: Variables, clock: Clock) -> None:
     clips, workdir = run_.corpus, run_.workdir
     trained = run_.extract(variables, clips.waves, clips.training)
     key = stage_key(run_.config.seed, len(STAGES) + 1)
-    detector = calibrate.fit_detector(run_, key, variables, trained)
+    material = Material(
+        trained=trained,
+        weak=calibrate.weak_features(run_, key, variables),
+        tested=evaluate.test_features(run_, variables, trained),
+        prototypes=calibrate.prototypes(run_, variables),
+        clips=fingerprint(clips.names),
+    )
+    material.save(workdir.path(FILE))
+    clock.lap("features")
+    detector = calibrate.fit_detector(run_, variables, material)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
-    evaluate.evaluate(run_, detector, variables, trained, clock.seconds)
+    accuracy = calibrate.identification_accuracy(run_, variables, trained)
+    evaluate.evaluate(run_, detector, material, accuracy, clock.seconds)
     workdir.say_result()

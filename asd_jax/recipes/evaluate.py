@@ -12,7 +12,7 @@ from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
-from asd_jax.recipes.calibrate import identification_accuracy
+from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.report.card import write_card
 from asd_jax.report.contents import Branch, Embedding, Example, Report
@@ -28,19 +28,36 @@ EXAMPLES = 8  # clips shown with their spectrogram
 Rows = list[dict[str, Any]]
 
 
+def test_features(
+    run: Run, variables: dict[str, Any], trained: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The branches' features of the test clips; `trained` has the shapes where there are none."""
+    if not len(run.corpus.test):
+        return {name: value[:0] for name, value in trained.items()}
+    return run.extract(variables, run.corpus.waves, run.corpus.test)
+
+
 def evaluate(
     run: Run,
     detector: Detector,
-    variables: dict[str, Any],
-    trained: dict[str, np.ndarray],
-    seconds: dict[str, float],
+    material: Material,
+    accuracy: float | None,
+    seconds: Mapping[str, float],
+    about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Scores the test clips and writes scores.csv, report.html and, last, results.json."""
+    """Scores the test clips and writes scores.csv, report.html and, last, results.json.
+
+    Args:
+        run: the run.
+        detector: of it.
+        material: the branches' features.
+        accuracy: see `calibrate.identification_accuracy`.
+        seconds: what each part of the run took.
+        about: more entries of results.json.
+    """
     began = time.monotonic()
     corpus, config = run.corpus, run.config
-    tested = {name: value[:0] for name, value in trained.items()}
-    if len(corpus.test):
-        tested = run.extract(variables, corpus.waves, corpus.test)
+    trained, tested = material.trained, material.tested
     group = corpus.label[corpus.test]
     scores = detector.branch_scores(tested, group)
     total = detector.combine(scores, group)
@@ -52,7 +69,6 @@ def evaluate(
     rows = score_rows(test, total, scores, thresholds[group])
     write_scores(run.workdir.path("scores.csv"), rows)
 
-    accuracy = identification_accuracy(run, variables, trained)
     notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.notes]
     results = {
         "protocol": {
@@ -78,6 +94,7 @@ def evaluate(
         },
         "notes": notes,
         "version": asd_jax.__version__,
+        **(about or {}),
     }
     report = Report(
         results=results,

@@ -126,7 +126,9 @@ def _each(function: Callable[..., Array], by_group: Any, loudness: Array) -> Arr
 
 def _stacked(found: Sequence[Any]) -> Any:
     """Scorers of one kind and one size as one with a leading axis; others as a tuple."""
-    shapes = {(type(s), tuple(np.shape(value) for value in s)) for s in found}
+    shapes = {
+        (jax.tree.structure(s), tuple(np.shape(leaf) for leaf in jax.tree.leaves(s))) for s in found
+    }
     if len(shapes) > 1:
         return tuple(found)
     return jax.tree.map(lambda *values: np.stack(values), *found)

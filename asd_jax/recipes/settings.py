@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
+from asd_jax.recipes import backends
 
 # Names of code whose import would bring JAX before the flags are read.
 BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
 POOLS = ("auto", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames")
-SCORERS = ("gaussian", "gmm", "mahalanobis", "knn", "kmeans", "lof")
 THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
@@ -304,12 +304,11 @@ class Statistics:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scoring:
+class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[str, ...] = BRANCHES
-    scorer: str = "gaussian"  # one of SCORERS
-    components: int = 1  # gmm
+    per_branch: tuple[str, ...] = ()  # 'spectral:knn,neighbours=3': other scorers than `scorer`
     rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
     weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
     folds: int = 5  # of the held-out normals, to calibrate on all training normals
@@ -321,7 +320,6 @@ class Scoring:
         for branch in self.branches:
             choose("scoring.branches", branch, BRANCHES)
         choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
-        choose("scoring.scorer", self.scorer, SCORERS)
         choose("scoring.threshold", self.threshold, THRESHOLDS)
         if not 0.0 < self.false_alarm_rate < 1.0:
             raise UserError(
@@ -333,6 +331,7 @@ class Scoring:
                 f"config.scoring.weights has {len(self.weights)} numbers for "
                 f"{len(self.branches)} branches; give one for each."
             )
+        backends.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

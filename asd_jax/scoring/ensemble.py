@@ -90,7 +90,7 @@ def fit_ensemble(
 
     Args:
         normal: by branch, the scores of held-out normal clips, each by a scorer that has not
-            seen the clip (`calibration.cross_fit_scores`).
+            seen the clip.
         weak: by branch and kind, the scores of weak pseudo-anomalies made from the same clips, in
             the same order, by the same scorers.
         groups: (machine_type, machine_id) of each clip; None: one machine.

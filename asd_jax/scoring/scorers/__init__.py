@@ -5,14 +5,15 @@ tuple of plain arrays, so it can be stacked, moved, saved and closed over; `scor
 function of it that may stand inside `jax.jit`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
-from asd_jax.scoring.scorers import gaussian, mixture, neighbours
+from asd_jax.scoring.scorers import gaussian, mixture, neighbours, prototypes
 
 
 class Kind(NamedTuple):
@@ -30,7 +31,15 @@ SCORERS: dict[str, Kind] = {
     "knn": Kind(neighbours.Neighbours, neighbours.fit_knn, neighbours.score_knn),
     "kmeans": Kind(neighbours.Centres, neighbours.fit_kmeans, neighbours.score_kmeans),
     "lof": Kind(neighbours.Outlier, neighbours.fit_lof, neighbours.score_lof),
+    "arcface": Kind(prototypes.Prototypes, prototypes.fit_arcface, prototypes.score_arcface),
 }
+NEAREST = "nearest:"  # before the kind of the parts of a `Nearest`
+
+
+class Nearest(NamedTuple):
+    """Scorers of one kind, each of a domain of normal clips: the lowest score counts."""
+
+    parts: tuple[Any, ...]
 
 
 def _kind(name: str) -> Kind:
@@ -46,57 +55,44 @@ def fit(kind: str, features: Float[Array | np.ndarray, "clips dim"], **options: 
 
 def score(scorer: Any, features: Float[Array | np.ndarray, "clips dim"]) -> Float[Array, "clips"]:
     """Anomaly scores of clips, by whichever scorer; a pure function, float32."""
+    if isinstance(scorer, Nearest):
+        return jnp.min(jnp.stack([score(part, features) for part in scorer.parts]), axis=0)
     return _kind(kind_of(scorer)).score(scorer, features)
 
 
 def kind_of(scorer: Any) -> str:
-    """The name in `SCORERS` of a fitted scorer."""
+    """The name in `SCORERS` of a fitted scorer; of a `Nearest`, with `NEAREST` before it."""
+    if isinstance(scorer, Nearest):
+        return NEAREST + kind_of(scorer.parts[0])
     for name, kind in SCORERS.items():
         if isinstance(scorer, kind.arrays):
             return name
     raise UserError(f"A {type(scorer).__name__} is no scorer; known are {', '.join(SCORERS)}.")
 
 
-def fit_groups(
-    kind: str,
-    features: Float[Array | np.ndarray, "clips dim"],
-    groups: Sequence[Hashable],
-    *,
-    shared_covariance: bool = False,
-    **options: Any,
-) -> dict[Hashable, Any]:
-    """One scorer per group of clips.
-
-    Args:
-        kind: a name in `SCORERS`.
-        features: normal clips of all groups.
-        groups: of each clip, in any hashable form, say (machine_type, machine_id).
-        shared_covariance: take the covariance from all groups' clips about their own means
-            ('gaussian' only).
-        **options: of the scorer.
-    """
-    if shared_covariance:
-        if kind != "gaussian":
-            raise UserError(f"shared_covariance is for scorer 'gaussian', not {kind!r}.")
-        plain = {name: options[name] for name in ("l2", "name") if name in options}
-        options["residuals"] = gaussian.group_residuals(features, groups, **plain)
-    members: dict[Hashable, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    features = np.asarray(features)
-    return {group: fit(kind, features[rows], **options) for group, rows in members.items()}
-
-
 def to_arrays(scorer: Any) -> dict[str, np.ndarray]:
     """A scorer as named arrays, for an .npz file."""
     kind_of(scorer)
+    if isinstance(scorer, Nearest):
+        parts = enumerate(map(to_arrays, scorer.parts))
+        return {f"{k}/{name}": value for k, part in parts for name, value in part.items()}
     return {name: np.asarray(value) for name, value in scorer._asdict().items()}
 
 
 def from_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> Any:
     """The scorer of the given kind from its named arrays; raises UserError when one is missing."""
+    if kind.startswith(NEAREST):
+        return Nearest(_parts(kind.removeprefix(NEAREST), arrays))
     fields = _kind(kind).arrays._fields
     missing = [name for name in fields if name not in arrays]
     if missing:
         raise UserError(f"A stored scorer {kind!r} lacks {', '.join(missing)}; train it again.")
     return _kind(kind).arrays(*(np.asarray(arrays[name]) for name in fields))
+
+
+def _parts(kind: str, arrays: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name in arrays:
+        number, _, field = name.partition("/")
+        found.setdefault(number, {})[field] = arrays[name]
+    return tuple(from_arrays(kind, found[number]) for number in sorted(found, key=int))

@@ -1,4 +1,4 @@
-"""One Gaussian, and the smallest Mahalanobis distance to one per domain."""
+"""One Gaussian, and the Mahalanobis distance to it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,10 +24,10 @@ class Gaussian(NamedTuple):
 
 
 class Mahalanobis(NamedTuple):
-    """One mean and one inverse covariance per domain (equal ones where it is shared)."""
+    """A mean and an inverse covariance, or several, of which the nearest counts."""
 
-    means: Float[Array | np.ndarray, "domains dim"]
-    factors: Float[Array | np.ndarray, "domains dim dim"]
+    means: Float[Array | np.ndarray, "centres dim"]
+    factors: Float[Array | np.ndarray, "centres dim dim"]
     l2: Float[Array | np.ndarray, ""]
 
 
@@ -92,40 +92,28 @@ def group_residuals(
 def fit_mahalanobis(
     features: Float[Array | np.ndarray, "clips dim"],
     *,
-    domains: Sequence[str] | None = None,
-    shared: bool = False,
     covariance: str = "ledoit_wolf",
     reg_covar: float = 1e-3,
+    residuals: Float[np.ndarray, "others dim"] | None = None,
     l2: bool = False,
     name: str = "features",
 ) -> Mahalanobis:
-    """One centre per domain; the covariance of each domain, or one `shared` by all.
-
-    Without `domains` there is one centre. The score is then that of `fit_gaussian` up to a
-    monotone map. See `fit_gaussian` for the other options.
-    """
-    _check_method(covariance)
-    features = checked(features, name)
-    features = unit_rows(features) if l2 else features
-    domains = ["all"] * len(features) if domains is None else list(domains)
-    if len(domains) != len(features):
-        raise UserError(f"{len(domains)} domains for {len(features)} clips of {name!r}.")
-    residuals, labels = group_residuals(features, domains), np.asarray(domains)
-    means, factors = [], []
-    for domain in sorted(set(domains)):
-        own = labels == domain
-        chosen = residuals if shared else residuals[own]
-        means.append(features[own].mean(0))
-        spread = regularised(chosen, method=covariance, reg_covar=reg_covar)
-        factors.append(precision_factor(spread)[0])
-    arrays = (np.stack(means), np.stack(factors), l2)
-    return Mahalanobis(*(np.asarray(v, np.float32) for v in arrays))
+    """One centre; the score is that of `fit_gaussian` up to a monotone map. See its options."""
+    fitted = fit_gaussian(
+        features,
+        covariance=covariance,
+        reg_covar=reg_covar,
+        residuals=residuals,
+        l2=l2,
+        name=name,
+    )
+    return Mahalanobis(fitted.mean[None], fitted.factor[None], fitted.l2)
 
 
 def score_mahalanobis(
     scorer: Mahalanobis, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips"]:
-    """Mahalanobis distance to the nearest domain, in standard deviations."""
+    """Mahalanobis distance to the nearest centre, in standard deviations."""
     difference = prepare(features, scorer.l2)[None] - scorer.means[:, None]
     white = jnp.einsum("kcd,kde->kce", difference, scorer.factors, precision=HIGHEST)
     return jnp.sqrt(jnp.min(jnp.sum(white**2, axis=2), axis=0))

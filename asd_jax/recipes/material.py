@@ -1,0 +1,78 @@
+"""What a run keeps for scoring: every branch's features, so that another scorer is tried at once.
+
+`features.npz` in the folder of a run. It holds numbers that networks made of clips, no sound.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from asd_jax.detector_folder import below
+from asd_jax.errors import UserError
+
+FILE = "features.npz"
+Features = dict[str, np.ndarray]  # `[clips, dim]` by branch
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """The branches' features of all clips that count.
+
+    Attributes:
+        trained: of all normal training clips, in the order of `corpus.training`.
+        weak: by kind of weak pseudo-anomaly, of the held-out clips changed so.
+        tested: of the test clips.
+        prototypes: class centres by branch, where it has learned some.
+        clips: see `fingerprint`.
+    """
+
+    trained: Features
+    weak: dict[str, Features]
+    tested: Features
+    prototypes: dict[str, Float[np.ndarray, "classes centres dim"]]
+    clips: str
+
+    def save(self, path: str) -> None:
+        """Writes all as float32."""
+        arrays = {f"trained/{name}": value for name, value in self.trained.items()}
+        arrays |= {f"tested/{name}": value for name, value in self.tested.items()}
+        arrays |= {f"prototypes/{name}": value for name, value in self.prototypes.items()}
+        for kind, features in self.weak.items():
+            arrays |= {f"weak/{kind}/{name}": value for name, value in features.items()}
+        arrays = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
+        np.savez(path, clips=np.array(self.clips), **arrays)
+
+    @classmethod
+    def load(cls, path: str) -> "Material":
+        """Reads what `save` wrote; raises UserError where it is not there or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}); only a run that this version of asd_jax "
+                "finished can be scored anew."
+            ) from error
+        return cls(
+            trained=below(arrays, "trained/"),
+            weak=_by_kind(below(arrays, "weak/")),
+            tested=below(arrays, "tested/"),
+            prototypes=below(arrays, "prototypes/"),
+            clips=str(arrays["clips"]),
+        )
+
+
+def fingerprint(names: Iterable[str]) -> str:
+    """A digest of the clips' names in their order: features are of these clips and no others."""
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, Features]:
+    found: dict[str, Features] = {}
+    for name, value in arrays.items():
+        kind, _, branch = name.rpartition("/")
+        found.setdefault(kind, {})[branch] = value
+    return found

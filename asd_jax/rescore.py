@@ -1,0 +1,44 @@
+"""Scores a finished run anew: `python -m asd_jax.rescore RUN --config.scoring.FIELD=VALUE...`.
+
+Other scorers, weights or thresholds, from the features that the run has kept: seconds, without
+training. The result is a new folder, RUN/rescored-<digest> or --output, with scores.csv,
+results.json, report.html and detector/; RUN stays as it is.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from asd_jax import commands, shared_flags
+from asd_jax.errors import UserError
+
+OUTPUT = shared_flags.output("The new folder; default RUN/rescored-<digest of the settings>.")
+
+
+def define_config() -> None:
+    """`--config.FIELD=VALUE`; not on import, for `asd_jax.main` has a flag of this name."""
+    from ml_collections import config_flags
+
+    from asd_jax.recipes import settings
+
+    defaults = settings.as_config(settings.Ensemble())
+    config_flags.DEFINE_config_dict("config", defaults, "Fields of config.scoring to change.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Scores the run `argv[1]` anew."""
+    if len(argv) != 2:
+        raise UserError("give the folder of one finished run.")
+    changes = flags.FLAGS["config"].override_values
+    if not changes:
+        raise UserError("give what to change, such as --config.scoring.scorer=knn.")
+    commands.prepare_jax()
+    from asd_jax.recipes.rescoring import rescore
+
+    rescore(argv[1].rstrip("/") or argv[1], changes, OUTPUT.value or "")
+    return 0
+
+
+if __name__ == "__main__":
+    define_config()
+    commands.run(main)
