@@ -22,7 +22,10 @@ def define_config() -> None:
     from asd_jax.recipes import settings
 
     defaults = settings.as_config(settings.Ensemble())
-    config_flags.DEFINE_config_dict("config", defaults, "Fields of config.scoring to change.")
+    try:  # the command line is read at once
+        config_flags.DEFINE_config_dict("config", defaults, "Fields of config.scoring to change.")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        commands.fail(f"a --config field is wrong: {' '.join(str(a) for a in error.args)}")
 
 
 def main(argv: Sequence[str]) -> int:

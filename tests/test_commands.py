@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch")
+COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
@@ -64,7 +64,7 @@ print(options.DETECTOR.value, options.MACHINE.value)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']"]
+    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']", "o"]
     expected = dict(zip(COMMANDS, said, strict=True))
     assert done.stdout.splitlines() == [*(expected[name] for name in order), "d m"]
 
@@ -78,6 +78,7 @@ print(options.DETECTOR.value, options.MACHINE.value)
         ("submission", "--detector=x"),
         ("fetch", "--output=x"),
         ("main", "--check=x"),
+        ("rescore", "--workdir=x"),
     ],
 )
 def test_a_command_takes_no_other_commands_flags(command, given):
@@ -94,6 +95,7 @@ def test_a_command_takes_no_other_commands_flags(command, given):
         ("monitor", "--port"),
         ("fetch", "how complete"),
         ("main", "default runs/"),
+        ("rescore", "Scores a finished run anew"),
     ],
 )
 def test_help_tells_the_commands_own_words(command, words):
@@ -119,8 +121,10 @@ finally:
 REFUSED = [
     ["asd_jax.main", "--config=configs/ensemble.py", "--config.pretrain.epoch=3"],
     ["asd_jax.main", "--config=configs/pump_classifier.py:nothing"],
+    ["asd_jax.rescore", "nowhere", "--config.scoring.nothing=3"],
+    ["asd_jax.rescore", "nowhere"],
 ]
-MODULES = ["main", "score", "monitor", "fetch", "export", "submission"]
+MODULES = ["main", "score", "monitor", "fetch", "export", "submission", "rescore"]
 HELP = [[f"asd_jax.{name}", "--help"] for name in MODULES] + [
     [f"launch.{name}", "--help"] for name in ("sweep", "plan", "collect")
 ]

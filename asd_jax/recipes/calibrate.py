@@ -167,7 +167,7 @@ def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dic
         for fold in range(min(folds, len(rows))):
             out = rows[fold::folds]
             for branch, fit in fits.items():
-                scorer = fit.fit(g, without=at[out])
+                scorer = fit.fit(int(g), without=at[out])
                 # All versions of the clips at once: a call costs more than what it computes.
                 versions = [fit.features[at[out]], *(f[branch][out] for f in weak.values())]
                 found = np.split(np.asarray(score(scorer, np.concatenate(versions))), len(versions))

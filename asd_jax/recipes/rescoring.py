@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -30,16 +31,21 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     """
     before = Workdir(folder)
     values = changed_config(before, changes)
-    workdir = open_workdir(values, output or before.path(f"rescored-{_digest(values['scoring'])}"))
+    config = from_config(Ensemble, values)
+    workdir = Workdir(output or before.path(f"rescored-{_digest(values['scoring'])}"))
+    if os.path.realpath(workdir.folder) == os.path.realpath(folder):
+        raise UserError(f"--output={workdir.folder} is the run itself; give another folder.")
+    clock = Clock()
+    run, material = _opened(before, workdir, config)
+    variables = _variables(before, config)
+    results = read_results(before.path("results.json"))
+    open_workdir(values, workdir.folder)
     if workdir.finished():
         workdir.say_result()
         return
-    clock = Clock()
-    run, material = _opened(before, workdir, from_config(Ensemble, values))
-    results = read_results(before.path("results.json"))
     shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
     clock.lap("data")
-    detector = calibrate.fit_detector(run, _variables(before, run.config), material)
+    detector = calibrate.fit_detector(run, variables, material)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
     about = {

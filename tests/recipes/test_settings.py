@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from asd_jax.errors import UserError
-from asd_jax.recipes import settings
+from asd_jax.recipes import backends, settings
 from asd_jax.recipes.workdir import Workdir
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -133,7 +133,7 @@ def test_names_that_can_be_chosen_are_those_of_the_code():
 
     assert settings.BRANCHES == tuple(branches.BRANCHES)
     assert settings.POOLS == ("auto", "gwap", *statistics.POOLS)
-    assert settings.SCORERS == tuple(scorers.SCORERS)
+    assert tuple(backends.TAKES) == tuple(scorers.SCORERS)
     assert settings.THRESHOLDS == threshold.METHODS
 
 

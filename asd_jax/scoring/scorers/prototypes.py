@@ -19,7 +19,7 @@ class Prototypes(NamedTuple):
 def fit_arcface(
     features: Float[Array | np.ndarray, "clips dim"],
     *,
-    prototypes: Float[Array | np.ndarray, "centres dim"],
+    prototypes: Float[Array | np.ndarray, "centres width"],
     name: str = "features",
 ) -> Prototypes:
     """Keeps the centres that identification has learned; the clips only say that they fit.
