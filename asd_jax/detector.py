@@ -25,7 +25,7 @@ from asd_jax.detector_folder import (
 )
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
-from asd_jax.recipes import branches, judge, networks
+from asd_jax.recipes import judge, networks
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
@@ -49,7 +49,6 @@ class Detector:
         ensemble: calibrates and weighs the branches' scores.
         thresholds: decision threshold of each group, `[groups]`.
         normal_scores: held-out normal clips' scores of each group, ascending, for percentiles.
-        loudness: how much of the loud moments each machine's statistics take, `[groups]`.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
     """
 
@@ -60,7 +59,6 @@ class Detector:
     ensemble: ensembles.Ensemble
     thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
-    loudness: np.ndarray
     frame_mean: np.ndarray
     frame_std: np.ndarray
 
@@ -93,7 +91,7 @@ class Detector:
         self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
     ) -> dict[str, Float[np.ndarray, "clips"]]:
         """Raw scores of each branch, each clip by the scorer of its own group."""
-        return score_groups(self.scorers, branches.blend(features, self.loudness[group]), group)
+        return score_groups(self.scorers, features, group)
 
     def combine(
         self, scores: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
@@ -168,7 +166,7 @@ class Detector:
             judged = judge.make_judge(self.config, self.nets, self.spec, self.ensemble)
             return lambda found, waves: tuple(judged(found, waves))
 
-        arrays = judge.fitted(self.folded, self.scorers, self.ensemble, self.loudness, self.groups)
+        arrays = judge.fitted(self.folded, self.scorers, self.ensemble, self.groups)
         return Traced(make, arrays, self._about())
 
     def _best(
@@ -207,7 +205,7 @@ class Detector:
         arrays |= {
             f"normal_scores/{number}": value for number, value in enumerate(self.normal_scores)
         }
-        for name in ("thresholds", "loudness", "frame_mean", "frame_std"):
+        for name in ("thresholds", "frame_mean", "frame_std"):
             arrays[name] = getattr(self, name)
         write_folder(folder, self._about(), arrays)
 
@@ -252,7 +250,6 @@ class Detector:
             ensemble=ensembles.from_dict(about["ensemble"]),
             thresholds=arrays["thresholds"],
             normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups))),
-            loudness=arrays["loudness"],
             frame_mean=arrays["frame_mean"],
             frame_std=arrays["frame_std"],
         )

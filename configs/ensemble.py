@@ -2,7 +2,8 @@
 
     python -m asd_jax.main --config=configs/ensemble.py
 
-ARG is a comma list: a data set, and optionally `literal` (every number and formula as printed).
+ARG is a comma list: a data set, and optionally `literal` (every number and formula as printed) or
+`statistics` (no network: trains and reports in seconds).
 
     quickstart    synthetic machines, written on first use; minutes on two CPU cores (the default)
     smoke         every stage for a step or two, under a minute: proves that all works, no more
@@ -27,8 +28,8 @@ def get_config(arg: str = ""):
     """The settings of the run that `arg` names."""
     words = [word for word in (arg or "quickstart").split(",") if word]
     config = settings.as_config(settings.Ensemble())
-    protocol = [word for word in words if word == "literal"]
-    source = [word for word in words if word != "literal"] or ["quickstart"]
+    changes = {"literal": literal, "statistics": statistics}
+    source = [word for word in words if word not in changes] or ["quickstart"]
     if len(source) > 1:
         raise UserError(f"configs/ensemble.py takes one data set, not {', '.join(source)}.")
     if source[0] in ("quickstart", "alike", "smoke"):
@@ -38,14 +39,15 @@ def get_config(arg: str = ""):
     elif source[0] in DATA_SETS:
         config.data.layout = source[0]
     else:
-        known = ", ".join(("quickstart", "alike", "smoke", "literal", *DATA_SETS))
+        known = ", ".join(("quickstart", "alike", "smoke", *changes, *DATA_SETS))
         raise UserError(f"configs/ensemble.py:{source[0]} is not known; known are {known}.")
     if source[0] == "mimii":
         config.data.snr = ("0",)  # the headline; a MIMII number without its SNR means nothing
     if source[0] == "folder":
         folder(config)
-    if protocol:
-        literal(config)
+    for word in words:
+        if word in changes:
+            changes[word](config)
     return config
 
 
@@ -99,13 +101,23 @@ def folder(config) -> None:
     config.fusion.update(epochs=20.0, batch_size=32)
 
 
+def statistics(config) -> None:
+    """The statistics of the spectrum alone."""
+    config.scoring.branches = ("statistics",)
+
+
 def literal(config) -> None:
     """The paper as printed, quirks included (the notes at the fields say which)."""
     config.protocol = "literal"
     config.data.classes = "machines"
     config.augment.semitones = (-20.0, -20.0)
     config.finetune.update(loss="literal", negatives="literal", identification=0.0)
-    config.statistics.update(dataclasses.asdict(settings.Statistics("gwap", "linear")))
+    config.networks = "always"
+    config.statistics.update(pool="gwap", scale="linear", n_mels=0)
     config.scoring.update(
-        branches=("fusion", "statistics"), scorer="gmm", rule="literal", weights=(0.9, 0.1)
+        branches=("fusion", "statistics"),
+        scorer="gmm",
+        per_branch=(),
+        rule="literal",
+        weights=(0.9, 0.1),
     )

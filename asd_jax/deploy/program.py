@@ -124,7 +124,6 @@ def _ensemble(
         {name: tree for name, tree in detector.folded.items() if name in wanted},
         {name: [detector.scorers[name][row] for row in rows] for name in kept},
         ensemble,
-        detector.loudness[list(rows)],
         groups,
     )
     small = {

@@ -5,6 +5,8 @@ from typing import Any
 
 from asd_jax.errors import UserError
 
+BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
+
 # Options that each scorer takes. `METHODS` and `METRICS` of the scorers say the same of values.
 _SPREAD = ("covariance", "reg_covar", "shared", "l2")
 TAKES: dict[str, tuple[str, ...]] = {
@@ -14,6 +16,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "knn": ("metric", "neighbours", "rescale", "l2", "domains", "smote"),
     "kmeans": ("metric", "centres", "l2", "domains", "smote"),
     "lof": ("neighbours", "l2", "domains", "smote"),
+    "views": (),
     "arcface": (),
 }
 # The class centres that belong to a branch, by the name of their network.
@@ -103,6 +106,11 @@ def check(scoring: Any) -> None:
 
 def _check_together(branch: str, backend: Backend) -> None:
     """Refuses options that contradict each other or would do nothing."""
+    if backend.scorer == "views" and branch != "statistics":
+        raise UserError(
+            f"scorer 'views' is for the branch 'statistics', not {branch!r}: give the others one "
+            "by config.scoring.per_branch."
+        )
     if backend.scorer == "arcface" and branch not in PROTOTYPES:
         raise UserError(
             f"scorer 'arcface' reads class centres, which branch {branch!r} has none of; it is for "
@@ -127,10 +135,10 @@ def _words(scoring: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     for entry in scoring.per_branch:
         branch, _, rest = str(entry).partition(":")
         scorer, *options = rest.split(",")
-        if branch not in scoring.branches or scorer not in TAKES:
+        if branch not in BRANCHES or scorer not in TAKES:
             raise UserError(
                 f"config.scoring.per_branch has {entry!r}; it takes BRANCH:SCORER[,OPTION=VALUE], "
-                f"with a branch of {', '.join(scoring.branches)} and a scorer of "
+                f"with a branch of {', '.join(BRANCHES)} and a scorer of "
                 f"{', '.join(TAKES)}."
             )
         own = dict(_option(entry, scorer, option) for option in options)

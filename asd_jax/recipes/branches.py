@@ -1,16 +1,15 @@
 """The views of a clip that are scored: each branch turns a waveform into one feature vector."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db
 from asd_jax.features.normalise import normalise
-from asd_jax.features.statistics import TimePooling, pool_time, skewness_of_level
+from asd_jax.features.statistics import TimePooling, level_views, pool_time, reference_views
 from asd_jax.recipes.networks import Networks
 from asd_jax.recipes.settings import Ensemble
 
@@ -25,12 +24,11 @@ BRANCHES = {
     "spectral": "spectrogram network",
     "temporal": "waveform network",
     "tap": "early layers of the spectrogram network",
-    "statistics": "average spectrum",
+    "statistics": "level of each band: mean, power, loud and quiet moments, changes",
 }
 NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
-SEEN = ("normaliser", "encoder", "temporal")  # the variables of all branches but the fusion
-USED = (*SEEN, "fusion")
-STRIKING = 0.5  # skewness of a machine whose loud moments tell all
+USED = ("normaliser", "encoder", "temporal", "fusion")  # the variables of all branches
+REFERENCE_MELS = 64  # bands of the simple references
 
 
 def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
@@ -39,8 +37,8 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
     `variables` holds the networks' variables by name and the `normaliser`. Besides the branches it
     returns `frame_mean` and `frame_square` `[batch, mels]`, the moments of each mel band's level in
     dB over the frames: what is normal at that frequency, to show where a clip departs from it; and
-    `frame_level` `[batch, 1]`, the clip's level in dB, to compare with. `frame_loud`
-    `[batch, mels]` and `frame_skew` `[batch, 1]` are for `blend`, if the statistics are 'auto'.
+    `frame_level` `[batch, 1]`, the clip's level in dB, and `frame_references`
+    `[batch, 4 * 64]`, `reference_views` side by side, for the references.
     """
     wanted = config.scoring.branches
     views = make_views(config, nets, spec, wanted)
@@ -62,7 +60,9 @@ def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[
         level = power_to_db(power)
         features = {"frame_mean": level.mean(-1), "frame_square": jnp.square(level).mean(-1)}
         features["frame_level"] = power_to_db(jnp.square(wave).mean(-1, keepdims=True))
-        features |= _statistics(config, power)
+        coarse = mel_power(wave, spec=dataclasses.replace(spec, n_mels=REFERENCE_MELS))
+        features["frame_references"] = _side_by_side(reference_views(coarse))
+        features["statistics"] = _statistics(config, spec, wave)
         if set(NETWORKS) & set(wanted):
             features |= _learned(nets, spec, variables, wave, wanted)
         return features
@@ -76,10 +76,15 @@ def fuse(nets: Networks, variables: dict[str, Tree], features: Features) -> Arra
     return nets.fusion.apply(variables["fusion"], *inputs, train=False)[0][0]
 
 
+def seen_by(wanted: Sequence[str]) -> tuple[str, ...]:
+    """These branches, and those that the fusion is made of."""
+    return tuple(dict.fromkeys([*wanted, *(("temporal", "spectral") if "fusion" in wanted else ())]))
+
+
 def needed(wanted: Sequence[str]) -> set[str]:
     """The variables that these branches use, by name."""
     names = {"normaliser"}
-    if set(NETWORKS) & set(wanted):
+    if {"fusion", "spectral", "tap"} & set(wanted):
         names.add("encoder")
     if {"fusion", "temporal"} & set(wanted):
         names.add("temporal")
@@ -88,49 +93,29 @@ def needed(wanted: Sequence[str]) -> set[str]:
     return names
 
 
-def _statistics(config: Ensemble, power: Float[Array, "batch mels frames"]) -> Features:
+def _statistics(config: Ensemble, spec: LogMel, wave: Waves) -> Array:
+    """The statistics branch `[batch, dim]`."""
     settings = dataclasses.asdict(config.statistics)
-    if config.statistics.pool != "auto":
-        return {"statistics": pool_time(power, settings=TimePooling(**settings))}
-    mean, loud = (TimePooling(**(settings | {"pool": pool})) for pool in ("mean", "gwrp"))
-    return {
-        "statistics": pool_time(power, settings=mean),
-        "frame_loud": pool_time(power, settings=loud),
-        "frame_skew": skewness_of_level(power)[:, None],
-    }
+    bands = settings.pop("n_mels") or spec.n_mels
+    power = mel_power(wave, spec=dataclasses.replace(spec, n_mels=bands))
+    if config.statistics.pool == "views":
+        return _side_by_side(level_views(power))
+    return pool_time(power, settings=TimePooling(**settings))
 
 
-def loudness(features: Mapping[str, np.ndarray], group: np.ndarray, groups: int) -> np.ndarray:
-    """How much of the loud moments the statistics of each machine take, `[groups]` in [0, 1].
-
-    Args:
-        features: of normal training clips.
-        group: of each clip.
-        groups: their number.
-    """
-    if "frame_skew" not in features:
-        return np.zeros(groups)
-    skew = [features["frame_skew"][group == g].mean() for g in range(groups)]
-    return np.clip(np.array(skew) / STRIKING, 0.0, 1.0)
-
-
-def blend(
-    features: Mapping[str, Array | np.ndarray], share: Float[Array | np.ndarray, "clips"]
-) -> dict[str, Array | np.ndarray]:
-    """The features with the statistics that each clip's machine asks for; see `loudness`."""
-    features = dict(features)
-    if "frame_loud" in features and "statistics" in features:
-        mean, loud = features["statistics"], features["frame_loud"]
-        features["statistics"] = mean + share[:, None].astype(mean.dtype) * (loud - mean)
-    return features
+def _side_by_side(views: Float[Array, "batch views mels"]) -> Float[Array, "batch dim"]:
+    return views.reshape(views.shape[0], -1)
 
 
 def _learned(
     nets: Networks, spec: LogMel, variables: dict[str, Tree], wave: Waves, wanted: Sequence[str]
 ) -> Features:
-    x = normalise(log_mel(wave, spec=spec), variables["normaliser"])
-    (spectral, taps), _ = nets.encoder.apply(variables["encoder"], x, train=False)
-    features = {"spectral": spectral, "tap": pool_tap(taps["stage2"])}
+    features = {}
+    if {"fusion", "spectral", "tap"} & set(wanted):
+        x = normalise(log_mel(wave, spec=spec), variables["normaliser"])
+        (features["spectral"], taps), _ = nets.encoder.apply(variables["encoder"], x, train=False)
+        if "tap" in wanted:
+            features["tap"] = pool_tap(taps["stage2"])
     if "fusion" in wanted or "temporal" in wanted:
         (temporal, _), _ = nets.temporal.apply(variables["temporal"], wave, train=False)
         features["temporal"] = temporal

@@ -1,8 +1,8 @@
 """From trained networks to a detector, on normal clips alone.
 
 Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
-scorer that has not seen it, and so are the weak pseudo-anomalies made from it, which tell how much
-a branch can be trusted. No anomaly, and no test clip, has a part in this.
+scorer that has not seen it, and no network that scores has seen it either. For the rule
+'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No anomaly, and no test clip, has a part in this.
 """
 
 import dataclasses
@@ -58,15 +58,9 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
     trained = material.trained
     clips, config = run.corpus, run.config
     label = clips.label[clips.training]
-    share = branches.loudness(trained, label, len(clips.groups))
-    blended = branches.blend(trained, share[label])
-    weak = {
-        kind: branches.blend(features, share[clips.label[clips.held_out]])
-        for kind, features in material.weak.items()
-    }
-    fits = _fits(run, blended, material.prototypes)
+    fits = _fits(run, trained, material.prototypes)
     fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
-    calibration = _cross_fit(run, fits, weak)
+    calibration = _cross_fit(run, fits, material.weak)
     names = [clips.groups[g] for g in calibration.group]
     ensemble = ensembles.fit_ensemble(
         calibration.normal,
@@ -74,6 +68,7 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
         names,
         rule=config.scoring.rule,
         weights=config.scoring.weights,
+        learned=_learned(run, material),
     )
     combined = ensembles.combine(ensemble, calibration.normal, names)
     frame_mean, frame_std = _frame_moments(run, trained)
@@ -86,24 +81,33 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
         ensemble=ensemble,
         thresholds=_thresholds(run, by_group),
         normal_scores=tuple(np.sort(scores) for scores in by_group),
-        loudness=share,
         frame_mean=frame_mean,
         frame_std=frame_std,
     )
 
 
-def identification_accuracy(
-    run: Run, variables: Mapping[str, Tree], features: Mapping[str, np.ndarray]
-) -> float | None:
-    """Share of held-out normals whose class the spectrogram network recognises; chance is 1/K."""
-    classes = run.corpus.classes
-    if "spectral" not in features or len(classes.names) < 2:
-        return None
-    held = np.isin(run.corpus.training, run.corpus.held_out)
-    centres = jax.tree.map(jnp.asarray, variables["identify"])
-    prototypes, _ = run.nets.identify.apply(centres, train=False)
-    cosines = losses.class_cosines(jnp.asarray(features["spectral"][held]), prototypes)
-    return float(np.mean(np.argmax(cosines, -1) == classes.label[run.corpus.held_out]))
+def identification(run: Run, material: Material) -> dict[str, float]:
+    """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
+    classes, held = run.corpus.classes, np.isin(run.corpus.training, run.corpus.held_out)
+    if len(classes.names) < 2:
+        return {}
+    found = {}
+    for branch, centres in material.prototypes.items():
+        if branch in material.trained:
+            embedding = jnp.asarray(material.trained[branch][held])
+            nearest = np.argmax(losses.class_cosines(embedding, jnp.asarray(centres)), axis=-1)
+            found[branch] = float(np.mean(nearest == classes.label[run.corpus.held_out]))
+    return found
+
+
+def _learned(run: Run, material: Material) -> dict[str, tuple[float, float]]:
+    """Held-out accuracy of each branch that a network learned, and the one above chance."""
+    chance, clips = 1.0 / max(len(run.corpus.classes.names), 1), max(len(run.corpus.held_out), 1)
+    level = chance + 2.0 * np.sqrt(chance * (1.0 - chance) / clips)
+    found = identification(run, material)
+    if "spectral" in found:  # an early map of the same network
+        found["tap"] = found["spectral"]
+    return {name: (found.get(name, 0.0), level) for name in branches.NETWORKS}
 
 
 def _fits(
@@ -136,7 +140,12 @@ def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]
 
 
 def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
-    """Features of weakly changed versions of the held-out clips, by kind; `key` draws them."""
+    """Features of weakly changed versions of the held-out clips, by kind; `key` draws them.
+
+    None where the ensemble's rule does not ask for them.
+    """
+    if run.config.scoring.rule != "discriminant":
+        return {}
 
     def changed(kind: str, strength: float, root: jax.Array, wave: Array, index: Array) -> Array:
         keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
@@ -183,7 +192,7 @@ def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
     thresholds = np.full(len(groups), np.nan)
     for g, (machine_type, _) in enumerate(groups):
         pool = by_group[g]
-        if len(pool) < POOL_BELOW and settings.rule == "recommended":
+        if len(pool) < POOL_BELOW and settings.rule != "literal":
             alike = [by_group[k] for k, other in enumerate(groups) if other[0] == machine_type]
             pool = np.concatenate(alike)
             if len(pool) < POOL_BELOW:

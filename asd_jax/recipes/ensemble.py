@@ -15,12 +15,12 @@ import jax
 
 from asd_jax.recipes import calibrate, corpus, ensemble_training, evaluate, networks, stages
 from asd_jax.recipes.material import FILE, Material, fingerprint
+from asd_jax.recipes.pretext import networks_wanted
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
 from asd_jax.train.processes import first, one_first
 
 Variables = dict[str, Any]
-STAGES = (stages.pretrain, stages.finetune, stages.temporal, stages.fusion)
 
 
 def run(values: dict[str, Any], folder: str) -> int:
@@ -42,14 +42,15 @@ def run(values: dict[str, Any], folder: str) -> int:
     clock = Clock()
     with one_first("clips"):
         clips = corpus.load(config, progress=sys.stderr.isatty())
+    config, clips = networks_wanted(config, clips)
     clock.lap("data")
     run_ = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
 
-    trainings = [ensemble_training.Training(run_, plan(run_)) for plan in STAGES]
+    trainings = [ensemble_training.Training(run_, plan(run_)) for plan in stages.stages_of(config)]
     stages.compile_ahead(run_, trainings)
     variables = stages.initial_variables(run_)
-    for number, training in enumerate(trainings, 1):
-        variables |= training.train(stage_key(config.seed, number), variables)
+    for training in trainings:
+        variables |= training.train(stage_key(config.seed, training.plan.name), variables)
         clock.lap(training.plan.name)
     if first():
         conclude(run_, variables, clock)
@@ -61,16 +62,17 @@ def open_workdir(values: Mapping[str, Any], folder: str) -> Workdir:
     return Workdir.open(folder, values, dataclasses.asdict(Ensemble()))
 
 
-def stage_key(seed: int, number: int) -> jax.Array:
-    """The root key of a stage, numbered from 1; the calibration comes after the last."""
-    return jax.random.fold_in(jax.random.key(seed), number)
+def stage_key(seed: int, stage: str) -> jax.Array:
+    """The root key of a stage, or of the calibration that comes after the last."""
+    names = [plan.__name__ for plan in stages.STAGES] + ["calibrate"]
+    return jax.random.fold_in(jax.random.key(seed), 1 + names.index(stage))
 
 
 def conclude(run_: stages.Run, variables: Variables, clock: Clock) -> None:
     """From trained networks to the detector and the report."""
     clips, workdir = run_.corpus, run_.workdir
     trained = run_.extract(variables, clips.waves, clips.training)
-    key = stage_key(run_.config.seed, len(STAGES) + 1)
+    key = stage_key(run_.config.seed, "calibrate")
     material = Material(
         trained=trained,
         weak=calibrate.weak_features(run_, key, variables),
@@ -83,6 +85,5 @@ def conclude(run_: stages.Run, variables: Variables, clock: Clock) -> None:
     detector = calibrate.fit_detector(run_, variables, material)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
-    accuracy = calibrate.identification_accuracy(run_, variables, trained)
-    evaluate.evaluate(run_, detector, material, accuracy, clock.seconds)
+    evaluate.evaluate(run_, detector, material, clock.seconds)
     workdir.say_result()

@@ -12,6 +12,7 @@ from asd_jax.errors import UserError
 from asd_jax.recipes import corpus, ensemble, networks, stages
 from asd_jax.recipes.cells import Cell
 from asd_jax.recipes.ensemble_training import Training
+from asd_jax.recipes.pretext import networks_wanted
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
 from asd_jax.recipes.stages import Variables
@@ -30,12 +31,12 @@ def together(cells: Sequence[Cell]) -> None:
     clock = Clock()
     runs = open_runs(cells)
     clock.lap("data")
-    packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in ensemble.STAGES]
+    packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in stages.stages_of(runs[0].config)]
     stages.compile_ahead(runs[0], packs)
     variables = [stages.initial_variables(run) for run in runs]
     diverged: dict[int, Diverged] = {}
-    for number, pack in enumerate(packs, 1):
-        keys = [ensemble.stage_key(run.config.seed, number) for run in runs]
+    for pack in packs:
+        keys = [ensemble.stage_key(run.config.seed, pack.plan.name) for run in runs]
         found, lost = pack.train(keys, variables, diverged)
         diverged |= lost
         for place, new in found.items():
@@ -53,10 +54,16 @@ def open_runs(cells: Sequence[Cell]) -> list[stages.Run]:
     for cell in cells:
         config: Ensemble = from_config(Ensemble, cell.values)
         clips = corpus.load(config, progress=sys.stderr.isatty())
+        config, clips = networks_wanted(config, clips)
         clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
         first = runs[0] if runs else None
         if first and _machines(first.corpus) != _machines(clips):
             raise UserError("The runs have different machines, and cannot train as one program.")
+        if first and first.config.scoring.branches != config.scoring.branches:
+            raise UserError(
+                "Some of these runs train networks and others find nothing to identify: set "
+                "config.networks=always, or make them one by one."
+            )
         nets = first.nets if first else networks.build(config, len(clips.classes.names))
         runs.append(stages.Run(config, Workdir(cell.folder), clips, nets, beside=first))
     return runs

@@ -12,6 +12,7 @@ from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
+from asd_jax.recipes.calibrate import identification
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.report.card import write_card
@@ -19,7 +20,8 @@ from asd_jax.report.contents import Branch, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
-from asd_jax.scoring import metrics, scorers
+from asd_jax.scoring import metrics
+from asd_jax.scoring import references as simple
 from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
 from asd_jax.words import first_few
@@ -41,7 +43,6 @@ def evaluate(
     run: Run,
     detector: Detector,
     material: Material,
-    accuracy: float | None,
     seconds: Mapping[str, float],
     about: Mapping[str, Any] | None = None,
 ) -> None:
@@ -51,7 +52,6 @@ def evaluate(
         run: the run.
         detector: of it.
         material: the branches' features.
-        accuracy: see `calibrate.identification_accuracy`.
         seconds: what each part of the run took.
         about: more entries of results.json.
     """
@@ -69,7 +69,8 @@ def evaluate(
     rows = score_rows(test, total, scores, thresholds[group])
     write_scores(run.workdir.path("scores.csv"), rows)
 
-    notes = [*corpus.notes, *_pretext_notes(run, accuracy), *detector.notes]
+    accuracy = identification(run, material)
+    notes = [*corpus.notes, *_pretext_notes(run, accuracy.get("spectral")), *detector.notes]
     results = {
         "protocol": {
             "name": config.protocol,
@@ -83,15 +84,12 @@ def evaluate(
         **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
         "identification": {
             "classes": corpus.classes.kind,
-            "accuracy": accuracy,
+            "accuracy": accuracy.get("spectral"),
+            "branches": accuracy,
             "chance": 1 / len(corpus.classes.names),
         },
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
-        "loudness": {
-            " ".join(group): float(share)
-            for group, share in zip(corpus.groups, detector.loudness, strict=True)
-        },
         "notes": notes,
         "version": asd_jax.__version__,
         **(about or {}),
@@ -134,22 +132,16 @@ def references(
     labels: np.ndarray,
     tested: Mapping[str, np.ndarray],
 ) -> dict[str, float | None]:
-    """Mean AUC over machines of two scores that need no network, for comparison.
-
-    `level`: how far the clip's level lies from the mean level of its machine's normals.
-    `mean_log_mel`: a Gaussian on the mean log-mel spectrum.
-    """
-    found: dict[str, list[float]] = {"level": [], "mean_log_mel": []}
+    """Mean AUC over machines of scores that need no network, see `reference_scores`."""
+    found: dict[str, list[float]] = {name: [] for name in simple.NAMES}
     for g in np.unique(group):
         own = (group == g) & (labels != UNKNOWN)
         if len(set(labels[own])) < 2:
             continue
-        normal = {name: trained[name][trained_group == g] for name in ("frame_level", "frame_mean")}
-        away = np.abs(tested["frame_level"][own, 0] - normal["frame_level"].mean())
-        gaussian = scorers.fit("gaussian", normal["frame_mean"], name="mean log-mel")
-        far = np.asarray(scorers.score(gaussian, tested["frame_mean"][own]))
-        for name, scores in (("level", away), ("mean_log_mel", far)):
-            found[name].append(metrics.auc(labels[own], scores))
+        normal = {name: trained[name][trained_group == g] for name in trained}
+        scores = simple.reference_scores(normal, {name: tested[name][own] for name in tested})
+        for name, values in scores.items():
+            found[name].append(metrics.auc(labels[own], values))
     return {name: float(np.mean(aucs)) if aucs else None for name, aucs in found.items()}
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Int16
 
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, to_float
-from asd_jax.recipes.branches import NETWORKS, SEEN, USED, Waves, fuse, make_views
+from asd_jax.recipes.branches import USED, Waves, fuse, make_views, needed, seen_by
 from asd_jax.recipes.networks import Networks, clip_samples
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.recipes.tunables import program_fields
@@ -30,12 +30,13 @@ class Extractor:
         """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
         self._batch_size = config.eval_batch_size
         self._about = program_fields(config)
+        self._seen = needed(config.scoring.branches) - {"fusion"}
         self._samples = clip_samples(config)
         # Each of several processes for itself: one may then be ahead, or have nothing to extract.
         self._mesh = data_mesh(self._batch_size, local=True)
         self._same, self._split = replicated(self._mesh), sharded(self._mesh)
         self._views = jax.jit(
-            make_views(config, nets, spec, NETWORKS),
+            make_views(config, nets, spec, seen_by(config.scoring.branches)),
             in_shardings=(self._same, self._split),
             out_shardings=self._same,
         )
@@ -47,7 +48,7 @@ class Extractor:
 
         def lowered() -> jax.stages.Lowered:
             wave = jax.ShapeDtypeStruct((self._batch_size, self._samples), jnp.float32)
-            seen = {name: value for name, value in variables().items() if name in SEEN}
+            seen = {name: value for name, value in variables().items() if name in self._seen}
             return self._views.lower(seen, wave)
 
         views = Executable(["views", self._about], self._mesh, lowered)
@@ -69,7 +70,7 @@ class Extractor:
             change: makes float waveforms of int16 ones and their indices, batch by batch.
         """
         variables = jax.device_put({k: variables[k] for k in variables if k in USED}, self._same)
-        seen = {name: variables[name] for name in SEEN}
+        seen = {name: variables[name] for name in self._seen}
         views = self._compiled() if self._compiled else self._views
         changed = jax.jit(change, in_shardings=(self._split,) * 2, out_shardings=self._split)
         parts: list[dict[str, np.ndarray]] = []

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from asd_jax.features.statistics import VIEWS
 from asd_jax.recipes.backends import Backend
 from asd_jax.scoring import scorers
 from asd_jax.scoring.scorers.features import unit_rows
@@ -55,6 +56,10 @@ class Branch:
         options = self.backend.fit_options
         if self.backend.shared:
             options["residuals"] = self._residuals(kept)
+        if self.backend.scorer == "views":
+            options["views"] = len(VIEWS)
+            others = kept & (self.group != group)
+            options["others"] = self._residuals(others) if others.any() else None
         if self.backend.scorer == "arcface" and self.prototypes is not None:
             own = np.unique(self.classes[rows])
             options["prototypes"] = self.prototypes[own].reshape(-1, self.prototypes.shape[-1])

@@ -4,7 +4,6 @@ Each clip is scored as each machine at once. That costs next to nothing beside t
 no decision inside the program, and tells which machine explains a clip whose machine is unknown.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,13 +29,11 @@ class Fitted(NamedTuple):
     Attributes:
         variables: of the networks in their folded form, by name, and the normaliser.
         scorers: by branch, those of all machines: stacked where they are alike, else a tuple.
-        loudness: see `branches.loudness`, `[groups]`.
         mean, std, mixing: the ensemble's tables, `[groups, branches]`.
     """
 
     variables: Mapping[str, Tree]
     scorers: Mapping[str, Any]
-    loudness: Float[Array, "groups"]
     mean: Float[Array, "groups branches"]
     std: Float[Array, "groups branches"]
     mixing: Float[Array, "groups branches"]
@@ -62,7 +59,6 @@ def fitted(
     variables: Mapping[str, Tree],
     by_group: Mapping[str, Sequence[Any]],
     ensemble: ensembles.Ensemble,
-    loudness: np.ndarray,
     groups: Sequence[tuple[str, str]],
 ) -> Fitted:
     """Puts a detector's arrays into the form that `make_judge` takes, machines as in `groups`.
@@ -70,7 +66,7 @@ def fitted(
     The variables are folded ones, see `fold`.
     """
     rows = ensembles.group_index(ensemble, groups, len(groups))
-    tables = (loudness, *(table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing)))
+    tables = (table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing))
     return Fitted(
         dict(variables),
         {name: _stacked(found) for name, found in by_group.items()},
@@ -100,7 +96,7 @@ def make_judge(
     def judge(found: Fitted, wave: Waves) -> Judgement:
         features = extract(found.variables, to_float(wave))
         raw = {
-            name: _each(functools.partial(_score, features, name), by_group, found.loudness)
+            name: _each(lambda scorer, x=features[name]: scorers.score(scorer, x), by_group)
             for name, by_group in found.scorers.items()
         }
         stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
@@ -111,17 +107,11 @@ def make_judge(
     return judge
 
 
-def _score(features: Mapping[str, Array], name: str, scorer: Any, share: Array) -> Array:
-    """One machine's raw scores of the branch `name`, `[batch]`."""
-    blended = branches.blend(features, jnp.full(features["frame_level"].shape[0], share))
-    return scorers.score(scorer, blended[name])
-
-
-def _each(function: Callable[..., Array], by_group: Any, loudness: Array) -> Array:
-    """The function of each machine's scorer and loudness, `[groups, batch]`."""
+def _each(function: Callable[[Any], Array], by_group: Any) -> Array:
+    """The function of each machine's scorer, `[groups, batch]`."""
     if isinstance(by_group, tuple) and not hasattr(by_group, "_fields"):
-        return jnp.stack([function(*pair) for pair in zip(by_group, loudness, strict=True)])
-    return jax.vmap(function)(by_group, loudness)
+        return jnp.stack([function(scorer) for scorer in by_group])
+    return jax.vmap(function)(by_group)
 
 
 def _stacked(found: Sequence[Any]) -> Any:

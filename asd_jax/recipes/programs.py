@@ -20,7 +20,6 @@ from asd_jax.recipes import (
 from asd_jax.recipes.classes import by_machine
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.corpus import Corpus
-from asd_jax.recipes.ensemble import STAGES
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Program, batch_shapes
@@ -49,7 +48,7 @@ def _ensemble(config: Ensemble, clips: Mapping[str, int], classes: int) -> list[
     nets = networks.build(config, classes)
     shapes = stages.variable_shapes(config, nets)
     made = []
-    for stage in STAGES:
+    for stage in stages.stages_of(config):
         if number := clips.get(stage.__name__):
             run = stages.Run(config, Workdir(""), _unheard(config, number, classes), nets)
             made.append(ensemble_training.Training(run, stage(run)).program(shapes))

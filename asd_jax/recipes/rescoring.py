@@ -52,8 +52,7 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
         "identification": results["identification"],
         "rescored": {"run": folder, "changes": dict(changes)},
     }
-    accuracy = results["identification"]["accuracy"]
-    evaluate.evaluate(run, detector, material, accuracy, clock.seconds, about)
+    evaluate.evaluate(run, detector, material, clock.seconds, about)
     workdir.say_result()
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from asd_jax.errors import UserError
 from asd_jax.recipes import backends
+from asd_jax.recipes.backends import BRANCHES
 
 # Names of code whose import would bring JAX before the flags are read.
-BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
-POOLS = ("auto", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames")
+POOLS = ("views", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames")
+RULES = ("recommended", "discriminant", "literal", "fixed", "equal")
 THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
@@ -223,7 +224,8 @@ class Schedule:
     ema: float = 0.0  # decay of averaged parameters; 0 means the last ones
 
     def __post_init__(self) -> None:
-        positive("epochs", self.epochs)
+        if not self.epochs >= 0:
+            raise UserError(f"config.epochs is {self.epochs!r}; it must be 0 (off) or above.")
         positive("batch_size", self.batch_size)
 
 
@@ -281,16 +283,12 @@ class Fusion(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """The weighted-average statistics branch (Liao eq. 7, 8); see `TimePooling`.
+    """The statistics branch (Liao eq. 7, 8); see `TimePooling` and, for 'views', `level_views`."""
 
-    'auto' lies between the mean over time and the mean that weighs loud moments ('gwrp'), for each
-    machine where its normal sound says: faults of a machine that strikes are heard in its loud
-    moments, those of one that runs evenly in the mean (`skewness_of_level`).
-    """
-
-    pool: str = "auto"  # one of POOLS; 'gwap' as printed
+    pool: str = "views"  # one of POOLS; 'gwap' as printed
+    n_mels: int = 128  # bands of this branch; 0: those of the networks' front end
     scale: str = "db"  # 'linear' as printed
-    decay: float = 0.9  # of 'gwrp' and 'auto': each rank weighs this times the louder one before
+    decay: float = 0.9  # of 'gwrp': each rank weighs this times the louder one before
     quantile: float = 0.5  # of 'quantile' and 'quiet_frames'
 
     def __post_init__(self) -> None:
@@ -308,8 +306,9 @@ class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[str, ...] = BRANCHES
-    per_branch: tuple[str, ...] = ()  # 'spectral:knn,neighbours=3': other scorers than `scorer`
-    rule: str = "recommended"  # 'recommended', 'literal', 'fixed' or 'equal'
+    # 'spectral:knn,neighbours=3': other scorers than `scorer`
+    per_branch: tuple[str, ...] = ("statistics:views",)
+    rule: str = "recommended"  # one of RULES
     weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
     folds: int = 5  # of the held-out normals, to calibrate on all training normals
     threshold: str = "gamma"  # one of THRESHOLDS; 'eer' is an oracle
@@ -319,7 +318,7 @@ class Scoring(backends.Backend):
     def __post_init__(self) -> None:
         for branch in self.branches:
             choose("scoring.branches", branch, BRANCHES)
-        choose("scoring.rule", self.rule, ("recommended", "literal", "fixed", "equal"))
+        choose("scoring.rule", self.rule, RULES)
         choose("scoring.threshold", self.threshold, THRESHOLDS)
         if not 0.0 < self.false_alarm_rate < 1.0:
             raise UserError(
@@ -342,6 +341,7 @@ class Ensemble:
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
     pack: int = 1  # runs of so many seeds, from `seed` on, trained side by side
+    networks: str = "auto"  # train them where there is something to identify, or 'always'
     init_from: str = ""  # a .safetensors file of timm's network for the encoder to start from
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
@@ -361,3 +361,18 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         choose("protocol", self.protocol, ("recommended", "literal"))
+        choose("networks", self.networks, ("auto", "always"))
+        wanted = {"pretrain": ("fusion", "spectral", "tap"), "temporal": ("fusion", "temporal")}
+        for stage, needing in (wanted | {"fusion": ("fusion",)}).items():
+            asked = [name for name in needing if name in self.scoring.branches]
+            if asked and not getattr(self, stage).epochs > 0:
+                raise UserError(
+                    f"config.{stage}.epochs is 0, but the branch {asked[0]!r} is made of what it "
+                    "trains: leave the branch out of config.scoring.branches."
+                )
+        views = backends.backend_of(self.scoring, "statistics").scorer == "views"
+        if "statistics" in self.scoring.branches and views and self.statistics.pool != "views":
+            raise UserError(
+                f"config.statistics.pool is {self.statistics.pool!r}, and the scorer 'views' reads "
+                "the pool 'views': set config.scoring.per_branch=()."
+            )

@@ -16,7 +16,7 @@ from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import Moments, collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
-from asd_jax.recipes import extractor, networks, objectives, settings
+from asd_jax.recipes import branches, extractor, networks, objectives, settings
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Ahead
@@ -72,7 +72,7 @@ class Run:
 
 def fit_normaliser(run: Run) -> Tree:
     """Mean and deviation of each mel bin over the normal clips that train; see the config."""
-    kind = run.config.features.normalise
+    kind = _normalisation(run.config)
     spec, size = run.spec, run.config.eval_batch_size
     features = jax.jit(lambda wave: log_mel(to_float(wave), spec=spec))
     batches = (
@@ -184,6 +184,26 @@ def fusion(run: Run) -> Plan:
     )
 
 
+def stages_of(config: settings.Ensemble) -> tuple[Callable[[Run], Plan], ...]:
+    """The stages that the branches of the config need, in their order; one of 0 epochs is off."""
+    needed = branches.needed(config.scoring.branches)
+    return tuple(
+        stage
+        for stage, network in STAGES.items()
+        if network in needed and getattr(config, stage.__name__).epochs > 0
+    )
+
+
+def _normalisation(config: settings.Ensemble) -> str:
+    """How spectrograms are normalised; not at all where no network reads them."""
+    reads = "encoder" in branches.needed(config.scoring.branches)
+    return config.features.normalise if reads else "none"
+
+
+# All stages in their order, and the network without which a stage is not needed.
+STAGES = {pretrain: "encoder", finetune: "encoder", temporal: "temporal", fusion: "fusion"}
+
+
 def initial_variables(run: Run) -> Variables:
     """What is there before the first stage: the normaliser, and an encoder from a file if asked."""
     variables: Variables = {"normaliser": fit_normaliser(run)}
@@ -207,11 +227,12 @@ def compile_ahead(run: Run, trainings: Sequence[Any]) -> None:
     def shapes() -> Variables:
         return variable_shapes(run.config, run.nets)
 
-    *before, last = trainings
+    *before, last = trainings or (None,)
     for training in before:
         training.prepare(shapes, ahead)
     run.extract.prepare(shapes, ahead)
-    last.prepare(shapes, ahead)
+    if last:
+        last.prepare(shapes, ahead)
     ahead.close()
 
 
@@ -223,7 +244,7 @@ def variable_shapes(config: settings.Ensemble, nets: networks.Networks) -> Varia
     shape = (features.n_mels, len(features.channels))
     scatter = (shape[1], shape[0], shape[0]) if features.normalise == "whiten" else shape
     moments = Moments(2.0, np.zeros(shape), np.zeros(scatter))
-    return drawn | {"normaliser": fit_from_moments(moments, kind=features.normalise)}
+    return drawn | {"normaliser": fit_from_moments(moments, kind=_normalisation(config))}
 
 
 class Embeddings:

@@ -37,7 +37,8 @@ def may_differ(field: str) -> bool:
     """
     rates = field.endswith((".learning_rate", ".weight_decay"))
     numbers = field in ("seed", "labels.smoothing", *FIELDS)
-    return rates or numbers or field.startswith(("scoring.", "decision."))
+    after = field.startswith(("scoring.", "decision.")) and field != "scoring.branches"
+    return rates or numbers or after
 
 
 def program_fields(config: Any) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """One score from several branches, weighed without a single anomaly.
 
 `literal` is the paper's raw weighted sum (Liao et al., eq. 9: 0.9 and 0.1 on raw negative
-log-likelihoods). `recommended` z-scores each branch on held-out normals of the same machine and
-takes the non-negative discriminant of the z-scores: the weights w >= 0 with the largest
+log-likelihoods). All other rules z-score each branch on held-out normals of the same machine.
+
+`recommended` does not ask which branch hears made-up faults, for a real one may be of another kind:
+choosing by proxies saturates, adding z-scores does not (arXiv 2606.19269). A branch that a network
+learned has weight `NETWORK` if the network names the machine of held-out clips more often than
+guessing would, and the more the better it does; at chance it has learned nothing, and says nothing.
+The branches that need no learning have weight 1.
+
+`discriminant` is the rule by made-up faults: the weights w >= 0 with the largest
 w.d / sqrt(w.R.w), where d is (AUC - 0.5)^2 of weak pseudo-anomalies, made from these normals,
 against the normals themselves, mean over their kinds, and R the correlation of the branches on
-normals, shrunk towards none. So a branch that has learned nothing says nothing, nor does one that
-is a worse copy of another; at a share of less than `GATE` it is left out and named.
-
-In simulation (`tests/scoring/test_ensemble.py`) it stays within 0.01 AUC of the best branch, from
-eight held-out clips on. Weights by (AUC - 0.5)^3 alone lose up to 0.025 there, with two branches
-and eight clips; the largest z-score instead of the sum lost 0.03 on synthetic machines.
+normals, shrunk towards none.
 """
 
 import dataclasses
@@ -24,7 +26,8 @@ from asd_jax.errors import UserError
 from asd_jax.scoring import evidence
 from asd_jax.words import machine_name, machine_names
 
-RULES = ("recommended", "literal", "fixed", "equal")
+RULES = ("recommended", "discriminant", "literal", "fixed", "equal")
+NETWORK = 0.5  # weight of a network that names every machine rightly
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
 SHRINKAGE = (0.3, 2.0)  # of R: the first plus the second over the number of clips, at most 1
 GATE = 0.02  # a branch with less than this share of the weight is left out
@@ -69,10 +72,12 @@ class Ensemble:
         if len(self.gated) < 2:
             return [*self.gated.values(), *self.notes]
         *others, last = self.gated
-        told = (
-            f"{', '.join(others)} and {last} are left out: of faint faults, made from held-out "
-            "healthy clips, they hear next to nothing."
+        why = (
+            "their networks name the right machine of held-out clips no better than guessing."
+            if self.rule == "recommended"
+            else "of faint faults, made from held-out healthy clips, they hear next to nothing."
         )
+        told = f"{', '.join(others)} and {last} are left out: {why}"
         return [told, *self.notes]
 
 
@@ -83,6 +88,7 @@ def fit_ensemble(
     *,
     rule: str = "recommended",
     weights: Sequence[float] = (),
+    learned: Mapping[str, tuple[float, float]] | None = None,
     robust: bool = False,
     pool: str = "type",
 ) -> Ensemble:
@@ -96,6 +102,8 @@ def fit_ensemble(
         groups: (machine_type, machine_id) of each clip; None: one machine.
         rule: one of `RULES`; 'fixed' takes `weights` on z-scores, 'literal' on raw scores.
         weights: of 'fixed' and 'literal', one a branch; () is 0.9 and 0.1 for two branches.
+        learned: of each branch that a network learned, its accuracy of identification on held-out
+            clips and the least that is above chance; for 'recommended'.
         robust: calibrate by median and median absolute deviation.
         pool: gather evidence over the machines of a 'type', over 'all', or by 'group'. Types that
             differ cost 'all' 0.01 on average; 'group' costs 0.001.
@@ -115,8 +123,12 @@ def fit_ensemble(
     auc = np.stack([evidence.weak_auc(z[rows], weak_z[:, rows], index[rows]) for rows in pools])
     average = auc.mean(axis=0)
     table = {k: dict(zip(normal, map(float, average[i]), strict=True)) for i, k in enumerate(kinds)}
-    mixing = _mixing(rule, auc, [z[rows] for rows in pools], weights)
-    gated, notes = _explain(tuple(normal), rule, mixing, table)
+    if rule == "recommended":
+        trust, gated = _trust(tuple(normal), learned or {})
+        mixing, notes = np.tile(trust / trust.sum(), (len(names), 1)), ()
+    else:
+        mixing = _mixing(rule, auc, [z[rows] for rows in pools], weights)
+        gated, notes = _explain(tuple(normal), rule, mixing, table)
     return Ensemble(
         rule=rule,
         branches=tuple(normal),
@@ -209,6 +221,24 @@ def from_dict(values: Mapping[str, Any]) -> Ensemble:
     return Ensemble(**fields)
 
 
+def _trust(
+    branches: Sequence[str], learned: Mapping[str, tuple[float, float]]
+) -> tuple[Float[np.ndarray, "branches"], dict[str, str]]:
+    """Weights of 'recommended' before they are scaled to 1, and sentences on what is left out."""
+    trust, gated = np.ones(len(branches)), {}
+    for i, name in enumerate(branches):
+        if name not in learned:
+            continue
+        accuracy, level = learned[name]
+        trust[i] = NETWORK * accuracy if accuracy > level else 0.0
+        if not trust[i]:
+            gated[name] = (
+                f"{name} is left out: its network names the right one of {accuracy:.0%} of "
+                "held-out clips, which is no better than guessing."
+            )
+    return (trust, gated) if trust.any() else (np.ones(len(branches)), {})
+
+
 def _mixing(
     rule: str,
     auc: Float[np.ndarray, "groups kinds branches"],
@@ -264,7 +294,7 @@ def _explain(
     table: Mapping[str, Mapping[str, float]],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Sentences on branches that are left out, and on what could not be known."""
-    if rule != "recommended":
+    if rule != "discriminant":
         return {}, ()
     if not table:
         return {}, ("No weak pseudo-anomalies were given: all branches count alike.",)

@@ -1,0 +1,100 @@
+"""Whether the machines can be told apart at all: a linear classifier finds out in a second.
+
+Networks that learn to identify learn nothing where all classes sound alike, and a detector is not
+the better for what they then do. So they are trained only where there is something to learn.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from asd_jax.features.logmel import to_float
+from asd_jax.recipes import branches, networks
+from asd_jax.recipes.corpus import Corpus
+from asd_jax.recipes.settings import Ensemble
+from asd_jax.words import first_few
+
+FOLDS = 5
+SKILL = 0.3  # least share of the way from guessing to knowing
+
+
+def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
+    """The config and clips as they are, or without networks where these would learn nothing.
+
+    Decided by shrinkage linear discriminants on the mean level of each band, cross-validated over
+    normal training clips, and said in a note of the corpus.
+    """
+    learned = set(branches.NETWORKS) & set(config.scoring.branches)
+    if config.networks != "auto" or not learned or "statistics" not in config.scoring.branches:
+        return config, clips
+    sentence = _why_not(config, clips)
+    if not sentence:
+        return config, clips
+    logging.info("%s", sentence)
+    scoring = dataclasses.replace(
+        config.scoring, branches=("statistics",), rule="equal", weights=()
+    )
+    noted = dataclasses.replace(clips, notes=(*clips.notes, sentence))
+    return dataclasses.replace(config, scoring=scoring), noted
+
+
+def _why_not(config: Ensemble, clips: Corpus) -> str:
+    """A sentence on why no network is trained, or ''."""
+    names = clips.classes.names
+    if len(names) < 2:
+        return (
+            "There is only one machine, so a network would have nothing to identify: none was "
+            "trained, and the statistics of the spectrum give the score."
+        )
+    label = clips.classes.label[clips.training]
+    accuracy = linear_accuracy(mean_levels(config, clips), label)
+    chance = float(np.bincount(label).max() / len(label))
+    margin = 2.0 * np.sqrt(chance * (1.0 - chance) / len(label))
+    if accuracy > chance + max(margin, SKILL * (1.0 - chance)):
+        return ""
+    return (
+        f"The {clips.classes.kind} sound alike ({first_few(names, 6)}): a linear classifier names "
+        f"the right one of {accuracy:.0%} of healthy clips, and always naming the commonest would "
+        f"of {chance:.0%}. No network was trained, and the statistics of the spectrum give the "
+        "score."
+    )
+
+
+def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mels"]:
+    """The mean level of each band of the normal training clips, in dB."""
+    scoring = dataclasses.replace(config.scoring, branches=("statistics",), rule="equal")
+    config = dataclasses.replace(config, scoring=scoring)
+    spec = networks.front_end(config)
+    extract = jax.jit(
+        lambda wave: branches.make_views(config, None, spec, ("statistics",))({}, to_float(wave))
+    )
+    size, rows = config.eval_batch_size, clips.training
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        waves = clips.waves.gather(np.resize(part, size))
+        found.append(np.asarray(extract(waves)["frame_mean"])[: len(part)])
+    return np.concatenate(found)
+
+
+def linear_accuracy(
+    features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, "clips"]
+) -> float:
+    """Share of clips that linear discriminants of the other folds' clips name rightly."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    classes, rank = np.unique(label), np.zeros(len(label), int)
+    for c in classes:  # folds that share out each class, in the order of its clips
+        own = np.flatnonzero(label == c)
+        rank[own] = np.arange(len(own))
+    right = np.zeros(len(label), bool)
+    for fold in range(FOLDS):
+        out = rank % FOLDS == fold
+        if not out.any() or len(np.unique(label[~out])) < 2:
+            continue
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        right[out] = model.fit(features[~out], label[~out]).predict(features[out]) == label[out]
+    return float(right.mean())

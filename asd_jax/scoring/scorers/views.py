@@ -1,0 +1,120 @@
+"""Several views of a clip, each by a Gaussian of its own, added up without choosing among them.
+
+Each view gives the logarithm of its squared Mahalanobis distance, standardised by what cross-fitted
+normal clips of the machine have. The score is a soft maximum of these: a view that finds a clip odd
+is heard, and those that find nothing cost little. A plain sum loses more where one view of five
+hears the fault, the maximum where all do.
+
+The covariance of a view lies between the machine's own and that of the other machines in the same
+run. How far is decided for each view by the likelihood of normal clips that were left out, so that
+machines that sound alike teach each other and others don't.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
+from asd_jax.scoring.scorers.features import HIGHEST, checked
+
+SHARPNESS = 1.5  # of the soft maximum: 0 is the mean of the views, infinity their maximum
+SHARES = (0.0, 0.25, 0.5, 0.75)  # of the other machines' covariance that are tried
+FOLDS = 5
+LEAST_SPREAD = 0.05  # of log distances: clips that are all alike must not make a unit of nothing
+SMALLEST = 1e-6  # squared distance whose logarithm is taken at least
+
+
+class Views(NamedTuple):
+    """A Gaussian for each view, and how far normal clips lie from it."""
+
+    means: Float[Array | np.ndarray, "views dim"]
+    factors: Float[Array | np.ndarray, "views dim dim"]  # see `precision_factor`
+    centre: Float[Array | np.ndarray, "views"]  # of the log squared distances of normal clips
+    spread: Float[Array | np.ndarray, "views"]
+
+
+def fit_views(
+    features: Float[Array | np.ndarray, "clips dim"],
+    *,
+    views: int,
+    others: Float[np.ndarray, "others dim"] | None = None,
+    name: str = "features",
+) -> Views:
+    """One Gaussian a view.
+
+    Args:
+        features: normal clips of the machine; the views side by side, all equally wide.
+        views: their number.
+        others: clips of other machines less their own machine's mean, in the same form.
+        name: what to call the features in an error.
+    """
+    features = checked(features, name)
+    own = np.split(features, views, axis=1)
+    strange = [None] * views if others is None or not len(others) else np.split(others, views, 1)
+    fitted = [_fit_view(x, None if o is None else ledoit_wolf(o)) for x, o in zip(own, strange)]
+    return Views(*(np.asarray(values, np.float32) for values in zip(*fitted, strict=True)))
+
+
+def score_views(
+    scorer: Views, features: Float[Array | np.ndarray, "clips dim"]
+) -> Float[Array, "clips"]:
+    """Soft maximum over the views of their standardised log distances; near 0 for a normal clip."""
+    z = standardised(scorer, features)
+    count = jnp.log(jnp.float32(z.shape[1]))
+    return (jax.nn.logsumexp(SHARPNESS * z, axis=1) - count) / SHARPNESS
+
+
+def standardised(
+    scorer: Views, features: Float[Array | np.ndarray, "clips dim"]
+) -> Float[Array, "clips views"]:
+    """What each view has to say, in standard deviations of normal clips."""
+    views, dim = scorer.means.shape
+    away = jnp.asarray(features, jnp.float32).reshape(-1, views, dim) - scorer.means
+    white = jnp.einsum("cvd,vde->cve", away, scorer.factors, precision=HIGHEST)
+    distance = jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST))
+    return (distance - scorer.centre) / scorer.spread
+
+
+def _fit_view(x: np.ndarray, others: np.ndarray | None) -> tuple:
+    """Mean, factor, and centre and spread of the log distances of clips that were left out."""
+    share, held = _best_share(x, others)
+    mean = x.mean(0)
+    factor, _ = precision_factor(_covariance(x - mean, others, share))
+    logs = np.log(np.maximum(held, SMALLEST))
+    return mean, factor, logs.mean(), max(logs.std(), LEAST_SPREAD)
+
+
+def _best_share(x: np.ndarray, others: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """The share of the others' covariance under which left-out clips are likeliest.
+
+    Also their squared distances then. A single clip has no other to be compared with: it counts as
+    an average one.
+    """
+    clips, dim = x.shape
+    if clips == 1:
+        return (0.0 if others is None else max(SHARES)), np.full(1, float(dim))
+    best: tuple[float, float, np.ndarray] | None = None
+    fold = np.arange(clips) % min(FOLDS, clips)
+    for share in SHARES if others is not None else (0.0,):
+        likelihood, held = 0.0, np.zeros(clips)
+        for k in np.unique(fold):
+            seen, out = x[fold != k], fold == k
+            mean = seen.mean(0)
+            factor, log_det = precision_factor(_covariance(seen - mean, others, share))
+            held[out] = np.sum(((x[out] - mean) @ factor) ** 2, axis=1)
+            likelihood -= 0.5 * (held[out].sum() + out.sum() * log_det)
+        if best is None or likelihood > best[0]:
+            best = likelihood, share, held
+    assert best is not None
+    return best[1], best[2]
+
+
+def _covariance(away: np.ndarray, others: np.ndarray | None, share: float) -> np.ndarray:
+    """Ledoit and Wolf's, or that of the clips with a share of the others', scaled to its size."""
+    if others is None or share == 0.0:
+        return ledoit_wolf(away)
+    own = away.T @ away / len(away)
+    return (1.0 - share) * own + share * others * (np.trace(own) / max(np.trace(others), 1e-12))
