@@ -164,6 +164,7 @@ class GhostNetV2(nn.Module):
         stages: the table of bottlenecks.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
         rematerialise: keep no maps but the blocks' inputs for the backward pass.
+        embedding_norm: whether the embedding has that BatchNorm; the paper's has none.
     """
 
     width: float = 1.0
@@ -173,6 +174,7 @@ class GhostNetV2(nn.Module):
     stages: tuple[tuple[Block, ...], ...] = STAGES
     dtype: Any = jnp.float32
     rematerialise: bool = False
+    embedding_norm: bool = True
 
     @nn.compact
     def __call__(
@@ -198,6 +200,7 @@ class GhostNetV2(nn.Module):
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.embed_dim:
             x = dense(self.embed_dim, name="embedding")(x)
+        if self.embed_dim and self.embedding_norm:
             x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
         return x, taps
 

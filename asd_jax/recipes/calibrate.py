@@ -97,7 +97,7 @@ def identification_accuracy(
 ) -> float | None:
     """Share of held-out normals whose class the spectrogram network recognises; chance is 1/K."""
     classes = run.corpus.classes
-    if "spectral" not in features or len(classes.names) < 2:
+    if "spectral" not in features or len(classes.names) < 2 or run.config.data.all_train:
         return None
     held = np.isin(run.corpus.training, run.corpus.held_out)
     centres = jax.tree.map(jnp.asarray, variables["identify"])
