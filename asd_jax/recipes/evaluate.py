@@ -12,6 +12,7 @@ from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
+from asd_jax.recipes.deviations import deviations, readings
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.report.card import write_card
@@ -78,6 +79,8 @@ def evaluate(
             "snr": list(config.data.snr),
             "oracle": config.scoring.threshold in ORACLES,
             "false_alarm_rate": config.scoring.false_alarm_rate,
+            "deviations": deviations(config),
+            "readings": readings(config),
         },
         "seed": config.seed,
         **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),

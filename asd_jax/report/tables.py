@@ -189,7 +189,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
     found.append(("Made", report.created))
     protocol = report.results.get("protocol")
     if isinstance(protocol, Mapping):
-        found += [(f"Protocol: {k}", v) for k, v in flatten(protocol)]
+        told = {k: v for k, v in protocol.items() if k not in ("deviations", "readings")}
+        found += [(f"Protocol: {k}", v) for k, v in flatten(told)]
     elif protocol is not None:
         found.append(("Protocol", str(protocol)))
     # These have their own place on the page, or stand in results.json for programs.
@@ -202,6 +203,18 @@ def facts(report: Report) -> list[tuple[str, str]]:
     if isinstance(official, Mapping):
         found += [(f"DCASE {year} score", _three(_number(v, None))) for year, v in official.items()]
     return [(what, value) for what, value in found if value]
+
+
+def departures(report: Report) -> list[tuple[str, list[str]]]:
+    """(heading, sentences) on where the run departs from the paper, and how it reads it."""
+    protocol = report.results.get("protocol")
+    if not isinstance(protocol, Mapping):
+        return []
+    told = [
+        ("Where this run departs from the paper", protocol.get("deviations")),
+        ("Where the paper leaves it open, and what was taken", protocol.get("readings")),
+    ]
+    return [(heading, list(sentences)) for heading, sentences in told if sentences]
 
 
 def timing(report: Report) -> list[tuple[str, str]]:
