@@ -26,6 +26,7 @@ from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
 from asd_jax.words import machine_name
 
@@ -78,13 +79,18 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
     combined = ensembles.combine(ensemble, calibration.normal, names)
     frame_mean, frame_std = _frame_moments(run, trained)
     by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
+    domain = np.array([clips.clips[i].domain for i in clips.held_out])
+    alike = [
+        balanced(own, domain[calibration.group == g]) if len(own) else own
+        for g, own in enumerate(by_group)
+    ]
     return Detector(
         config=config,
         groups=clips.groups,
         variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
         scorers=fitted,
         ensemble=ensemble,
-        thresholds=_thresholds(run, by_group),
+        thresholds=_thresholds(run, alike),
         normal_scores=tuple(np.sort(scores) for scores in by_group),
         loudness=share,
         frame_mean=frame_mean,
@@ -178,7 +184,12 @@ def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dic
 
 
 def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
-    """A threshold a machine; one with few held-out clips borrows those of its type, or of all."""
+    """A threshold a machine; one with few held-out clips borrows those of its type, or of all.
+
+    Args:
+        run: the run.
+        by_group: scores of each machine's held-out clips, in which domains weigh alike.
+    """
     settings, groups = run.config.scoring, run.corpus.groups
     thresholds = np.full(len(groups), np.nan)
     for g, (machine_type, _) in enumerate(groups):

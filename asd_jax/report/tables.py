@@ -199,10 +199,22 @@ def facts(report: Report) -> list[tuple[str, str]]:
     rest = {k: v for k, v in report.results.items() if k not in shown}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
     mean = report.results.get("mean")
-    official = mean.get("official") if isinstance(mean, Mapping) else None
-    if isinstance(official, Mapping):
-        found += [(f"DCASE {year} score", _three(_number(v, None))) for year, v in official.items()]
+    if isinstance(mean, Mapping):
+        found += _means(mean)
     return [(what, value) for what, value in found if value]
+
+
+def _means(mean: Mapping) -> list[tuple[str, str]]:
+    """Official scores, of both sets of machines apart where both are there, and AUC by SNR."""
+    sets = mean.get("official_sets") or {"": mean.get("official") or {}}
+    found = [
+        (f"DCASE {year} score" + (f", {name} machines" if name else ""), _three(_number(v, None)))
+        for name, official in sets.items()
+        for year, v in official.items()
+    ]
+    levels = (mean.get("by_snr") or {}).items()
+    shown = [(f"Mean AUC at {k} dB", _three(_number(v.get("auc"), None))) for k, v in levels]
+    return [*found, *shown]
 
 
 def departures(report: Report) -> list[tuple[str, list[str]]]:
