@@ -132,7 +132,7 @@ def test_several_noise_levels_have_figures_of_their_own():
         row
         for seed, machine in enumerate(("00", "02"))
         for snr in ("-6", "6")
-        for row in make_rows(10 * seed + int(snr), machine_id=machine, snr=snr)
+        for row in make_rows(20 * seed + int(snr) + 6, machine_id=machine, snr=snr)
     ]
     found = summarise(rows, draws=0)
     aucs = {"-6": [], "6": []}
