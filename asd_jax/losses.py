@@ -138,12 +138,13 @@ def cluster_loss(
     beta: ArrayLike = 0.005,
     scale: ArrayLike = 1.0,
     literal: bool = False,
-    printed_sign: bool = False,
 ) -> tuple[Float[Array, "batch"], Float[Array, "batch"]]:
     """(L_dis + alpha) exp(s L_cos + beta), eq. 6: pulls the positive, pushes the negative.
 
     By default the embeddings are normalised first and L_dis stops at 0 (a hinge): free embeddings
-    make L_dis unbounded below, and the product then runs away to minus infinity.
+    make L_dis unbounded below, and the product then runs away to minus infinity. And D in L_cos is
+    the cosine similarity that the text speaks of; as printed it is that of eq. 3, the *negative*
+    cosine, with which L_cos pushes the positive away.
 
     Args:
         anchor: embeddings of the original clips.
@@ -153,9 +154,7 @@ def cluster_loss(
         alpha: added to L_dis.
         beta: added in the exponent.
         scale: s in the exponent.
-        literal: as printed, with neither normalisation nor hinge. Diverges sooner or later.
-        printed_sign: takes D in L_cos from eq. 3, where it is the *negative* cosine. That pushes
-            the positive away; otherwise D is the cosine similarity that the text speaks of.
+        literal: as printed: that sign, neither normalisation nor hinge. Diverges sooner or later.
 
     Returns:
         The losses, and for each example 1 where L_dis is above the hinge and 0 where it is not:
@@ -165,7 +164,7 @@ def cluster_loss(
         x.astype(jnp.float32) if literal else l2_normalise(x) for x in (anchor, positive, negative)
     )
     angle = cosine(anchor, negative) - cosine(anchor, positive)
-    if printed_sign:
+    if literal:
         angle = -angle
     distance = jnp.square(anchor - positive).sum(-1) - jnp.square(anchor - negative).sum(-1)
     distance = distance + margin

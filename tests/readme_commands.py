@@ -145,11 +145,18 @@ def _read(name: str, arguments: list[str]) -> None:
         ARGPARSE[name](module, arguments)
         return
     sys.argv = [name, *arguments]  # where --config looks for its fields
+    if name == "asd_jax.rescore":
+        module.define_config()
     rest = flags.FLAGS(sys.argv)[1:]
     if name == "asd_jax.fetch":
         _read_fetch(module, rest)
     elif rest and name in ("asd_jax.main", "asd_jax.monitor", "asd_jax.submission", "launch.plan"):
         raise UserError(f"{rest[0]} is no flag of {name}")
+    if name == "asd_jax.rescore":
+        changes = flags.FLAGS["config"].override_values
+        if len(rest) != 1 or not changes or not all(f.startswith("scoring.") for f in changes):
+            raise UserError(f"{name} takes one run and fields of config.scoring")
+        settings.from_config(settings.Ensemble, flags.FLAGS.config.to_dict())
     if name in ("asd_jax.main", "launch.plan"):
         from asd_jax.main import read_config
 

@@ -137,19 +137,16 @@ def test_adacos_scale():
 
 
 @pytest.mark.parametrize("literal", [False, True])
-@pytest.mark.parametrize("printed_sign", [False, True])
-def test_cluster_loss_equals_equation_6(literal, printed_sign):
+def test_cluster_loss_equals_equation_6(literal):
     a, p, n = (rows(30, 4, seed=seed) for seed in range(3))
-    sign = -1.0 if printed_sign else 1.0
+    sign = -1.0 if literal else 1.0  # D of eq. 3 is the negative cosine
     angle = sign * (np_cosine(a, n) - np_cosine(a, p))
     if not literal:
         a, p, n = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, p, n))
     distance = ((a - p) ** 2).sum(-1) - ((a - n) ** 2).sum(-1) + 0.05
     hinged = distance if literal else np.maximum(distance, 0)
     expected = (hinged + 0.01) * np.exp(1.0 * angle + 0.005)
-    loss, active = cluster_loss(
-        *map(jnp.asarray, (a, p, n)), literal=literal, printed_sign=printed_sign
-    )
+    loss, active = cluster_loss(*map(jnp.asarray, (a, p, n)), literal=literal)
     assert loss.shape == active.shape == (30,)
     np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(active, distance > 0)
@@ -173,10 +170,17 @@ def test_descent_pulls_the_positive_and_pushes_the_negative():
     slope_p, slope_n = jax.grad(lambda p, n: cluster_loss(a, p, n)[0].sum(), argnums=(0, 1))(p, n)
     assert cosine(a, p - 0.1 * slope_p)[0] > cosine(a, p)[0]
     assert cosine(a, n - 0.1 * slope_n)[0] < cosine(a, n)[0]
-    # With eq. 3's sign in L_cos, once the distance no longer counts, the positive is pushed away.
-    far = jnp.array([[0.9, 0.1]])
-    printed = jax.grad(lambda p: cluster_loss(a, p, -a, alpha=1.0, printed_sign=True)[0].sum())(far)
-    assert cosine(a, far - 0.1 * printed)[0] < cosine(a, far)[0]
+
+
+def test_the_printed_sign_of_equation_6_pushes_the_positive_away():
+    a = jnp.array([[1.0, 0.0]])
+    short = 0.01 * jnp.array([[0.95, 0.3]])  # so short that L_dis hardly depends on its direction
+
+    def turned(literal):
+        slope = jax.grad(lambda p: cluster_loss(a, p, a, literal=literal)[0].sum())(short)
+        return float(cosine(a, short - 1e-6 * slope)[0] - cosine(a, short)[0])
+
+    assert turned(literal=True) < 0.0 < turned(literal=False)
 
 
 @pytest.mark.parametrize("literal", [False, True])

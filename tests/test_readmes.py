@@ -103,6 +103,8 @@ WRONG = {
     f"{MAIN} --config.scoring.scorer=gauss": "scoring.scorer",
     f"{MAIN} quick": "quick is no flag",
     "python -m asd_jax.main --config=configs/none.py": "no configs/none.py",
+    "python -m asd_jax.rescore RUN --config.scoring.scorer=svm": "scoring.scorer",
+    "python -m asd_jax.rescore RUN --config.seed=1": "fields of config.scoring",
     "python -m asd_jax.fetch dcase2019": "no data set",
     "python -m asd_jax.fetch mimii --machines=car": "car",
     "python -m launch.plan --config=configs/ensemble.py:mimii --topology=h900:8": "h900",

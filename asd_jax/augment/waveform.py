@@ -15,7 +15,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
 from asd_jax import target
+from asd_jax.augment.vocoder import change_pitch
 from asd_jax.errors import UserError
+
+PITCHES = ("speed", "tempo")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class WaveformAugment:
         semitones: lowest and highest pitch shift.
         fade_share: longest fade, as a share of the clip, at most a half.
         snr_db: lowest and highest signal-to-noise ratio.
+        pitch: 'speed', a pitch shift moves the tempo with it; 'tempo', it keeps the tempo.
 
     Raises:
         UserError: naming the field that cannot be.
@@ -42,6 +46,7 @@ class WaveformAugment:
     semitones: tuple[float, float] = (-4.0, 4.0)
     fade_share: float = 0.5
     snr_db: tuple[float, float] = (-10.0, 10.0)
+    pitch: str = "speed"
 
     def __post_init__(self) -> None:
         unknown = set(self.transforms) - set(TRANSFORMS)
@@ -49,6 +54,8 @@ class WaveformAugment:
             raise UserError(
                 f"augment.transforms={sorted(unknown)} is unknown: use some of {list(TRANSFORMS)}."
             )
+        if self.pitch not in PITCHES:
+            raise UserError(f"augment.pitch={self.pitch!r} is unknown: use one of {PITCHES}.")
         if not 0.0 <= self.probability <= 1.0:
             raise UserError(f"augment.probability={self.probability} must lie in [0, 1].")
         if not 0.0 < self.fade_share <= 0.5:
@@ -65,7 +72,7 @@ class WaveformAugment:
     @classmethod
     def literal(cls) -> "WaveformAugment":
         """As printed: every pitch shift goes down by 20 semitones, 1.7 octaves."""
-        return cls(semitones=(-20.0, -20.0))
+        return cls(semitones=(-20.0, -20.0), pitch="tempo")
 
 
 def augment_waveform(
@@ -108,15 +115,18 @@ def pitch_shift(
     x: Float[Array, "samples"],
     *,
     semitones: tuple[ArrayLike, ArrayLike] = (-4.0, 4.0),
+    pitch: str = "speed",
 ) -> Float[Array, "samples"]:
     """Shifts the pitch by U(semitones), 12 to the octave.
 
-    The loop is read at another speed, so pitch and tempo move together, as they do in a machine
-    that turns faster. (A phase vocoder would keep the tempo, and smear every impact.) The length
-    stays: a faster reading runs into the loop's beginning again, a slower one ends early.
+    With 'speed' the loop is read at another speed, so pitch and tempo move together, as they do in
+    a machine that turns faster. The length stays: a faster reading runs into the loop's beginning
+    again, a slower one ends early. With 'tempo' a phase vocoder keeps the tempo, and smears every
+    impact; see `asd_jax.augment.vocoder`.
     """
     steps = jax.random.uniform(key, (), minval=semitones[0], maxval=semitones[1])
-    return change_speed(x, jnp.exp2(steps / 12.0))
+    ratio = jnp.exp2(steps / 12.0)
+    return change_pitch(x, ratio) if pitch == "tempo" else change_speed(x, ratio)
 
 
 def change_speed(x: Float[Array, "samples"], speed: ArrayLike) -> Float[Array, "samples"]:
@@ -220,7 +230,7 @@ TRANSFORMS = {
     "time_shift": lambda key, x, s: time_shift(
         key, x, max_frames=s.shift_frames, hop_length=s.hop_length
     ),
-    "pitch_shift": lambda key, x, s: pitch_shift(key, x, semitones=s.semitones),
+    "pitch_shift": lambda key, x, s: pitch_shift(key, x, semitones=s.semitones, pitch=s.pitch),
     "fade": lambda key, x, s: fade(key, x, max_share=s.fade_share),
     "white_noise": lambda key, x, s: white_noise(key, x, snr_db=s.snr_db),
 }

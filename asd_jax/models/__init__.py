@@ -5,6 +5,7 @@ from typing import Any
 
 from asd_jax.errors import UserError
 from asd_jax.models.arcface import class_centres as class_centres
+from asd_jax.models.band_cnn import band_cnn as band_cnn
 from asd_jax.models.classifiers import CLASSIFIERS as CLASSIFIERS
 from asd_jax.models.classifiers import build_classifier as build_classifier
 from asd_jax.models.fusion import fusion as fusion
@@ -19,6 +20,7 @@ from asd_jax.models.temporal import temporal as temporal
 # Networks that embed a clip: builder(input_shape without the batch axis, **options) -> Model.
 BACKBONES: dict[str, Callable[..., Model]] = {
     "ghostnetv2": ghostnetv2,
+    "band_cnn": band_cnn,
     "temporal": temporal,
 }
 

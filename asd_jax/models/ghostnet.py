@@ -75,6 +75,7 @@ STAGES: tuple[tuple[Block, ...], ...] = (
 
 # Inference of 32 on two cores: 231 ms, whole 262; by twos 258. Of 16: 104, whole 111.
 AT_A_TIME = 4
+POOLS = ("global", "frequency")
 SMALLEST = 33  # height and width of an input whose last maps can still be halved for attention
 
 
@@ -164,6 +165,9 @@ class GhostNetV2(nn.Module):
         stages: the table of bottlenecks.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
         rematerialise: keep no maps but the blocks' inputs for the backward pass.
+        embedding_norm: whether the embedding has that BatchNorm; the paper's has none.
+        pool: 'global', over both axes and through the head, as the reference; 'frequency', over
+            time alone, and the embedding reads every row.
     """
 
     width: float = 1.0
@@ -173,6 +177,8 @@ class GhostNetV2(nn.Module):
     stages: tuple[tuple[Block, ...], ...] = STAGES
     dtype: Any = jnp.float32
     rematerialise: bool = False
+    embedding_norm: bool = True
+    pool: str = "global"
 
     @nn.compact
     def __call__(
@@ -193,11 +199,16 @@ class GhostNetV2(nn.Module):
 
         features = round_channels(self.stages[-1][-1].expanded * self.width)
         taps["final"] = x = ConvBN(features, **options, name="final")(x, train=train)
-        taps["pool"] = x = x.astype(jnp.float32).mean(axis=(1, 2))
-        taps["head"] = x = relu(dense(self.head, name="head")(x))
+        x = x.astype(jnp.float32)
+        if self.pool == "frequency":
+            taps["pool"] = x = x.mean(axis=2).reshape(x.shape[0], -1)
+        else:
+            taps["pool"] = x = x.mean(axis=(1, 2))
+            taps["head"] = x = relu(dense(self.head, name="head")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.embed_dim:
             x = dense(self.embed_dim, name="embedding")(x)
+        if self.embed_dim and self.embedding_norm:
             x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
         return x, taps
 
@@ -212,6 +223,8 @@ def ghostnetv2(input_shape: tuple[int, int, int], **options: Any) -> Model:
     Raises:
         UserError: for spectrograms that shrink to nothing on the way.
     """
+    if options.get("pool", "global") not in POOLS:
+        raise UserError(f"encoder.pool is {options['pool']!r}; known are {', '.join(POOLS)}.")
     if min(input_shape[:2]) < SMALLEST:
         raise UserError(
             f"A spectrogram of {input_shape[0]} mels and {input_shape[1]} frames is too small for "

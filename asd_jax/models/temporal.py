@@ -71,6 +71,7 @@ class Temporal(nn.Module):
         blocks: the table.
         dtype: what the body computes in.
         rematerialise: keep no maps but the blocks' inputs for the backward pass.
+        embedding_norm: centre and scale the embedding by a BatchNorm that Table 1 does not have.
     """
 
     stem_stride: int = 128
@@ -80,6 +81,7 @@ class Temporal(nn.Module):
     blocks: tuple[Block, ...] = BLOCKS
     dtype: Any = jnp.float32
     rematerialise: bool = False
+    embedding_norm: bool = True
 
     @nn.compact
     def __call__(
@@ -108,8 +110,10 @@ class Temporal(nn.Module):
         mean = x.mean(axis=1)
         if self.head == "mean_max":
             mean = jnp.concatenate([mean, x.max(axis=1)], axis=-1)
-        # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
-        mean = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(mean, train=train)
+        if self.embedding_norm:
+            # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
+            norm = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")
+            mean = norm(mean, train=train)
         return mean, taps
 
 

@@ -78,7 +78,9 @@ def fuse(nets: Networks, variables: dict[str, Tree], features: Features) -> Arra
 
 def seen_by(wanted: Sequence[str]) -> tuple[str, ...]:
     """These branches, and those that the fusion is made of."""
-    return tuple(dict.fromkeys([*wanted, *(("temporal", "spectral") if "fusion" in wanted else ())]))
+    return tuple(
+        dict.fromkeys([*wanted, *(("temporal", "spectral") if "fusion" in wanted else ())])
+    )
 
 
 def needed(wanted: Sequence[str]) -> set[str]:

@@ -2,7 +2,8 @@
 
 Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
 scorer that has not seen it, and no network that scores has seen it either. For the rule
-'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No anomaly, and no test clip, has a part in this.
+'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No
+anomaly, and no test clip, has a part in this.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
 from asd_jax.words import machine_name
 
@@ -57,7 +59,6 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
     """
     trained = material.trained
     clips, config = run.corpus, run.config
-    label = clips.label[clips.training]
     fits = _fits(run, trained, material.prototypes)
     fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
     calibration = _cross_fit(run, fits, material.weak)
@@ -73,13 +74,18 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
     combined = ensembles.combine(ensemble, calibration.normal, names)
     frame_mean, frame_std = _frame_moments(run, trained)
     by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
+    domain = np.array([clips.clips[i].domain for i in clips.held_out])
+    alike = [
+        balanced(own, domain[calibration.group == g]) if len(own) else own
+        for g, own in enumerate(by_group)
+    ]
     return Detector(
         config=config,
         groups=clips.groups,
         variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
         scorers=fitted,
         ensemble=ensemble,
-        thresholds=_thresholds(run, by_group),
+        thresholds=_thresholds(run, alike),
         normal_scores=tuple(np.sort(scores) for scores in by_group),
         frame_mean=frame_mean,
         frame_std=frame_std,
@@ -89,7 +95,7 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
 def identification(run: Run, material: Material) -> dict[str, float]:
     """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
     classes, held = run.corpus.classes, np.isin(run.corpus.training, run.corpus.held_out)
-    if len(classes.names) < 2:
+    if len(classes.names) < 2 or run.config.data.all_train:
         return {}
     found = {}
     for branch, centres in material.prototypes.items():
@@ -187,7 +193,12 @@ def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dic
 
 
 def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
-    """A threshold a machine; one with few held-out clips borrows those of its type, or of all."""
+    """A threshold a machine; one with few held-out clips borrows those of its type, or of all.
+
+    Args:
+        run: the run.
+        by_group: scores of each machine's held-out clips, in which domains weigh alike.
+    """
     settings, groups = run.config.scoring, run.corpus.groups
     thresholds = np.full(len(groups), np.nan)
     for g, (machine_type, _) in enumerate(groups):

@@ -52,7 +52,7 @@ class Corpus:
     @property
     def training(self) -> np.ndarray:
         """All normal training clips: `fit` and `held_out`, in order."""
-        return np.sort(np.concatenate([self.fit, self.held_out]))
+        return np.union1d(self.fit, self.held_out)
 
     @property
     def names(self) -> list[str]:
@@ -70,6 +70,12 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
     with collected_warnings() as notes:
         opened = open_recordings(config, progress=progress)
         corpus = assemble(opened, config.data.hold_out, config.seed)
+        if config.data.all_train:
+            logging.warning(
+                "All normal clips train, so none calibrates that the networks have not seen: "
+                "thresholds are lower than fresh clips need, and identification is not measured."
+            )
+            corpus = dataclasses.replace(corpus, fit=corpus.training)
         taught = _classes(corpus, config)
     return dataclasses.replace(corpus, classes=taught, notes=tuple(notes))
 

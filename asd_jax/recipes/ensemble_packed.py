@@ -31,7 +31,10 @@ def together(cells: Sequence[Cell]) -> None:
     clock = Clock()
     runs = open_runs(cells)
     clock.lap("data")
-    packs = [Pack([Training(run, plan(run)) for run in runs]) for plan in stages.stages_of(runs[0].config)]
+    packs = [
+        Pack([Training(run, plan(run)) for run in runs])
+        for plan in stages.stages_of(runs[0].config)
+    ]
     stages.compile_ahead(runs[0], packs)
     variables = [stages.initial_variables(run) for run in runs]
     diverged: dict[int, Diverged] = {}

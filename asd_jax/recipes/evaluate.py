@@ -1,7 +1,8 @@
 """The last stage: test clips through the detector, and the files that a finished run leaves."""
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,10 +10,14 @@ import numpy as np
 
 import asd_jax
 from asd_jax.data.clips import UNKNOWN, Clip
+from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
+from asd_jax.data.layouts.dcase import is_evaluation
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes import branches
+from asd_jax.recipes.backends import backend_of
 from asd_jax.recipes.calibrate import identification
+from asd_jax.recipes.deviations import deviations, readings
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.report.card import write_card
@@ -70,7 +75,12 @@ def evaluate(
     write_scores(run.workdir.path("scores.csv"), rows)
 
     accuracy = identification(run, material)
-    notes = [*corpus.notes, *_pretext_notes(run, accuracy.get("spectral")), *detector.notes]
+    notes = [
+        *corpus.notes,
+        *_pretext_notes(run, accuracy.get("spectral")),
+        *_domain_notes(run),
+        *detector.notes,
+    ]
     results = {
         "protocol": {
             "name": config.protocol,
@@ -79,9 +89,16 @@ def evaluate(
             "snr": list(config.data.snr),
             "oracle": config.scoring.threshold in ORACLES,
             "false_alarm_rate": config.scoring.false_alarm_rate,
+            "deviations": deviations(config),
+            "readings": readings(config),
         },
         "seed": config.seed,
-        **summarise(rows, draws=config.scoring.bootstrap, seed=config.seed),
+        **summarise(
+            rows,
+            draws=config.scoring.bootstrap,
+            seed=config.seed,
+            evaluation=_evaluation(config.data.layout),
+        ),
         "identification": {
             "classes": corpus.classes.kind,
             "accuracy": accuracy.get("spectral"),
@@ -111,6 +128,13 @@ def evaluate(
     write_report(run.workdir.path("report.html"), report)
     write_card(run.workdir.path("detector"), results, run.workdir.config())
     write_results(run.workdir.path("results.json"), results)
+
+
+def _evaluation(layout: str) -> Callable[[str, str], bool] | None:
+    """Tells the machines of a challenge's evaluation set from those of development."""
+    if layout not in DCASE_LAYOUTS:
+        return None
+    return functools.partial(is_evaluation, layout)
 
 
 def _oracle_thresholds(
@@ -151,9 +175,14 @@ def score_rows(
     scores: dict[str, np.ndarray],
     thresholds: np.ndarray,
 ) -> Rows:
-    """One row a clip, as scores.csv holds them; no decision where there is no threshold."""
+    """One row a clip, as scores.csv holds them; no decision where there is no threshold.
+
+    With clips of several signal-to-noise ratios each row says its own in `snr`, dB.
+    """
     rows = []
+    several = len({clip.snr for clip in clips}) > 1
     for i, clip in enumerate(clips):
+        snr = {"snr": clip.snr} if several else {}
         rows.append(
             {
                 "path": clip.name,
@@ -165,6 +194,7 @@ def score_rows(
                 **{f"score_{name}": float(values[i]) for name, values in scores.items()},
                 "threshold": float(thresholds[i]),
                 "decision": decide(total[i], thresholds[i]),
+                **snr,
             }
         )
     return rows
@@ -200,6 +230,26 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
         f"The {what} sound alike: on held-out clips the network names the right one in "
         f"{accuracy:.0%} of cases, and guessing would in {chance:.0%}. "
         "Identification has taught it little.",
+    ]
+
+
+def _domain_notes(run: Run) -> list[str]:
+    """Says which options for two domains had none to work on."""
+    corpus, scoring = run.corpus, run.config.scoring
+    if len({corpus.clips[i].domain for i in corpus.training}) > 1:
+        return []
+    backends = [backend_of(scoring, branch) for branch in scoring.branches]
+    idle = [
+        name
+        for name, used in (
+            ("domains", any(b.domains == "minimum" for b in backends)),
+            ("smote", any(b.smote for b in backends)),
+        )
+        if used
+    ]
+    return [
+        f"config.scoring.{name} changed nothing: the training clips are of one domain."
+        for name in idle
     ]
 
 

@@ -56,6 +56,7 @@ def waveform_augment(config: settings.Ensemble, make: Any = WaveformAugment) -> 
         semitones=tuple(augment.semitones),
         fade_share=augment.fade_share,
         snr_db=tuple(augment.snr_db),
+        pitch=augment.pitch,
     )
 
 
@@ -93,12 +94,15 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     def centres(width: int) -> Model:
         return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
 
+    norms = {"embedding_norm": encoder.embedding_norm}
     return Networks(
-        encoder=models.backbone(encoder.name, shape, width=encoder.width, embed_dim=dim, **body),
+        encoder=models.backbone(
+            encoder.name, shape, width=encoder.width, embed_dim=dim, **norms, **body
+        ),
         projector=models.projector(dim, out=PROJECTION),
         predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),
         identify=centres(dim),
-        temporal=models.temporal((samples,), **body),
+        temporal=models.temporal((samples,), embedding_norm=config.temporal.embedding_norm, **body),
         temporal_identify=centres(TEMPORAL),
         fusion=models.fusion((TEMPORAL, dim), layout=config.fusion.layout, embed_dim=FUSED),
         fusion_identify=centres(FUSED),

@@ -109,6 +109,7 @@ class Data:
     long: str = "cut"  # recordings over clip_seconds: 'cut' or 'windows'
     hop_seconds: float = 0.0  # between windows; 0 means clip_seconds
     hold_out: float = 0.2  # share of training normals kept for calibration, by group
+    all_train: bool = False  # the networks see these too, as printed: nothing is then held out
     classes: str = "auto"  # the ensemble tells apart 'machines', 'folders' or 'clusters'
     clusters: int = 3  # of each machine, for 'clusters'
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
@@ -154,6 +155,9 @@ class Augment:
     probability: float = 0.5  # of each waveform transform, for each clip
     shift_frames: float = 56.0
     semitones: tuple[float, float] = (-4.0, 4.0)  # the paper's single step is -20
+    pitch: str = (
+        "speed"  # what pitch shifts do to the tempo: 'speed' moves it too, 'tempo' keeps it
+    )
     fade_share: float = 0.5  # longest fade, as a share of the clip
     snr_db: tuple[float, float] = (-10.0, 10.0)  # white noise
     mix_probability: float = 1.0  # of mixing a clip at all
@@ -204,6 +208,7 @@ class Encoder:
     name: str = "ghostnetv2"
     width: float = 1.0
     embed_dim: int = 512
+    embedding_norm: bool = True  # BatchNorm after the embedding, which the paper does not have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +275,7 @@ class Temporal(Schedule):
 
     epochs: float = 200.0
     optimizer: Optimizer = Optimizer("adamw", 5e-3, 5e-4)
+    embedding_norm: bool = True  # as the encoder's; Table 1 has none
 
 
 @dataclasses.dataclass(frozen=True)

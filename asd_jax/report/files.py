@@ -19,6 +19,7 @@ _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
 # Beyond scores.csv, of single recordings: see `asd_jax.live.departure.where`.
 _MORE = (
+    "snr",
     "percentile",
     "departs_from_s",
     "departs_to_s",
@@ -40,8 +41,8 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
             they are known `domain`, `label` (0 normal, 1 anomaly, -1 unknown), `threshold`,
             `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
             `score_<branch>` each branch. The branch columns keep the order in which they are
-            first met. `percentile`, the columns `departs_*` and `alarm` come last, where any row
-            has them.
+            first met. `snr` (dB), `percentile`, the columns `departs_*` and `alarm` come last,
+            where any row has them.
 
     Raises:
         ValueError: a row has a key that is no column.

@@ -189,7 +189,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
     found.append(("Made", report.created))
     protocol = report.results.get("protocol")
     if isinstance(protocol, Mapping):
-        found += [(f"Protocol: {k}", v) for k, v in flatten(protocol)]
+        told = {k: v for k, v in protocol.items() if k not in ("deviations", "readings")}
+        found += [(f"Protocol: {k}", v) for k, v in flatten(told)]
     elif protocol is not None:
         found.append(("Protocol", str(protocol)))
     # These have their own place on the page, or stand in results.json for programs.
@@ -198,10 +199,34 @@ def facts(report: Report) -> list[tuple[str, str]]:
     rest = {k: v for k, v in report.results.items() if k not in shown}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
     mean = report.results.get("mean")
-    official = mean.get("official") if isinstance(mean, Mapping) else None
-    if isinstance(official, Mapping):
-        found += [(f"DCASE {year} score", _three(_number(v, None))) for year, v in official.items()]
+    if isinstance(mean, Mapping):
+        found += _means(mean)
     return [(what, value) for what, value in found if value]
+
+
+def _means(mean: Mapping) -> list[tuple[str, str]]:
+    """Official scores, of both sets of machines apart where both are there, and AUC by SNR."""
+    sets = mean.get("official_sets") or {"": mean.get("official") or {}}
+    found = [
+        (f"DCASE {year} score" + (f", {name} machines" if name else ""), _three(_number(v, None)))
+        for name, official in sets.items()
+        for year, v in official.items()
+    ]
+    levels = (mean.get("by_snr") or {}).items()
+    shown = [(f"Mean AUC at {k} dB", _three(_number(v.get("auc"), None))) for k, v in levels]
+    return [*found, *shown]
+
+
+def departures(report: Report) -> list[tuple[str, list[str]]]:
+    """(heading, sentences) on where the run departs from the paper, and how it reads it."""
+    protocol = report.results.get("protocol")
+    if not isinstance(protocol, Mapping):
+        return []
+    told = [
+        ("Where this run departs from the paper", protocol.get("deviations")),
+        ("Where the paper leaves it open, and what was taken", protocol.get("readings")),
+    ]
+    return [(heading, list(sentences)) for heading, sentences in told if sentences]
 
 
 def timing(report: Report) -> list[tuple[str, str]]:

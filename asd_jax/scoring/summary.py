@@ -1,7 +1,7 @@
 """The figures of results.json from the rows of scores.csv."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,12 @@ AVERAGED = (
 
 
 def summarise(
-    rows: Sequence[Mapping[str, Any]], *, draws: int = 1000, level: float = 0.95, seed: int = 0
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    evaluation: Callable[[str, str], bool] | None = None,
 ) -> dict[str, Any]:
     """Figures of each machine and their means, as strict JSON can hold them.
 
@@ -33,14 +38,18 @@ def summarise(
         draws: of the bootstrap interval of each AUC; 0 for none.
         level: of the interval.
         seed: of the bootstrap.
+        evaluation: whether a machine (type, ID) is of the challenge's evaluation set; None where
+            there is no such thing.
 
     Returns:
         `groups`: one mapping a (machine_type, machine_id): `clips_normal`, `clips_anomaly`,
         `auc`, `auc_interval`, `pauc` (McClish, p = 0.1), `pauc_raw` (area over p), `recall` and
         `false_alarm_rate` of the decisions, `threshold`, `eer`, `recall_at_eer` (an oracle), with
-        domains `auc_source`, `auc_target` and `domains`, and `branches`.
+        domains `auc_source`, `auc_target` and `domains`, with several SNRs in the column `snr`
+        figures of each in `snr`, and `branches`.
         `mean`: each figure's arithmetic mean over IDs, then types; `minimum` (AUC, pAUC);
-        `by_type`; `official` scores by year; `branches`.
+        `by_type`; `by_snr`; `official` scores by year, and where machines of both sets are there
+        `official_sets`, the same of `development` and `evaluation` machines apart; `branches`.
         `incomplete`: sentences on the machines that lack a figure. Such figures are None.
     """
     members: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -55,6 +64,8 @@ def summarise(
         groups.append({"machine_type": machine_type, "machine_id": machine_id, **figures})
         incomplete += [f"{name}: {reason}" for reason in missing]
     mean = _mean(groups, [b.removeprefix("score_") for b in branches])
+    if evaluation and (sets := _official_sets(groups, evaluation)):
+        mean["official_sets"] = sets
     return _plain({"groups": groups, "mean": mean, "incomplete": incomplete})
 
 
@@ -89,8 +100,42 @@ def _group(
     domains = np.array([str(row.get("domain") or "") for row in own], dtype=object)
     if np.isin(domains, official.DOMAINS).any():
         figures |= official.domain_areas(labels, scores, domains)
+    figures |= _by_snr(own, labels, scores)
     figures["branches"] = {b.removeprefix("score_"): _branch(own, labels, b) for b in branches}
     return figures, missing
+
+
+def _by_snr(
+    rows: Sequence[Mapping[str, Any]], labels: np.ndarray, scores: np.ndarray
+) -> dict[str, Any]:
+    """Areas at each of several signal-to-noise ratios (MIMII), one alone needs no table."""
+    levels = np.array([str(row.get("snr") or "") for row in rows], dtype=object)
+    names = sorted(set(levels) - {""}, key=float)
+    if len(names) < 2:
+        return {}
+    parts = {name: levels == name for name in names}
+    return {
+        "snr": {
+            name: {
+                "auc": metrics.auc(labels[own], scores[own]),
+                "pauc": metrics.pauc(labels[own], scores[own]),
+            }
+            for name, own in parts.items()
+        }
+    }
+
+
+def _official_sets(
+    groups: Sequence[Mapping[str, Any]], evaluation: Callable[[str, str], bool]
+) -> dict[str, dict[str, float]]:
+    """The official scores of each set's machines; {} where all are of one set."""
+    sets: dict[str, list[Mapping[str, Any]]] = {"development": [], "evaluation": []}
+    for group in groups:
+        is_evaluation = evaluation(group["machine_type"], group["machine_id"])
+        sets["evaluation" if is_evaluation else "development"].append(group)
+    if not all(sets.values()):
+        return {}
+    return {name: official.official_means(members) for name, members in sets.items()}
 
 
 def _decided(
@@ -130,6 +175,9 @@ def _mean(groups: Sequence[Mapping[str, Any]], branches: Sequence[str]) -> dict[
     mean["by_type"] = {
         name: {field: types[field][name] for field in fields} for name in types.get("auc", {})
     }
+    levels = dict.fromkeys(level for group in groups for level in group.get("snr", {}))
+    if levels:
+        mean["by_snr"] = {level: _at_snr(groups, level) for level in levels}
     mean["official"] = official.official_means(groups)
     mean["branches"] = {}
     for branch in branches:
@@ -139,6 +187,16 @@ def _mean(groups: Sequence[Mapping[str, Any]], branches: Sequence[str]) -> dict[
             "minimum_auc": _least(table["auc"] for table in tables),
         }
     return mean
+
+
+def _at_snr(groups: Sequence[Mapping[str, Any]], level: str) -> dict[str, float]:
+    """Means over IDs, then types, at one signal-to-noise ratio."""
+    tables = [
+        {"machine_type": group["machine_type"], **group["snr"][level]}
+        for group in groups
+        if level in group.get("snr", {})
+    ]
+    return {f: _average(official.by_type(tables, f).values()) for f in ("auc", "pauc")}
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: str, default: float = math.nan) -> np.ndarray:

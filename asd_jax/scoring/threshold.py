@@ -21,7 +21,6 @@ def fit_threshold(
     *,
     method: str = "gamma",
     false_alarm_rate: float = 0.1,
-    deviations: float | None = None,
     labels: Int[np.ndarray, "clips"] | None = None,
 ) -> float:
     """The threshold that normal clips pass but for the wished share.
@@ -37,9 +36,9 @@ def fit_threshold(
             wider for few clips as Student's t is than a normal; 'gamma_ml', by
             maximum likelihood with a free shift (`scipy.stats.gamma.fit`, as the DCASE baselines);
             'quantile', the order statistic whose expected rate is at most the wished one;
-            'mean_std', mean plus `deviations` standard deviations; 'eer', an oracle.
+            'mean_std', mean plus the standard deviations of a normal distribution at the
+            wished rate; 'eer', an oracle.
         false_alarm_rate: the wished share of normal clips above the threshold.
-        deviations: of 'mean_std'; None: that of a normal distribution at the wished rate.
         labels: of 'eer'.
 
     Raises:
@@ -50,26 +49,7 @@ def fit_threshold(
         return eer(labels, scores)[1]
     if len(scores) < 2 or np.ptp(scores) == 0.0:
         return float(np.max(scores))
-    scores = np.asarray(scores, np.float64)
-    if method == "mean_std" and deviations is not None:
-        return float(scores.mean() + deviations * scores.std(ddof=1))
-    return float(_FITS[method](scores, false_alarm_rate))
-
-
-def caution(clips: int, *, method: str = "gamma", false_alarm_rate: float = 0.1) -> str:
-    """One sentence on what so few held-out clips can't tell, or ''."""
-    if method in ORACLES:
-        return "The threshold was found with test labels: an oracle, never to be deployed."
-    if clips < 2:
-        return f"{clips} held-out normal clips say nothing of the spread: record more."
-    if method == "quantile" and np.ceil((clips + 1) * (1.0 - false_alarm_rate) - 1e-9) > clips:
-        return (
-            f"{clips} held-out clips can't show a false-alarm rate of {false_alarm_rate:g}: their "
-            f"largest score stands for about {1.0 / (clips + 1):.2f}. Use 'gamma'."
-        )
-    if clips < 8:
-        return f"Only {clips} held-out normal clips: the false-alarm rate is a rough guess."
-    return ""
+    return float(_FITS[method](np.asarray(scores, np.float64), false_alarm_rate))
 
 
 def percentile(score: float, normal: Float[np.ndarray, "clips"]) -> float:

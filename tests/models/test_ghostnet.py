@@ -209,3 +209,13 @@ def test_smallest_input_still_embeds_and_smaller_is_refused():
 def test_unknown_backbone_lists_the_known():
     with pytest.raises(UserError, match="ghostnetv2, temporal"):
         models.backbone("ghostnet", (64, 64, 2))
+
+
+def test_the_embeddings_batch_norm_can_be_left_out():
+    shape = (64, 64, 2)
+    printed, ours = (
+        jax.eval_shape(models.ghostnetv2(shape, embedding_norm=norm).init, jax.random.key(0))
+        for norm in (False, True)
+    )
+    assert "embedding_norm" in ours["batch_stats"]
+    assert printed["batch_stats"].keys() == ours["batch_stats"].keys() - {"embedding_norm"}

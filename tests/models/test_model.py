@@ -185,6 +185,7 @@ def test_linen_stays_inside_models():
 FOLDABLE = {
     "ghostnet": (small(), [(2, 16, 13, 2)]),
     "temporal": (models.temporal((3000,)), [(2, 3000)]),
+    "temporal as printed": (models.temporal((3000,), embedding_norm=False), [(2, 3000)]),
     "fusion": (models.fusion((8, 8)), [(2, 8), (2, 8)]),
     "efficientnet": (
         models.build_classifier("efficientnetv2_s", width=0.2, depth=0.1, input_size=32),

@@ -109,3 +109,13 @@ def test_stem_is_a_strided_correlation():
     y = correlate(wave[:, :, None], np.asarray(stem["conv"]["kernel"])[0], 128, 64)
     y = normalised(y, stem["bn"], variables["batch_stats"]["stem"]["bn"])
     np.testing.assert_allclose(taps["stem"], y, rtol=1e-4, atol=1e-4)
+
+
+def test_the_printed_network_has_a_batch_norm_behind_each_convolution_and_no_other():
+    printed, ours = (
+        jax.eval_shape(temporal((3000,), embedding_norm=norm).init, jax.random.key(0))
+        for norm in (False, True)
+    )
+    assert "embedding_norm" in ours["batch_stats"]
+    assert printed["batch_stats"].keys() == ours["batch_stats"].keys() - {"embedding_norm"}
+    assert jax.tree.structure(printed["params"]) == jax.tree.structure(ours["params"])

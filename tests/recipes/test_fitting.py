@@ -1,9 +1,11 @@
 """Which clips and options each machine's scorer is fitted with."""
 
+import jax
 import numpy as np
 import pytest
 from sklearn import covariance
 
+from asd_jax.recipes import judge
 from asd_jax.recipes.backends import Backend
 from asd_jax.recipes.fitting import Branch
 from asd_jax.scoring import scorers
@@ -92,3 +94,19 @@ def test_arcface_takes_the_centres_of_the_machines_own_classes():
     unit = prototypes / np.linalg.norm(prototypes, axis=-1, keepdims=True)
     np.testing.assert_allclose(ours.fit(0).centres, unit[:2].reshape(4, 3), rtol=1e-5)
     np.testing.assert_allclose(ours.fit(1).centres, unit[3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("without", [(), (3, 40)])
+def test_scorers_of_domains_of_all_machines_go_into_one_program(without):
+    """Stacked where they are alike, a tuple where a bank has a clip less."""
+    ours = branch(Backend("knn", metric="euclidean", domains="minimum"))
+    found = [ours.fit(0, without=np.array(without[:1], int)), ours.fit(1)]
+    stacked = judge._stacked(found)
+    assert isinstance(stacked, scorers.Nearest) == (not without)
+    test = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
+    if without:
+        assert stacked == tuple(found)
+    else:
+        together = jax.vmap(lambda scorer: scorers.score(scorer, test))(stacked)
+        expected = np.stack([score(scorer, test) for scorer in found])
+        np.testing.assert_allclose(together, expected, rtol=1e-4)

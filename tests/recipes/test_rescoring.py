@@ -122,10 +122,12 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
         "scoring.branches": ("statistics", "tap"),
         "scoring.threshold": "quantile",
         "scoring.rule": "equal",
+        "scoring.smote": 1.0,
     }
     rescoring.rescore(str(finished), changes, str(tmp_path / "new"))
     results = read_results(tmp_path / "new" / "results.json")
     assert results["weights"] == {"statistics": 0.5, "tap": 0.5}
+    assert any("config.scoring.smote changed nothing" in note for note in results["notes"])
     assert set(Detector.load(str(tmp_path / "new" / "detector")).variables) == {
         "normaliser",
         "encoder",

@@ -351,3 +351,25 @@ def test_sound_that_would_make_the_file_huge_stays_out():
     assert len(page) < 4_000_000
     sounds = Page(page).uris("audio", "src")
     assert 2 <= len(sounds) < 12 and "Not embedded, to keep this page small" in page
+
+
+def test_departures_from_the_paper_are_listed_and_not_among_the_facts():
+    results = make_results(("pump", "00"), ("fan", "02"))
+    told = {"name": "literal", "deviations": ["The stem <is> wider."], "readings": ["No margin."]}
+    page = Page(render(make_report(results={**results, "protocol": told})))
+    assert "Where this run departs from the paper (1)" in page.text
+    assert "The stem <is> wider." in page.text and "No margin." in page.text
+    assert "Protocol: deviations" not in page.text and "Protocol: name" in page.text
+
+
+def test_sets_of_machines_and_noise_levels_are_shown_apart():
+    results = make_results(("pump", "00"), ("fan", "02"))
+    mean = {
+        **results["mean"],
+        "official_sets": {"development": {"2020": 0.8125}, "evaluation": {"2020": 0.7}},
+        "by_snr": {"-6": {"auc": 0.6}, "6": {"auc": 0.9}},
+    }
+    text = Page(render(make_report(results={**results, "mean": mean}))).text
+    assert "DCASE 2020 score, development machines 0.812" in text
+    assert "DCASE 2020 score, evaluation machines 0.700" in text
+    assert "Mean AUC at -6 dB 0.600" in text and "Mean AUC at 6 dB 0.900" in text

@@ -125,3 +125,40 @@ def test_rows_without_threshold_have_no_recall():
     assert group["recall"] is None and group["threshold"] is None and group["auc"] is not None
     rows = [{**row, "decision": -1} for row in make_rows(0)]  # the threshold alone is enough
     assert summarise(rows)["groups"][0]["recall"] == summarise(make_rows(0))["groups"][0]["recall"]
+
+
+def test_several_noise_levels_have_figures_of_their_own():
+    rows = [
+        row
+        for seed, machine in enumerate(("00", "02"))
+        for snr in ("-6", "6")
+        for row in make_rows(20 * seed + int(snr) + 6, machine_id=machine, snr=snr)
+    ]
+    found = summarise(rows, draws=0)
+    aucs = {"-6": [], "6": []}
+    for group in found["groups"]:
+        own = [row for row in rows if row["machine_id"] == group["machine_id"]]
+        for snr, values in aucs.items():
+            labels, scores = arrays([row for row in own if row["snr"] == snr])
+            values.append(roc_auc_score(labels, scores))
+            assert group["snr"][snr]["auc"] == pytest.approx(values[-1])
+    assert list(found["mean"]["by_snr"]) == ["-6", "6"]
+    assert found["mean"]["by_snr"]["6"]["auc"] == pytest.approx(np.mean(aucs["6"]))
+    one = summarise([row for row in rows if row["snr"] == "6"], draws=0)
+    assert "by_snr" not in one["mean"] and "snr" not in one["groups"][0]
+
+
+def test_development_and_evaluation_machines_have_official_scores_apart():
+    dev = [*make_rows(0, "fan", "00", domains=True), *make_rows(1, "pump", "00", domains=True)]
+    more = make_rows(2, "Vacuum", "00", domains=True)
+    found = summarise(dev + more, draws=0, evaluation=lambda kind, machine: kind == "Vacuum")
+    sets = found["mean"]["official_sets"]
+    assert list(sets) == ["development", "evaluation"]
+    assert sets["development"] == summarise(dev, draws=0)["mean"]["official"]
+    assert sets["evaluation"] == summarise(more, draws=0)["mean"]["official"]
+    vacuum = found["groups"][2]
+    expected = stats.hmean([vacuum["auc_source"], vacuum["auc_target"], vacuum["pauc"]])
+    assert sets["evaluation"]["2022"] == pytest.approx(expected)
+    for rows in (dev, more):
+        alone = summarise(rows, draws=0, evaluation=lambda kind, machine: kind == "Vacuum")
+        assert "official_sets" not in alone["mean"]

@@ -4,7 +4,7 @@ from scipy import stats
 
 from asd_jax.errors import UserError
 from asd_jax.scoring.metrics import eer
-from asd_jax.scoring.threshold import caution, fit_threshold, percentile
+from asd_jax.scoring.threshold import fit_threshold, percentile
 
 SHAPES = {
     "normal": stats.norm(-40.0, 3.0),
@@ -48,7 +48,6 @@ def test_other_methods_equal_their_formula():
     order = np.sort(scores)
     assert fit_threshold(scores, method="quantile", false_alarm_rate=0.1) == order[89]
     mean, std = scores.mean(), scores.std(ddof=1)
-    assert fit_threshold(scores, method="mean_std", deviations=3.0) == pytest.approx(mean + 3 * std)
     ninety = fit_threshold(scores, method="mean_std", false_alarm_rate=0.1)
     assert ninety == pytest.approx(mean + 1.2816 * std, rel=1e-4)
     expected = stats.gamma.ppf(0.95, *stats.gamma.fit(scores))
@@ -56,13 +55,9 @@ def test_other_methods_equal_their_formula():
     assert ours == pytest.approx(expected)
 
 
-def test_small_quantile_is_the_largest_score_and_says_so():
+def test_small_quantile_is_the_largest_score():
     scores = np.arange(5.0)
     assert fit_threshold(scores, method="quantile", false_alarm_rate=0.01) == 4.0
-    assert "can't show" in caution(5, method="quantile", false_alarm_rate=0.01)
-    assert caution(200, method="quantile", false_alarm_rate=0.01) == ""
-    assert "rough guess" in caution(5) and caution(50) == ""
-    assert "oracle" in caution(500, method="eer")
 
 
 def test_eer_is_an_oracle():

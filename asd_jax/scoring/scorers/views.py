@@ -53,8 +53,10 @@ def fit_views(
     """
     features = checked(features, name)
     own = np.split(features, views, axis=1)
-    strange = [None] * views if others is None or not len(others) else np.split(others, views, 1)
-    fitted = [_fit_view(x, None if o is None else ledoit_wolf(o)) for x, o in zip(own, strange)]
+    strange: list[np.ndarray | None] = [None] * views
+    if others is not None and len(others):
+        strange = [ledoit_wolf(part) for part in np.split(others, views, axis=1)]
+    fitted = [_fit_view(x, covariance) for x, covariance in zip(own, strange, strict=True)]
     return Views(*(np.asarray(values, np.float32) for values in zip(*fitted, strict=True)))
 
 
