@@ -52,27 +52,14 @@ def get_config(arg: str = ""):
 
 
 def quickstart(config, *, alike: bool) -> None:
-    """A short schedule and a narrow network, for minutes on two CPU cores."""
+    """Few clips of 4 s, for a minute or two on two CPU cores."""
     config.data.clip_seconds = 4.0
     config.synthetic.seconds = 4.0
     if alike:
         config.synthetic.types = ("fan",)
         config.synthetic.ids = ("id_00", "id_02", "id_04")
         config.synthetic.alike = True
-    config.features.n_mels = 64
-    # The full schedule's margin and noise leave a network nothing to hold on to in so few steps,
-    # and its SGD at 0.05 tells 20 to 90 % of the machines apart, as rounding will have it.
-    config.arcface.margin = 0.2
-    config.augment.update(
-        mix_probability=0.25, semitones=(-1.0, 1.0), snr_db=(0.0, 20.0), probability=0.3
-    )
-    config.encoder.width = 0.5
-    config.pretrain.update(epochs=8.0, batch_size=16)
-    config.pretrain.backbone.update(kind="adamw", learning_rate=2e-3, weight_decay=0.01, warmup=0.1)
-    config.finetune.update(epochs=2.0, batch_size=16)
-    config.finetune.optimizer.learning_rate = 5e-4
-    config.temporal.update(epochs=8.0, batch_size=16)
-    config.fusion.update(epochs=10.0, batch_size=32)
+    small(config)
     config.save_seconds = 20.0
 
 
@@ -80,25 +67,24 @@ def smoke(config) -> None:
     """Two machines, a few clips, a step or two of each stage."""
     config.synthetic.update(types=("fan", "valve"), normal=14, abnormal=4, seconds=2.0)
     config.data.clip_seconds = 2.0
-    config.encoder.width = 0.35
+    config.networks = "always"
+    config.scoring.branches = settings.BRANCHES
     for stage in ("pretrain", "finetune", "temporal", "fusion"):
         config[stage].update(epochs=0.5, batch_size=8)
     config.scoring.bootstrap = 100
 
 
 def folder(config) -> None:
-    """Own recordings: fewer clips than a data set, so a smaller network, batches and schedule.
-
-    On sixteen recordings of brushless motors the full-size network (224 bands, width 1) caught as
-    many faults as this one; README has the figures of both.
-    """
+    """Own recordings: fewer clips than a data set has, so a smaller network and schedule."""
     config.data.long = "windows"
+    small(config)
+
+
+def small(config) -> None:
+    """A network and a schedule that learn from a few hundred clips, in minutes on two CPU cores."""
     config.features.n_mels = 64
-    config.encoder.width = 0.5
-    config.pretrain.update(epochs=30.0, batch_size=16)
-    config.finetune.update(epochs=10.0, batch_size=16)
-    config.temporal.update(epochs=50.0, batch_size=16)
-    config.fusion.update(epochs=20.0, batch_size=32)
+    config.encoder.update(name="band_cnn", width=0.5, embed_dim=128)
+    config.pretrain.update(epochs=15.0, batch_size=16)
 
 
 def statistics(config) -> None:
@@ -113,14 +99,22 @@ def literal(config) -> None:
     leaves open in `protocol.readings`.
     """
     config.protocol = "literal"
+    short = config.encoder.name == "band_cnn"
+    if short:
+        config.finetune.update(epochs=2.0, batch_size=16)
+        config.temporal.update(epochs=8.0, batch_size=16)
+        config.fusion.update(epochs=10.0, batch_size=32)
+    else:
+        config.finetune.epochs = 50.0
     config.data.update(classes="machines", all_train=True)
-    config.encoder.embedding_norm = False
+    config.encoder.update(name="ghostnetv2", pool="global", embed_dim=512, embedding_norm=False)
     config.temporal.embedding_norm = False
     config.arcface.update(scale=30.0, margin=0.7, sub_centres=1)
     config.augment.update(dataclasses.asdict(settings.Augment()))
     config.augment.update(
         transforms=("time_shift", "pitch_shift", "fade", "white_noise"),
         probability=0.5,
+        shift_frames=56.0,
         semitones=(-20.0, -20.0),
         pitch="tempo",
         snr_db=(-10.0, 10.0),
@@ -129,7 +123,7 @@ def literal(config) -> None:
     )
     # Weight decay as printed, of the optimizer that it stands beside; cosine for the auxiliary one.
     optimizer = settings.Optimizer
-    config.pretrain.pair = "same_class"
+    config.pretrain.update(pair="same_class", similarity=1.0)
     config.pretrain.backbone.update(dataclasses.asdict(optimizer("sgd", 0.05, 0.005, 0.9)))
     auxiliary = optimizer("adamw", 0.01, 0.0, schedule="cosine")
     config.pretrain.auxiliary.update(dataclasses.asdict(auxiliary))

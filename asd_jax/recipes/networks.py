@@ -65,6 +65,7 @@ def mix_settings(config: settings.Ensemble, make: Any = MixSettings) -> MixSetti
     augment = config.augment
     return make(
         ratio=augment.mix_ratio,
+        splice=augment.splice,
         beta=augment.mix_beta,
         label_weight=augment.mix_label,
         probability=augment.mix_probability,
@@ -94,10 +95,12 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     def centres(width: int) -> Model:
         return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
 
-    norms = {"embedding_norm": encoder.embedding_norm}
+    own = {"embedding_norm": encoder.embedding_norm}
+    if encoder.name == "ghostnetv2":
+        own["pool"] = encoder.pool
     return Networks(
         encoder=models.backbone(
-            encoder.name, shape, width=encoder.width, embed_dim=dim, **norms, **body
+            encoder.name, shape, width=encoder.width, embed_dim=dim, **own, **body
         ),
         projector=models.projector(dim, out=PROJECTION),
         predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),

@@ -78,38 +78,42 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     so that they remain two views of one (mixed) thing.
     """
     networks.waveform_augment(config), networks.mix_settings(config)  # check themselves
+    contrastive = config.pretrain.similarity > 0
 
     def loss(params, state, batch, key):
         now = tunables.tuned(config, state.tunables)
         key_view, key_mix, key_net = jax.random.split(key, 3)
         wave = to_float(batch["wave"])
-        pair = (wave[:, 0], wave[:, 1]) if wave.ndim == 3 else (wave, wave)
-        views = _augmented(key_view, jnp.concatenate(pair), now)
-        first, second = jnp.split(normalise(_log_mel(views, spec), state.frozen["normaliser"]), 2)
+        pair = (wave[:, 0], wave[:, 1]) if wave.ndim == 3 else (wave,) * (1 + contrastive)
+        waves = _augmented(key_view, jnp.concatenate(pair), now)
+        views = normalise(_log_mel(waves, spec), state.frozen["normaliser"])
         mix = networks.mix_settings(now, _traced_mix)
-        first, partner, weight = mix_batch(key_mix, first, settings=mix)
-        second, _, _ = mix_batch(key_mix, second, settings=mix)
-        x = jnp.concatenate([first, second])
+        mixed = [mix_batch(key_mix, v, settings=mix) for v in jnp.split(views, len(pair))]
+        x = jnp.concatenate([view for view, _, _ in mixed])
+        partner, weight = mixed[0][1:]
 
         stats = {}
         (embedding, _), stats["encoder"] = _apply(nets, "encoder", params, state, x, key=key_net)
-        z, stats["projector"] = _apply(nets, "projector", params, state, embedding)
-        p, stats["predictor"] = _apply(nets, "predictor", params, state, z)
         prototypes, stats["identify"] = _apply(nets, "identify", params, state)
-
-        (p1, p2), (z1, z2) = jnp.split(p, 2), jnp.split(z, 2)
-        similarity = losses.simsiam_loss(p1, z1, p2, z2).mean()
-        label = jnp.tile(batch["label"], 2)
-        mixed = {"partner": label[jnp.tile(partner, 2)], "weight": jnp.tile(weight, 2)}
-        identification, accuracy = _identification(embedding, prototypes, label, now, **mixed)
+        label = jnp.tile(batch["label"], len(pair))
+        shares = {
+            "partner": label[jnp.tile(partner, len(pair))],
+            "weight": jnp.tile(weight, len(pair)),
+        }
+        identification, accuracy = _identification(embedding, prototypes, label, now, **shares)
         metrics = {
-            "similarity": similarity,
             "identification": identification,
             "accuracy": accuracy,
-            "spread_z": spread(z),
             "spread_embedding": spread(embedding),
         }
-        total = similarity + now.pretrain.identification * identification
+        total = now.pretrain.identification * identification
+        if contrastive:
+            z, stats["projector"] = _apply(nets, "projector", params, state, embedding)
+            p, stats["predictor"] = _apply(nets, "predictor", params, state, z)
+            (p1, p2), (z1, z2) = jnp.split(p, 2), jnp.split(z, 2)
+            similarity = losses.simsiam_loss(p1, z1, p2, z2).mean()
+            metrics |= {"similarity": similarity, "spread_z": spread(z)}
+            total += config.pretrain.similarity * similarity
         return total, (stats, metrics)
 
     return loss

@@ -151,16 +151,17 @@ class Features:
 class Augment:
     """Waveform transforms (Liao section 2.4.1) and the spliced mixup (eq. 1, 2)."""
 
-    transforms: tuple[str, ...] = ("time_shift", "pitch_shift", "fade", "white_noise")
-    probability: float = 0.5  # of each waveform transform, for each clip
-    shift_frames: float = 56.0
+    transforms: tuple[str, ...] = ("time_shift",)  # noise, fades and other speeds imitate faults
+    probability: float = 1.0  # of each waveform transform, for each clip
+    shift_frames: float = 1000.0  # longest, around the loop that a clip is taken for
     semitones: tuple[float, float] = (-4.0, 4.0)  # the paper's single step is -20
     pitch: str = (
         "speed"  # what pitch shifts do to the tempo: 'speed' moves it too, 'tempo' keeps it
     )
     fade_share: float = 0.5  # longest fade, as a share of the clip
     snr_db: tuple[float, float] = (-10.0, 10.0)  # white noise
-    mix_probability: float = 1.0  # of mixing a clip at all
+    mix_probability: float = 0.0  # of mixing a clip at all
+    splice: bool = True  # cut and splice before the mixup (eq. 1)
     mix_ratio: float = 0.4  # share of the partner in eq. 2
     mix_beta: float = 0.0  # above 0: draw the ratio from Beta(a, a) instead
     mix_label: str = "ratio"  # or 'area_corrected', the partner's true share of the picture
@@ -203,11 +204,12 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """The spectrogram network: GhostNetV2 without its classifier."""
+    """The spectrogram network: GhostNetV2 without its classifier, or a small 'band_cnn'."""
 
     name: str = "ghostnetv2"
     width: float = 1.0
     embed_dim: int = 512
+    pool: str = "frequency"  # of ghostnetv2: over time alone, or 'global' as the reference
     embedding_norm: bool = True  # BatchNorm after the embedding, which the paper does not have
 
 
@@ -215,8 +217,8 @@ class Encoder:
 class ArcFace:
     """The identification loss (Liao eq. 5)."""
 
-    scale: float = 30.0
-    margin: float = 0.7
+    scale: float = 10.0
+    margin: float = 0.0  # with 0.7 and few or close classes everything collapses into one direction
     sub_centres: int = 1
 
 
@@ -238,11 +240,12 @@ class Schedule:
 class Pretrain(Schedule):
     """Contrastive pre-training with identification (Liao section 2.4.1)."""
 
-    backbone: Optimizer = Optimizer("sgd", 0.05, 0.005, 0.9, "cosine")
-    auxiliary: Optimizer = Optimizer("adamw", 0.01, 0.01, schedule="cosine")
+    backbone: Optimizer = Optimizer("adamw", 3e-3, 0.01, schedule="cosine", warmup=0.1)
+    auxiliary: Optimizer = Optimizer("adamw", 3e-3, 0.01, schedule="cosine", warmup=0.1)
     predictor_hidden: int = 128
     pair: str = "same_class"  # 'same_class' or 'same_clip'
     identification: float = 1.0  # weight of the ArcFace loss beside the cosine loss
+    similarity: float = 0.0  # weight of the cosine loss; 0: one view a clip, identification alone
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -251,8 +254,9 @@ class Pretrain(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Finetune(Schedule):
-    """Fine-tuning on three clusters (Liao section 2.4.2, eq. 6)."""
+    """Fine-tuning on three clusters (Liao section 2.4.2, eq. 6); off unless it has epochs."""
 
+    epochs: float = 0.0
     batch_size: int = 64
     optimizer: Optimizer = Optimizer("adamw", 1e-3, 5e-4)
     loss: str = "recommended"  # eq. 6 'recommended' or 'literal'
@@ -311,7 +315,7 @@ class Statistics:
 class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
-    branches: tuple[str, ...] = BRANCHES
+    branches: tuple[str, ...] = ("spectral", "statistics")
     # 'spectral:knn,neighbours=3': other scorers than `scorer`
     per_branch: tuple[str, ...] = ("statistics:views",)
     rule: str = "recommended"  # one of RULES

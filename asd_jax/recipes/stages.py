@@ -121,8 +121,10 @@ class Plan:
 def pretrain(run: Run) -> Plan:
     """Contrastive pre-training of the spectrogram network with identification."""
     config = run.config
-    names = ("encoder", "projector", "predictor", "identify")
-    pairs = config.pretrain.pair == "same_class"
+    contrastive = config.pretrain.similarity > 0
+    heads = ("projector", "predictor") if contrastive else ()
+    names = ("encoder", *heads, "identify")
+    pairs = contrastive and config.pretrain.pair == "same_class"
     return Plan(
         name="pretrain",
         loss=objectives.pretrain_loss(config, run.learning, run.spec),
