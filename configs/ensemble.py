@@ -7,6 +7,7 @@ ARG is a comma list: a data set, and optionally `literal` (every number and form
     quickstart    synthetic machines, written on first use; minutes on two CPU cores (the default)
     smoke         every stage for a step or two, under a minute: proves that all works, no more
     alike         the same with one machine type whose IDs are all the same machine
+    ...,v2        one of these three on version 2 of the synthetic machines: three units a type
     mimii, dcase2020, mimii_due, dcase2021 ... dcase2025
                   the paper's full schedule; --config.data.root=DIR says where the data set lies
     folder        your own recordings; --config.data.root=DIR, anomalies not needed
@@ -28,18 +29,23 @@ def get_config(arg: str = ""):
     words = [word for word in (arg or "quickstart").split(",") if word]
     config = settings.as_config(settings.Ensemble())
     protocol = [word for word in words if word == "literal"]
-    source = [word for word in words if word != "literal"] or ["quickstart"]
+    source = [word for word in words if word not in ("literal", "v2")] or ["quickstart"]
     if len(source) > 1:
         raise UserError(f"configs/ensemble.py takes one data set, not {', '.join(source)}.")
     if source[0] in ("quickstart", "alike", "smoke"):
         quickstart(config, alike=source[0] == "alike")
         if source[0] == "smoke":
             smoke(config)
-    elif source[0] in DATA_SETS:
+    elif source[0] in DATA_SETS and "v2" not in words:
         config.data.layout = source[0]
     else:
         known = ", ".join(("quickstart", "alike", "smoke", "literal", *DATA_SETS))
-        raise UserError(f"configs/ensemble.py:{source[0]} is not known; known are {known}.")
+        raise UserError(
+            f"configs/ensemble.py:{','.join(words)} is not known; known are {known}; v2 may follow "
+            "one of the first three."
+        )
+    if "v2" in words:
+        config.synthetic.update(version=2, ids=("id_00", "id_02", "id_04"))
     if source[0] == "mimii":
         config.data.snr = ("0",)  # the headline; a MIMII number without its SNR means nothing
     if source[0] == "folder":
