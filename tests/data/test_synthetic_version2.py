@@ -172,7 +172,8 @@ def test_alike_ids_are_one_unit_in_the_same_sessions():
         for unit in ("id_00", "id_02")
         for number in range(60)
     ]
-    assert len({plan.unit for plan in plans}) == 1
+    assert len({plan.unit.mounting for plan in plans}) == 1
+    assert len({plan.unit.constants.shaft_hz for plan in plans}) == 1
     assert len({plan.placement for plan in plans}) == sessions.TRAIN + sessions.TEST
     assert len({plan.run for plan in plans}) == len(plans)
 

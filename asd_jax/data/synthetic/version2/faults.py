@@ -43,25 +43,23 @@ _BAND = "dB, power of the new sound against the machine's"
 _BLOWS = "dB, power of the blows, mean over the clip, against the machine's"
 FAULTS: dict[str, tuple[Fault, Fault, Fault]] = {
     "fan": (
-        Fault("bearing", "mean", (-22.0, -17.0, -12.0), _BAND),
-        Fault("rubbing", "loud", (-18.0, -13.0, -8.0), _BLOWS),
+        Fault("bearing", "mean", (-20.0, -15.0, -10.0), _BAND),
+        Fault("rubbing", "loud", (-16.0, -12.0, -8.0), _BLOWS),
         Fault("beating", "time", (0.2, 0.4, 0.7), "depth of the slow modulation", 0.15),
     ),
     "pump": (
-        Fault("leak", "mean", (-22.0, -17.0, -12.0), _BAND),
-        Fault("particles", "loud", (-18.0, -13.0, -8.0), _BLOWS),
-        Fault(
-            "gas", "time", (0.3, 0.55, 0.8), "share of the sound that an interruption takes", 0.1
-        ),
+        Fault("leak", "mean", (-18.0, -14.0, -10.0), _BAND),
+        Fault("particles", "loud", (-22.0, -17.0, -12.0), _BLOWS),
+        Fault("gas", "time", (0.4, 0.65, 0.9), "share of the sound that a break takes", 0.1),
     ),
     "slider": (
-        Fault("dry_rail", "mean", (2.0, 4.0, 7.0), "dB, rise of the upper rolling noise", 0.5),
+        Fault("dry_rail", "mean", (2.0, 4.0, 6.0), "dB, rise of the upper rolling noise", 0.5),
         Fault("dent", "loud", (-8.0, -3.0, 2.0), "dB, peak of the click against a reversal's blow"),
-        Fault("sticking", "time", (0.3, 0.55, 0.8), "share of the motion that a hitch takes", 0.1),
+        Fault("sticking", "time", (0.4, 0.65, 0.9), "share of the motion that a hitch takes", 0.1),
     ),
     "valve": (
-        Fault("leaking_seat", "mean", (-20.0, -15.0, -10.0), _BAND),
-        Fault("hammer", "loud", (-14.0, -9.0, -4.0), _BLOWS),
+        Fault("leaking_seat", "mean", (-18.0, -14.0, -10.0), _BAND),
+        Fault("hammer", "loud", (-18.0, -13.0, -8.0), _BLOWS),
         Fault("missing", "time", (0.1, 0.2, 0.35), "share of strokes that are missed", 0.1),
     ),
 }
@@ -83,7 +81,7 @@ def change_run(fault: Fault, value: float, run: Run) -> Run:
     if fault.name == "sticking":  # what makes the carriage hitch makes it late
         return dataclasses.replace(run, jitter=run.jitter + 0.08 * value)
     if fault.name == "missing":  # a plunger that sticks now and then is late at other times
-        return dataclasses.replace(run, miss=value, jitter=run.jitter + 0.08 * value)
+        return dataclasses.replace(run, miss=value, jitter=run.jitter + 0.15 * value)
     return run
 
 
@@ -181,15 +179,15 @@ def _beating(rng: np.random.Generator, depth: float, clock: Clock, unit: fan.Uni
 
 
 def _gas(rng: np.random.Generator, share: float, clock: Clock, unit: pump.Unit) -> np.ndarray:
-    """Gas in the suction line: the flow breaks off for a tenth of a second, irregularly."""
-    return _dips(rng, share, clock, every=0.55, seconds=(0.06, 0.18))
+    """Gas in the suction line: the flow breaks off for tenths of a second, irregularly."""
+    return _dips(rng, share, clock, every=0.6, seconds=(0.1, 0.3))
 
 
 def _sticking(
     rng: np.random.Generator, share: float, clock: Clock, unit: slider.Unit
 ) -> np.ndarray:
     """The carriage hitches within a stroke."""
-    return _dips(rng, share, clock, every=0.9 * unit.stroke, seconds=(0.08, 0.16))
+    return _dips(rng, share, clock, every=0.9 * unit.stroke, seconds=(0.1, 0.25))
 
 
 def _dips(

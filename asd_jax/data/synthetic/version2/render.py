@@ -26,7 +26,7 @@ class ClipPlan:
         kind: Where it shows, of `faults.KINDS`; "" for a normal clip.
         severity: Of `faults.SEVERITIES`; "" for a normal clip.
         quantity: Physical quantity of the fault, 0 for a normal clip.
-        unit: Constants of the machine.
+        unit: Constants of the machine, with what moves from clip to clip.
         run: State of the machine.
         placement: The session: where the microphone stands, speed and load of that day.
         scene: What happens in the hall.
@@ -74,6 +74,7 @@ def plan_clip(
     rng = stream(seed, *clip, "run", version=2)
     session = sessions.draw_session(seed, machine_type, index, first + int(rng.integers(count)))
     run = _of_session(units.MODELS[machine_type].draw_run(rng, unit.constants), session)
+    unit = units.at_work(stream(seed, *clip, "unit", version=2), unit)
     fault, kind, severity, quantity = "", "", "", 0.0
     if label == "abnormal":
         broken = _fault(machine_type, number)
