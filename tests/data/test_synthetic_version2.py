@@ -25,6 +25,13 @@ SMALL = synthetic.SyntheticMachines(
 CLOCK = Clock(8 * 16000, 16000)
 # Of ground_truth.csv: random draws agree to six digits everywhere, samples only nearly.
 VERSION_1_DRAWN = "8da3fff54ba46a8a6af24f4c5574b193676bd39dfb3e977af2be1026c4e9ca02"
+# (RMS, RMS of the difference, two samples) of one clip a type, as frozen.
+VERSION_2 = {
+    "fan": (510.27, 274.70, 50, -181),
+    "pump": (789.13, 455.32, -718, 724),
+    "slider": (467.13, 274.64, 604, 801),
+    "valve": (439.74, 432.58, -229, -589),
+}
 EVERY = [(kind, fault) for kind, table in faults.FAULTS.items() for fault in table]
 
 
@@ -95,6 +102,16 @@ def test_version_1_draws_what_it_drew(tmp_path):
     text = (tmp_path / synthetic.GROUND_TRUTH).read_bytes()
     assert hashlib.sha256(text).hexdigest() == VERSION_1_DRAWN
     assert '"version": 1' in (tmp_path / synthetic.MARKER).read_text()
+
+
+@pytest.mark.parametrize("machine_type", synthetic.TYPES)
+def test_version_2_sounds_as_it_did(machine_type):
+    settings = synthetic.SyntheticMachines(seconds=2.0, seed=11, version=2)
+    plan = render.plan_clip(settings, machine_type, "id_02", "abnormal", 1)
+    sound = render1.mix(render.render_clip(settings, plan), 0)[:, 0].astype(float)
+    rms, rough, *samples = VERSION_2[machine_type]
+    assert (sound.std(), np.diff(sound).std()) == pytest.approx((rms, rough), abs=0.02)
+    assert list(sound[[4000, 20000]]) == pytest.approx(samples, abs=2)
 
 
 def test_same_seed_same_bytes_and_a_subset_gives_the_same_clips(small, tmp_path):
