@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--normal", type=int, default=90)
     parser.add_argument("--abnormal", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--snr", type=int, default=0, help="dB: 6, 0 or -6")
     parser.add_argument("--sounds", action="store_true", help="no detector: units and levels")
     options = parser.parse_args()
     tables = []
@@ -213,6 +214,7 @@ def main() -> None:
             normal=options.normal,
             abnormal=options.abnormal,
             seconds=options.seconds,
+            snr=(options.snr,),
             seed=seed,
             version=options.version,
         )
