@@ -8,6 +8,7 @@ ARG is a comma list: a data set, and optionally `literal` (every number and form
     quickstart    synthetic machines, written on first use; minutes on two CPU cores (the default)
     smoke         every stage for a step or two, under a minute: proves that all works, no more
     alike         the same with one machine type whose IDs are all the same machine
+    ...,v2        one of these three on version 2 of the synthetic machines: three units a type
     mimii, dcase2020, mimii_due, dcase2021 ... dcase2025
                   the paper's full schedule; --config.data.root=DIR says where the data set lies
     folder        your own recordings; --config.data.root=DIR, anomalies not needed
@@ -28,7 +29,7 @@ def get_config(arg: str = ""):
     """The settings of the run that `arg` names."""
     words = [word for word in (arg or "quickstart").split(",") if word]
     config = settings.as_config(settings.Ensemble())
-    changes = {"literal": literal, "statistics": statistics}
+    changes = {"v2": version2, "literal": literal, "statistics": statistics}
     source = [word for word in words if word not in changes] or ["quickstart"]
     if len(source) > 1:
         raise UserError(f"configs/ensemble.py takes one data set, not {', '.join(source)}.")
@@ -36,11 +37,14 @@ def get_config(arg: str = ""):
         quickstart(config, alike=source[0] == "alike")
         if source[0] == "smoke":
             smoke(config)
-    elif source[0] in DATA_SETS:
+    elif source[0] in DATA_SETS and "v2" not in words:
         config.data.layout = source[0]
     else:
         known = ", ".join(("quickstart", "alike", "smoke", *changes, *DATA_SETS))
-        raise UserError(f"configs/ensemble.py:{source[0]} is not known; known are {known}.")
+        raise UserError(
+            f"configs/ensemble.py:{','.join(words)} is not known; known are {known}; v2 may follow "
+            "one of the first three."
+        )
     if source[0] == "mimii":
         config.data.snr = ("0",)  # the headline; a MIMII number without its SNR means nothing
     if source[0] == "folder":
@@ -85,6 +89,11 @@ def small(config) -> None:
     config.features.n_mels = 64
     config.encoder.update(name="band_cnn", width=0.5, embed_dim=128)
     config.pretrain.update(epochs=15.0, batch_size=16)
+
+
+def version2(config) -> None:
+    """The second version of the synthetic machines: units of one model, sessions, bursts."""
+    config.synthetic.update(version=2, ids=("id_00", "id_02", "id_04"))
 
 
 def statistics(config) -> None:

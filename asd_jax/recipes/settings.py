@@ -91,6 +91,7 @@ class Synthetic:
     snr: tuple[int, ...] = (0,)  # dB, machine against factory background
     seed: int = 0
     alike: bool = False  # all IDs of a type are the same machine: identification teaches nothing
+    version: int = 1  # of the physics: 2 has units of one model, bursts, sessions, severities
 
 
 @dataclasses.dataclass(frozen=True)

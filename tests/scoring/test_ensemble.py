@@ -58,7 +58,7 @@ def area(normal, anomaly):
     return auc(labels, np.concatenate([normal, anomaly]))
 
 
-def compare(seed, weak, faults, rule="recommended", **settings):
+def compare(seed, weak, faults, rule="discriminant", **settings):
     """AUC of the ensemble and of each branch."""
     held, changed, normal, anomaly = system(seed, weak, faults, **settings)
     fitted = ensembles.fit_ensemble(held, changed, rule=rule, weights=weights_for(rule, weak))
@@ -103,7 +103,7 @@ def test_the_papers_weights_fall_where_the_network_knows_nothing():
 
 def test_a_useless_branch_is_named_and_has_no_weight():
     held, changed, _, _ = system(0, [[0.0, 1.0]], [[0.0, 1.0]])
-    fitted = ensembles.fit_ensemble(held, changed)
+    fitted = ensembles.fit_ensemble(held, changed, rule="discriminant")
     assert list(fitted.gated) == ["b0"] and fitted.reasons == [fitted.gated["b0"]]
     assert "b0 is left out" in fitted.gated["b0"] and "b1 has" in fitted.gated["b0"]
     two = dataclasses.replace(fitted, gated={"b0": "x", "b1": "y"})
@@ -115,12 +115,50 @@ def test_a_useless_branch_is_named_and_has_no_weight():
 
 def test_when_nothing_is_known_all_branches_count_and_it_says_so():
     held, changed, _, _ = system(0, [[0.0, 0.0]], [[1.0, 1.0]])
-    fitted = ensembles.fit_ensemble(held, changed)
+    fitted = ensembles.fit_ensemble(held, changed, rule="discriminant")
     assert fitted.gated == {} and "a guess" in fitted.notes[0]
     assert fitted.weights == {"b0": 0.5, "b1": 0.5}
-    fitted = ensembles.fit_ensemble(held)
+    fitted = ensembles.fit_ensemble(held, rule="discriminant")
     assert "No weak pseudo-anomalies" in fitted.notes[0]
     assert fitted.weights == {"b0": 0.5, "b1": 0.5}
+
+
+def learned(*accuracies, level=0.3):
+    return {f"b{b}": (accuracy, level) for b, accuracy in enumerate(accuracies)}
+
+
+def test_recommended_weighs_networks_by_what_they_have_learned():
+    held, _, normal, _ = system(0, [[1.0, 1.0, 1.0]], [[1.0, 1.0, 1.0]])
+    fitted = ensembles.fit_ensemble(held, learned=learned(0.9, 0.25))
+    shares = np.array([ensembles.NETWORK * 0.9, 0.0, 1.0])
+    np.testing.assert_allclose(fitted.mixing[0], shares / shares.sum())
+    assert list(fitted.gated) == ["b1"] and "25%" in fitted.reasons[0]
+    z = [(normal[b] - held[b].mean()) / held[b].std(ddof=1) for b in held]
+    expected = np.stack(z, 1) @ fitted.mixing[0]
+    np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=1e-9)
+    nothing = ensembles.fit_ensemble({"b0": held["b0"]}, learned=learned(0.1))
+    assert nothing.weights == {"b0": 1.0}  # there is no other
+
+
+MISMATCHES = {
+    "hears faults and no proxies": ([[0.0, 1.0]], [[1.0, 0.3]]),
+    "hears proxies and no faults": ([[1.0, 0.3]], [[0.0, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_recommended_loses_little_where_faults_and_proxies_differ(case):
+    weak, faults = MISMATCHES[case]
+    losses = {"recommended": [], "discriminant": []}
+    for seed in range(8):
+        held, changed, normal, anomaly = system(seed, weak, faults)
+        best = max(area(normal[b], anomaly[b]) for b in normal)
+        for rule, lost in losses.items():
+            fitted = ensembles.fit_ensemble(held, changed, learned=learned(0.9), rule=rule)
+            both = (ensembles.combine(fitted, part) for part in (normal, anomaly))
+            lost.append(best - area(*both))
+    assert np.mean(losses["recommended"]) < 0.08
+    assert np.mean(losses["discriminant"]) > 2 * np.mean(losses["recommended"])
 
 
 def test_literal_is_the_raw_weighted_sum():
@@ -142,9 +180,9 @@ def test_fixed_and_equal_weigh_z_scores(rule, weights):
     np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=1e-9)
 
 
-def test_recommended_equals_its_definition():
+def test_discriminant_equals_its_definition():
     held, changed, normal, _ = system(0, [[1.0, 0.7, 0.8], [0.7, 0.9, 0.8]], [[1.0, 1.0, 1.0]])
-    fitted = ensembles.fit_ensemble(held, changed)
+    fitted = ensembles.fit_ensemble(held, changed, rule="discriminant")
     mean = np.array([held[b].mean() for b in held])
     std = np.array([held[b].std(ddof=1) for b in held])
     areas = [[area(held[b], changed[b][kind]) for kind in ("k0", "k1")] for b in held]
@@ -201,12 +239,12 @@ def machines(scores):
 
 def test_each_type_has_its_own_strengths_and_each_machine_its_calibration():
     held, changed, normal, anomaly = two_machines()
-    fitted = ensembles.fit_ensemble(held, changed, machines(held))
+    fitted = ensembles.fit_ensemble(held, changed, machines(held), rule="discriminant")
     assert fitted.groups == (FAN, VALVE)
     assert fitted.mixing[0].argmax() == 0 and fitted.mixing[1].argmax() == 2
     assert fitted.mixing[0, 2] < 0.1 and fitted.mixing[1, 0] < 0.1
     assert fitted.gated == {}  # no branch is useless everywhere
-    pooled = ensembles.fit_ensemble(held, changed, machines(held), pool="all")
+    pooled = ensembles.fit_ensemble(held, changed, machines(held), rule="discriminant", pool="all")
     assert (pooled.mixing[0] == pooled.mixing[1]).all()
     np.testing.assert_allclose(pooled.mean[0, 0], held["b0"][:16].mean())
     for rows in (slice(0, 150), slice(150, 300)):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -99,6 +100,28 @@ def record(
     )
     spectrum = fft.rfft(sound, size) * answer
     return _microphones(spectrum, size, clock, channels=channels, direction=direction)
+
+
+def through(
+    sound: Float[np.ndarray, "samples"],
+    clock: Clock,
+    answer: Callable[[int], Complex[np.ndarray, "bins"]],
+    *,
+    channels: int = 1,
+) -> Float[np.ndarray, "samples channels"]:
+    """The machine as the microphones hear it by a way that is given, convolved as by `record`.
+
+    Args:
+        sound: Sound at the surface.
+        clock: Length and rate.
+        answer: Spectrum of the way for an FFT length.
+        channels: Number of microphones.
+    """
+    from scipy import fft
+
+    size = fft.next_fast_len(clock.samples, real=True)
+    spectrum = fft.rfft(sound, size) * answer(size)
+    return _microphones(spectrum, size, clock, channels=channels, direction=0.0)
 
 
 def array(

@@ -6,7 +6,8 @@ from asd_jax.errors import UserError
 
 # Part of every random key: a change of the physics is a new version and other recordings, so that
 # a measured number always names the sounds on which it was measured.
-VERSION = 1
+VERSION = 1  # the default
+VERSIONS = (1, 2)
 
 TYPES = ("fan", "pump", "slider", "valve")
 IDS = ("id_00", "id_02", "id_04", "id_06")
@@ -32,6 +33,8 @@ class SyntheticMachines:
         channels: 1, or more for a small array of microphones; channel 0 is the mono recording.
         alike: All IDs of a type are one and the same unit (and stand in the same place), so that
             nothing can be learnt from telling them apart.
+        version: Version of the physics, of `VERSIONS`. 2: units of one model, bursts, sessions and
+            three severities (README.md); the first `abnormal` normals belong to the test.
     """
 
     types: tuple[str, ...] = TYPES
@@ -44,6 +47,7 @@ class SyntheticMachines:
     seed: int = 0
     channels: int = 1
     alike: bool = False
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         for field, known in (("types", TYPES), ("ids", IDS), ("snr", SNRS)):
@@ -54,10 +58,16 @@ class SyntheticMachines:
                     f"SyntheticMachines.{field} is {values!r}: it must be a tuple of one or more "
                     f"of {', '.join(map(str, known))}, each once."
                 )
+        if self.version not in VERSIONS:
+            raise UserError(
+                f"SyntheticMachines.version is {self.version!r}: it must be one of "
+                f"{', '.join(map(str, VERSIONS))}."
+            )
+        # Version 2 has cycles that take half a second, and an interruption must fit into a clip.
         limits = {
             "normal": (0, 10**8),
             "abnormal": (0, 10**8),
-            "seconds": (1.0, 60.0),
+            "seconds": (1.0 if self.version == 1 else 2.0, 60.0),
             "sample_rate": (8000, 96000),
             "seed": (0, 2**63 - 1),
             "channels": (1, 16),

@@ -12,18 +12,23 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int16
 
-from asd_jax.data.synthetic.render import ClipPlan, mix, plan_clip, render_clip
-from asd_jax.data.synthetic.settings import VERSION, SyntheticMachines
+from asd_jax.data.synthetic import render
+from asd_jax.data.synthetic.settings import SyntheticMachines
+from asd_jax.data.synthetic.version2 import render as render2
 from asd_jax.errors import UserError
 
 MARKER = "synthetic.json"
 GROUND_TRUTH = "ground_truth.csv"
+PHYSICS = {1: render, 2: render2}  # by version
+ClipPlan = render.ClipPlan | render2.ClipPlan
 
 
 def write_machines(
     root: str | os.PathLike[str], settings: SyntheticMachines, *, progress: bool = False
 ) -> None:
     """Writes a set: `root/<snr>_dB_<type>/<id>/{normal,abnormal}/00000000.wav`.
+
+    Version 2 names severity and fault in the name: `abnormal/00000004_medium_rubbing.wav`.
 
     Beside it lie `synthetic.json` (settings, version, whether complete) and `ground_truth.csv`
     (what was drawn for each clip: for analysis only). A complete set with the same settings is left
@@ -57,12 +62,10 @@ def write_machines(
     _write_marker(folder, settings, complete=True)
 
 
-def clip_path(
-    settings_snr: int, machine_type: str, machine_id: str, label: str, number: int
-) -> pathlib.PurePath:
+def clip_path(snr: int, plan: ClipPlan) -> pathlib.PurePath:
     """Path of a clip below the root of its set."""
-    folder = pathlib.PurePath(f"{settings_snr}_dB_{machine_type}", machine_id, label)
-    return folder / f"{number:08d}.wav"
+    folder = pathlib.PurePath(f"{snr}_dB_{plan.machine_type}", plan.machine_id, plan.label)
+    return folder / f"{plan.number:08d}{getattr(plan, 'suffix', '')}.wav"
 
 
 def _plans(settings: SyntheticMachines) -> Iterator[ClipPlan]:
@@ -70,19 +73,20 @@ def _plans(settings: SyntheticMachines) -> Iterator[ClipPlan]:
         for machine_id in settings.ids:
             for label, count in (("normal", settings.normal), ("abnormal", settings.abnormal)):
                 for number in range(count):
-                    yield plan_clip(settings, machine_type, machine_id, label, number)
+                    yield PHYSICS[settings.version].plan_clip(
+                        settings, machine_type, machine_id, label, number
+                    )
 
 
 def _write_clip(folder: pathlib.Path, settings: SyntheticMachines, plan: ClipPlan) -> None:
-    clip = (plan.machine_type, plan.machine_id, plan.label, plan.number)
-    missing = [snr for snr in settings.snr if not (folder / clip_path(snr, *clip)).exists()]
+    missing = [snr for snr in settings.snr if not (folder / clip_path(snr, plan)).exists()]
     if not missing:
         return
-    recording = render_clip(settings, plan)
+    recording = PHYSICS[settings.version].render_clip(settings, plan)
     for snr in missing:
-        path = folder / clip_path(snr, *clip)
+        path = folder / clip_path(snr, plan)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_wave(path, mix(recording, snr), settings.sample_rate)
+        _write_wave(path, render.mix(recording, snr), settings.sample_rate)
 
 
 def _write_wave(
@@ -102,6 +106,7 @@ def _write_ground_truth(path: pathlib.Path, plans: list[ClipPlan]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         head = ("machine_type", "machine_id", "label", "number", "fault", "severity")
+        head += ("kind", "quantity") if plans and hasattr(plans[0], "kind") else ()
         writer.writerow((*head, "run", "placement", "scene", "unit"))
         for plan in plans:
             drawn = (plan.run, plan.placement, plan.scene, plan.unit)
@@ -140,7 +145,7 @@ def _is_complete(folder: pathlib.Path, settings: SyntheticMachines) -> bool:
         raise UserError(
             f"{marker} is damaged: delete the folder {folder} or name another."
         ) from None
-    new = {**_described(settings), "version": VERSION}
+    new = {**_described(settings), "version": settings.version}
     differences = [
         f"{field} {old.get(field)!r} there and {new.get(field)!r} wished"
         for field in sorted(old.keys() | new.keys())
@@ -155,11 +160,13 @@ def _is_complete(folder: pathlib.Path, settings: SyntheticMachines) -> bool:
 
 
 def _described(settings: SyntheticMachines) -> dict[str, object]:
-    return json.loads(json.dumps(dataclasses.asdict(settings)))
+    values = json.loads(json.dumps(dataclasses.asdict(settings)))
+    del values["version"]  # has a place of its own in the marker
+    return values
 
 
 def _write_marker(folder: pathlib.Path, settings: SyntheticMachines, *, complete: bool) -> None:
-    content = {"version": VERSION, "complete": complete, "settings": _described(settings)}
+    content = {"version": settings.version, "complete": complete, "settings": _described(settings)}
     part = folder / (MARKER + ".part")
     part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(part, folder / MARKER)
