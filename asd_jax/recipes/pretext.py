@@ -11,7 +11,8 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
-from asd_jax.features.logmel import to_float
+from asd_jax.features.decibel import power_to_db
+from asd_jax.features.logmel import mel_power, to_float
 from asd_jax.recipes import branches, networks
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.settings import Ensemble
@@ -65,18 +66,14 @@ def _why_not(config: Ensemble, clips: Corpus) -> str:
 
 def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mels"]:
     """The mean level of each band of the normal training clips, in dB."""
-    scoring = dataclasses.replace(config.scoring, branches=("statistics",), rule="equal")
-    config = dataclasses.replace(config, scoring=scoring)
     spec = networks.front_end(config)
-    extract = jax.jit(
-        lambda wave: branches.make_views(config, None, spec, ("statistics",))({}, to_float(wave))
-    )
+    levels = jax.jit(lambda wave: power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1))
     size, rows = config.eval_batch_size, clips.training
     found = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         waves = clips.waves.gather(np.resize(part, size))
-        found.append(np.asarray(extract(waves)["frame_mean"])[: len(part)])
+        found.append(np.asarray(levels(waves))[: len(part)])
     return np.concatenate(found)
 
 

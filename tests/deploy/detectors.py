@@ -37,16 +37,18 @@ def ensemble() -> Detector:
     group = np.arange(36) % 3
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     features = jax.device_get(extract(variables, to_float(waves.astype(np.int16))))
-    share = np.array([0.0, 0.4, 1.0])
-    blended = branches.blend(features, share[group])
+    kinds = {
+        b: ("views", {"views": 5}) if b == "statistics" else ("gaussian", {}) for b in BRANCHES
+    }
     fitted = {
-        b: [scorers.fit("gaussian", blended[b][group == g]) for g in range(3)] for b in BRANCHES
+        b: [scorers.fit(kind, features[b][group == g], **options) for g in range(3)]
+        for b, (kind, options) in kinds.items()
     }
     scores = {b: np.zeros(36) for b in BRANCHES}
     for branch in BRANCHES:
         for g in range(3):
             rows = group == g
-            scores[branch][rows] = scorers.score(fitted[branch][g], blended[branch][rows])
+            scores[branch][rows] = scorers.score(fitted[branch][g], features[branch][rows])
     weighed = ensembles.fit_ensemble(scores, None, [GROUPS[g] for g in group], rule="equal")
     return Detector(
         config=config,
@@ -56,7 +58,6 @@ def ensemble() -> Detector:
         ensemble=weighed,
         thresholds=np.array([0.5, 1.0, np.nan]),
         normal_scores=(np.linspace(-1, 1, 9),) * 3,
-        loudness=share,
         frame_mean=np.zeros((3, 32)),
         frame_std=np.ones((3, 32)),
     )

@@ -46,11 +46,9 @@ def detector() -> Detector:
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     waves = np.stack([hum(seed=seed) for seed in range(1, 41)])
     features = jax.device_get(extract({}, to_float(jax.device_put(waves))))
-    group = np.zeros(len(waves), int)
-    share = branches.loudness(features, group, 1)
-    blended = branches.blend(features, share[group])
-    fitted = scorers.fit("gaussian", blended["statistics"][:28])
-    held = np.asarray(scorers.score(fitted, blended["statistics"][28:]), np.float64)
+    heard = features["statistics"]
+    fitted = scorers.fit("views", heard[:28], views=5)
+    held = np.asarray(scorers.score(fitted, heard[28:]), np.float64)
     weighed = ensembles.fit_ensemble({"statistics": held}, None, [GROUPS[0]] * len(held))
     scores = ensembles.combine(weighed, {"statistics": held}, [GROUPS[0]] * len(held))
     mean = features["frame_mean"].mean(0)
@@ -63,7 +61,6 @@ def detector() -> Detector:
         ensemble=weighed,
         thresholds=np.array([fit_threshold(scores, false_alarm_rate=0.01)]),
         normal_scores=(np.sort(scores),),
-        loudness=share,
         frame_mean=mean[None],
         frame_std=std[None],
     )

@@ -33,9 +33,8 @@ def main(stage: str, rate: str, folder: str) -> None:
     config[stage].update(epochs=1.0, batch_size=32)
     config[stage].optimizer.update(learning_rate=float(rate))
     values = config.to_dict()
-    number = NAMES.index(stage) + 1
-    plan = ensemble.STAGES[number - 1]
-    keys = [ensemble.stage_key(seed, number) for seed in range(SEEDS)]
+    plan = getattr(stages, stage)
+    keys = [ensemble.stage_key(seed, stage) for seed in range(SEEDS)]
 
     def begun(kind):
         runs = ensemble_packed.open_runs(cells.of_seeds(values, os.path.join(folder, kind)))

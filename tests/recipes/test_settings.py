@@ -129,11 +129,12 @@ def test_a_wrong_field_is_named(change, named):
 def test_names_that_can_be_chosen_are_those_of_the_code():
     from asd_jax.features import statistics
     from asd_jax.recipes import branches
-    from asd_jax.scoring import scorers, threshold
+    from asd_jax.scoring import ensemble, scorers, threshold
 
     assert settings.BRANCHES == tuple(branches.BRANCHES)
-    assert settings.POOLS == ("auto", "gwap", *statistics.POOLS)
+    assert settings.POOLS == ("views", "gwap", *statistics.POOLS)
     assert tuple(backends.TAKES) == tuple(scorers.SCORERS)
+    assert settings.RULES == ensemble.RULES
     assert settings.THRESHOLDS == threshold.METHODS
 
 

@@ -157,7 +157,7 @@ def test_recommended_loses_little_where_faults_and_proxies_differ(case):
             fitted = ensembles.fit_ensemble(held, changed, learned=learned(0.9), rule=rule)
             both = (ensembles.combine(fitted, part) for part in (normal, anomaly))
             lost.append(best - area(*both))
-    assert np.mean(losses["recommended"]) < 0.08
+    assert np.mean(losses["recommended"]) < 0.15
     assert np.mean(losses["discriminant"]) > 2 * np.mean(losses["recommended"])
 
 

@@ -39,7 +39,7 @@ class Views(NamedTuple):
 def fit_views(
     features: Float[Array | np.ndarray, "clips dim"],
     *,
-    views: int,
+    views: int = 1,
     others: Float[np.ndarray, "others dim"] | None = None,
     name: str = "features",
 ) -> Views:

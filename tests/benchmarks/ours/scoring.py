@@ -33,12 +33,12 @@ def detector() -> Detector:
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     features = jax.device_get(extract(variables, wave))
     label = np.arange(FITTED) % len(GROUPS)
-    share = branches.loudness(features, label, len(GROUPS))
-    blended = branches.blend(features, share[label])
-    fitted = {
-        name: [scorers.fit("gaussian", blended[name][label == g]) for g in range(len(GROUPS))]
-        for name in config.scoring.branches
-    }
+    views = {"statistics": ("views", {"views": 5})}
+    fitted = {}
+    for name in config.scoring.branches:
+        kind, options = views.get(name, ("gaussian", {}))
+        own = [features[name][label == g] for g in range(len(GROUPS))]
+        fitted[name] = [scorers.fit(kind, part, **options) for part in own]
     drawn = {name: np.random.default_rng(0).normal(size=FITTED) for name in fitted}
     mels = np.ones((len(GROUPS), spec.n_mels), np.float32)
     return Detector(
@@ -48,8 +48,7 @@ def detector() -> Detector:
         scorers=fitted,
         ensemble=ensembles.fit_ensemble(drawn, None, [GROUPS[g] for g in label], rule="equal"),
         thresholds=np.zeros(len(GROUPS)),
-        normal_scores=tuple(np.sort(drawn["fusion"][label == g]) for g in range(len(GROUPS))),
-        loudness=share,
+        normal_scores=tuple(np.sort(drawn["statistics"][label == g]) for g in range(len(GROUPS))),
         frame_mean=mels,
         frame_std=mels,
     )
