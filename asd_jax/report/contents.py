@@ -72,6 +72,9 @@ class Classification:
         reliability: (mean predicted probability, share of faults, clips) of each bin.
         clips, recordings: of the test; a recording may have several versions.
         conditions: the measures and `clips` by condition, such as the noise level.
+        references: `auc`, `auc_interval`, `network_above` and its interval, by reference's name.
+        sentences: what must be known before any figure: has it learned, is it above the references.
+        learned: False where validation has not left chance.
     """
 
     confusion: tuple[int, int, int, int]
@@ -84,6 +87,9 @@ class Classification:
     clips: int
     recordings: int
     conditions: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    learned: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
