@@ -5,16 +5,17 @@ Two options around any network of the registry. Neither is in Sun (2025); `liter
 - Rows are normalised each by itself, over clips and time, as PANNs do at their input (Kong et al.
   2020, "PANNs: Large-scale pretrained audio neural networks", `bn0`).
 - A head that knows the rows. A network that ends in a mean over the whole map forgets at which
-  frequency something was. This head sees, beside that mean, the mean and the deviation over time of
-  each row of the picture: a wide linear part beside a deep one, trained together (Cheng et al.
-  2016, "Wide & deep learning"). The wide part alone is a logistic regression on the clip's mean
-  spectrum and its spread.
+  frequency something was. This head has, beside the layer on that mean, one on the mean and the
+  deviation over time of each row of the picture: a wide part beside a deep one (Cheng et al. 2016,
+  "Wide & deep learning"). The wide part is a logistic regression, and is fitted as one when the
+  network has been trained (`recipes.classifier_wide`); until then it is zero.
 """
 
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
@@ -22,6 +23,7 @@ from asd_jax.models.layers import BatchNorm, dense
 
 HEADS = ("mean", "rows")
 BODY = "network"  # where the variables of the network inside lie
+WIDE = "wide"  # the kernel of the wide part
 _LEAST_VARIANCE = 1e-6  # of a row that never changes: its deviation has a gradient all the same
 
 
@@ -32,9 +34,9 @@ class Rows(nn.Module):
         network: the network inside, without its last layer: it returns (embedding, taps).
         num_outputs: logits; 0 for the embedding.
         normalise: each row by its mean and deviation over the batch and over time.
-        head: 'mean', a linear layer on the network's embedding; 'rows', and one on the rows' means
-            and deviations over time.
-        dropout: before either layer, in training.
+        head: 'mean', a linear layer on the network's embedding; 'rows', and one on the means and
+            deviations over time of the rows as they come, which gradients do not reach.
+        dropout: before the layer on the embedding, in training.
     """
 
     network: nn.Module
@@ -48,19 +50,21 @@ class Rows(nn.Module):
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
         """Returns (logits or embedding, taps); taps as the network's, "embedding" with the rows."""
+        rows = row_statistics(x)
         if self.normalise:
             fixed = BatchNorm(use_bias=False, use_scale=False, name="input")
             x = jnp.moveaxis(fixed(jnp.moveaxis(x, 1, -1), train=train), -1, 1)
         deep, taps = self.network(x, train=train)
-        drop = nn.Dropout(self.dropout, deterministic=not train)
-        parts: list[tuple[str, Array]] = [("classifier", deep)]
-        if self.head == "rows":
-            fixed = BatchNorm(use_bias=False, use_scale=False, name="rows")
-            parts.append(("wide", fixed(row_statistics(x), train=train)))
-        taps = {**taps, "embedding": jnp.concatenate([part for _, part in parts], -1)}
+        wide = self.head == "rows"
+        taps = {**taps, "embedding": jnp.concatenate([deep, rows], -1) if wide else deep}
         if not self.num_outputs:
             return taps["embedding"], taps
-        logits = sum(dense(self.num_outputs, name=name)(drop(part)) for name, part in parts)
+        seen = nn.Dropout(self.dropout, deterministic=not train)(deep)
+        logits = dense(self.num_outputs, name="classifier")(seen)
+        if wide:
+            shape = (rows.shape[-1], self.num_outputs)
+            kernel = self.param(WIDE, nn.initializers.zeros, shape)
+            logits += lax.stop_gradient(jnp.dot(rows, kernel, precision=lax.Precision.HIGHEST))
         return logits, taps
 
 

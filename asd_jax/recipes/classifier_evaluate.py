@@ -12,11 +12,13 @@ import asd_jax
 from asd_jax.data.clips import NORMAL
 from asd_jax.detector import decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.features.pictures import picture
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_corpus import LabelledCorpus
 from asd_jax.recipes.classifier_detector import ClassifierDetector
 from asd_jax.recipes.classifier_judge import Judged, how_set, judge, references, sentences
 from asd_jax.recipes.classifier_training import Run
+from asd_jax.recipes.classifier_wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import write_card
 from asd_jax.report.contents import Classification, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
@@ -79,21 +81,29 @@ def _frame_moments(
 def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
     """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
     corpus, config = run.corpus, run.config
-    logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
-    judged = judge(corpus, logit, config.decision)
+    alone = {
+        name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
+        for name in ("validation", "test")
+    }
+    logit = alone["validation"]
+    if has_wide(variables):
+        variables = with_wide(run, variables, logit)
+        logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
+    judged = judge(corpus, logit, config.decision, network=alone["validation"])
     clips = np.concatenate([corpus.parts.train, corpus.parts.test])
     read = network.Reading(network.level_moments(config), batch_size=config.eval_batch_size)
     moments, number = read({}, corpus.waves, clips), len(corpus.parts.train)
     own = {name: values[:number] for name, values in moments.items()}
     detector = make_detector(run, variables, judged, logit, own)
     detector.save(run.workdir.path("detector"))
-    evaluate(run, detector, judged, moments, seconds)
+    evaluate(run, detector, judged, alone["test"], moments, seconds)
 
 
 def evaluate(
     run: Run,
     detector: ClassifierDetector,
     judged: Judged,
+    alone: np.ndarray,
     moments: Mapping[str, np.ndarray],
     seconds: Mapping[str, float],
 ) -> None:
@@ -103,6 +113,7 @@ def evaluate(
         run: with the clips.
         detector: of the run.
         judged: what the validation recordings said.
+        alone: logits of the test clips by the network alone, without the head's wide part.
         moments: of the training and the test clips, for the references.
         seconds: of the parts before.
     """
@@ -114,13 +125,14 @@ def evaluate(
     write_scores(run.workdir.path("scores.csv"), rows)
 
     draw = {"draws": config.decision.bootstrap, "seed": config.seed}
-    beside = references(corpus, moments, found["logit"], **draw)
+    beside = references(corpus, moments, found["logit"], alone, **draw)
     figures = classify(corpus, test, score, detector.threshold, **draw)
     figures = dataclasses.replace(
         figures,
         references=beside,
         sentences=tuple(sentences(judged.learned, figures.measures["auc"][0], beside)),
-        learned=judged.learned.yes,
+        learned=judged.learned.certain is not False,
+        calibrated=config.decision.calibrate != "none",
     )
     leaks, notes = leaking(run)
     summary = summarise(rows, draws=0)
@@ -142,7 +154,7 @@ def evaluate(
         "classification": _plain_figures(figures),
         "validation": {
             **judged.learned._asdict(),
-            "learned": judged.learned.yes,
+            "learned": judged.learned.certain,
         },
         "references": beside,
         **summary,
@@ -153,7 +165,7 @@ def evaluate(
         results=results,
         rows=tuple(rows),
         classification=figures,
-        embedding=_embedding(corpus, test, found["embedding"]),
+        embedding=_embedding(corpus, test, deep_part(detector.variables, found["embedding"])),
         examples=_examples(run, detector, rows),
         history=tuple(run.workdir.logbook().read()),
         warnings=tuple(notes),
@@ -287,7 +299,7 @@ def leaking(run: Run) -> tuple[int, list[str]]:
 
 
 def _verdict(report: Report, figures: Classification, leaks: int) -> str:
-    said = [*figures.sentences, *verdict(report, machines(report)).headline]
+    said = list(verdict(report, machines(report)).headline)
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
     said.append(
@@ -346,6 +358,8 @@ def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tu
     chosen = corpus.parts.test[order]
     group, waves = corpus.group(chosen), corpus.waves.gather(chosen)
     level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
+    shown = picture(to_float(jnp.asarray(waves)), spec=network.front_end(run.config))
+    seen = np.asarray(shown.mean(-1))
     scores = np.array([rows[k]["score"] for k in order])
     percentiles = detector.percentiles(scores, group)
     return tuple(
@@ -362,6 +376,7 @@ def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tu
             normal_db=detector.frame_mean[group[k]],
             mel_frequencies=mel_frequencies(spec),
             frame_times=frame_times(spec, level.shape[2]),
+            seen=seen[k],
             audio=waves[k],
             sample_rate=spec.sample_rate,
         )

@@ -20,8 +20,10 @@ from asd_jax.scoring.supervised import Learned, has_learned, reference_scores
 from asd_jax.scoring.threshold import caution, fit_threshold
 from asd_jax.words import first_few
 
-# What the references are called in sentences; their names in results.json are the keys.
+# What stands beside the score in sentences; the names in results.json are the keys.
+NETWORK = "network_alone"
 REFERENCES = {
+    NETWORK: "the network alone",
     "logistic_regression": "a logistic regression on mean and deviation of the log-mel",
     "level": "the level alone",
 }
@@ -38,7 +40,11 @@ class Judged(NamedTuple):
 
 
 def judge(
-    corpus: LabelledCorpus, logit: Float[np.ndarray, "validation"], settings: Decision
+    corpus: LabelledCorpus,
+    logit: Float[np.ndarray, "validation"],
+    settings: Decision,
+    *,
+    network: Float[np.ndarray, "validation"] | None = None,
 ) -> Judged:
     """Calibration and threshold from the validation clips' logits.
 
@@ -46,6 +52,7 @@ def judge(
         corpus: whose validation part the logits are of.
         logit: in the order of `corpus.parts.validation`.
         settings: what is wished.
+        network: logits of the network alone, which must have learned; None for `logit`.
 
     Raises:
         UserError: a calibration or a threshold is wished that these clips can't give.
@@ -61,11 +68,10 @@ def judge(
         normal = label == NORMAL
         # On logits: probabilities crowd at 0, where no distribution fits them.
         limit = fit_threshold(logit[normal], **wish)
-        threshold = float(calibration(np.array(limit)))
+        threshold = float(calibration(limit))
         notes = [caution(len(set(recording[normal])), **wish)]
-    return Judged(
-        calibration, threshold, has_learned(logit, label, recording), tuple(filter(None, notes))
-    )
+    learned = has_learned(logit if network is None else network, label, recording)
+    return Judged(calibration, threshold, learned, tuple(filter(None, notes)))
 
 
 def how_set(settings: Decision) -> str:
@@ -86,23 +92,25 @@ def references(
     corpus: LabelledCorpus,
     features: Mapping[str, np.ndarray],
     logit: Float[np.ndarray, "test"],
+    alone: Float[np.ndarray, "test"],
     *,
     draws: int,
     seed: int,
 ) -> Figures:
-    """AUC of each reference on the test clips, and how far the network is above it.
+    """AUC of each reference on the test clips, and how far the score is above it.
 
     Args:
         corpus: the clips; the references learn from its training part.
         features: what `classifier_network.level_moments` reads of the training and the test clips,
             in this order.
-        logit: of the network, of the test clips.
+        logit: of the test clips.
+        alone: the same of the network without the head's wide part.
         draws: of the bootstrap.
         seed: of the draws.
 
     Returns:
-        by the reference's name `auc`, `auc_interval` and `network_above`, with its interval and
-        p-value; all over recordings. Empty where either part lacks a class.
+        by the reference's name `auc`, `auc_interval` and `above`, by how much the score is above
+        it, with interval and p-value; all over recordings. Empty where either part lacks a class.
     """
     train, test = corpus.parts.train, corpus.parts.test
     label, recording = corpus.label[test], corpus.recording[test]
@@ -115,6 +123,8 @@ def references(
     places = np.arange(len(train) + len(test))
     labels = np.concatenate([corpus.label[train], label])
     scored = reference_scores(rows, labels, places[: len(train)], places[len(train) :])
+    if not np.array_equal(logit, alone):
+        scored = {NETWORK: np.asarray(alone), **scored}
     one = np.zeros(len(test), int)
     found: Figures = {}
     for name, score in scored.items():
@@ -125,8 +135,8 @@ def references(
         found[name] = {
             "auc": float(metrics.auc(label, score)),
             "auc_interval": [float(v) for v in interval],
-            "network_above": float(apart.difference),
-            "network_above_interval": [float(v) for v in apart.interval],
+            "above": float(apart.difference),
+            "above_interval": [float(v) for v in apart.interval],
             "p_value": float(apart.p_value),
         }
     return found
@@ -137,11 +147,11 @@ def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
 
     Args:
         learned: of the validation recordings.
-        auc: of the network, on the test clips.
+        auc: of the score, on the test clips.
         found: of the references, on the same clips.
     """
     said = []
-    if learned.p_value == learned.p_value and not learned.yes:
+    if learned.certain is False:
         said.append(
             f"The network has not learned: on {learned.recordings} validation recordings it can't "
             f"be told from guessing (AUC {learned.auc:.3f}, p = {learned.p_value:.2g}). Train it "
@@ -149,14 +159,19 @@ def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
         )
     if found:
         listed = [f"{REFERENCES[name]} {figure['auc']:.3f}" for name, figure in found.items()]
-        said.append(f"AUC of the network {auc:.3f}, of {first_few(listed, len(listed))}.")
-    better = [name for name, figure in found.items() if figure["auc"] > auc]
-    if better:
-        best = max(better, key=lambda name: found[name]["auc"])
-        sure = found[best]["network_above_interval"][1] < 0
+        said.append(f"AUC {auc:.3f}; {first_few(listed, len(listed))}.")
+    others = {name: figure["auc"] for name, figure in found.items() if name != NETWORK}
+    best = max(others, key=others.get, default="")
+    if best and others[best] > auc:
+        sure = found[best]["above_interval"][1] < 0
         said.append(
-            f"The network is below {REFERENCES[best]} on the same clips"
+            f"The classifier is below {REFERENCES[best]} on the same clips"
             f"{'' if sure else ', though so few recordings could show that by chance'}: it is not "
             "worth its training here."
+        )
+    elif best and NETWORK in found and others[best] > found[NETWORK]["auc"]:
+        said.append(
+            f"The network alone is below {REFERENCES[best]}; what the score is above it, by "
+            f"{auc - others[best]:.3f}, is what both together hear."
         )
     return said

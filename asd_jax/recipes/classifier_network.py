@@ -88,15 +88,16 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
     """The variables that training starts from: drawn, or a weights file on top of that.
 
     Raises:
-        UserError: the weights file is absent or is of another network.
+        UserError: the weights file is absent, or is of another network or of another padding.
     """
-    from asd_jax.models.pretrained import from_timm, load_safetensors
+    from asd_jax.models.pretrained import check_padding, from_timm, load_safetensors
     from asd_jax.models.rows import body_of, with_body
 
     variables = net.init(key)
     if not config.init_from:
         return variables
     state = load_safetensors(config.init_from)
+    check_padding(config.network.name, config.init_from)
     return with_body(variables, from_timm(config.network.name, state, body_of(variables)))
 
 

@@ -72,7 +72,7 @@ class Network:
     width: float = 1.0  # of every layer
     depth: float = 1.0  # of every stage
     drop_path: float = -1.0  # stochastic depth; below 0 the network's own (0.2)
-    head: str = "mean"  # over all positions; 'rows' also sees each frequency's mean and deviation
+    head: str = "mean"  # over all positions; 'rows': and a regression on each frequency
     scan: bool = False  # compile the equal blocks of a stage once: sooner ready, a little slower
 
 
@@ -98,6 +98,7 @@ class Train(Schedule):
     epochs: float = 200.0
     batch_size: int = 32
     optimizer: Optimizer = _SGD
+    patience: float = 0.0  # epochs without a better validation loss that end fine-tuning; 0: never
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ fit finite where both classes are apart, and with Newton's method as Lin, Lin an
 NumPy in float64. Clips of one recording count as one together.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,7 +24,7 @@ class Platt(NamedTuple):
     slope: float = 1.0
     offset: float = 0.0
 
-    def __call__(self, logit: Float[np.ndarray, "clips"]) -> Float[np.ndarray, "clips"]:
+    def __call__(self, logit: np.ndarray | float) -> Any:
         """The probability of an anomaly of each clip, in float64: sure clips still differ."""
         value = self.slope * np.asarray(logit, np.float64) + self.offset
         return np.exp(-np.logaddexp(0.0, -value))

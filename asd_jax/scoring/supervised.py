@@ -3,6 +3,7 @@
 Host NumPy in float64. Clips of one recording stand or fall together.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -23,9 +24,9 @@ class Learned(NamedTuple):
     recordings: int
 
     @property
-    def yes(self) -> bool:
-        """Whether it has."""
-        return bool(self.p_value < CHANCE)
+    def certain(self) -> bool | None:
+        """Whether it has; None where the recordings can't say."""
+        return None if math.isnan(self.p_value) else bool(self.p_value < CHANCE)
 
 
 def has_learned(

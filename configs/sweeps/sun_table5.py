@@ -17,6 +17,8 @@ METRICS = {
     "loss": "classification.loss",
     "balanced accuracy": "classification.balanced_accuracy",
     "AUC": "classification.auc",
+    "logistic regression": "references.logistic_regression.auc",
+    "level alone": "references.level.auc",
     "trivial": "classification.trivial",
 }
 PAPER = {
@@ -36,6 +38,7 @@ ATTENTION = {
     "SOCA": "soca",
     "SimAM": "simam",
     "NAM": "nam",
+    "CBAM (Woo 2018)": "cbam",
     "SE (the unchanged network)": "se",
 }
 SEEDS = (0, 1, 2)

@@ -16,6 +16,8 @@ METRICS = {
     "loss": "classification.loss",
     "balanced accuracy": "classification.balanced_accuracy",
     "AUC": "classification.auc",
+    "logistic regression": "references.logistic_regression.auc",
+    "level alone": "references.level.auc",
     "trivial": "classification.trivial",
 }
 PAPER = {
