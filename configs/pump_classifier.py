@@ -94,6 +94,7 @@ def smoke(config) -> None:
     config.synthetic.update(normal=10, abnormal=6, seconds=1.0, snr=(0, -6))
     config.features.size = 32
     config.network.update(width=0.2, depth=0.1)
+    config.pretrain.snr = "-6"
     for stage in ("pretrain", "finetune"):
         config[stage].update(epochs=0.5, batch_size=8)
     config.decision.bootstrap = 100
