@@ -84,7 +84,7 @@ def quickstart(config) -> None:
     config.features.update(size=64, n_mels=64)
     config.network.update(width=0.25, depth=0.2, drop_path=0.0)
     config.pretrain.snr = ""
-    config.finetune.update(epochs=20.0, batch_size=32, patience=0.0)
+    config.finetune.update(epochs=15.0, batch_size=32, patience=0.0)
     config.save_seconds = 20.0
 
 
