@@ -14,8 +14,8 @@ def pictures(batch=4, height=32, width=16, seed=0):
     return np.random.default_rng(seed).normal(size=(batch, height, width, 3)).astype(np.float32)
 
 
-def small(**options):
-    net = build_classifier("cnn", width=0.25, input_size=32, **options)
+def small(size=32, **options):
+    net = build_classifier("cnn", width=0.25, input_size=size, **options)
     return net, net.init(jax.random.key(0))
 
 
@@ -77,7 +77,7 @@ def test_training_leaves_the_wide_part_alone():
 
 def test_the_head_hears_where_the_mean_over_the_map_does_not():
     """One and the same pattern at another height: alike to a mean over positions."""
-    net, variables = small(head="rows")
+    net, variables = small(64, head="rows")
     low, high = np.zeros((2, 1, 64, 16, 3), np.float32)
     low[:, 16:24], high[:, 32:40] = 1.0, 1.0
     (_, first), _ = net.apply(variables, jnp.asarray(low), train=False)

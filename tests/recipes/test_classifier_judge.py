@@ -1,15 +1,16 @@
 """From validation recordings to decisions, and what is said beside the references."""
 
 import dataclasses
-import types
 
 import numpy as np
 import pytest
 
 from asd_jax.data.supervised import Parts
 from asd_jax.recipes import classifier_evaluate, classifier_judge
+from asd_jax.recipes.classifier_corpus import LabelledCorpus
 from asd_jax.recipes.classifier_settings import Decision
 from asd_jax.scoring.supervised import Learned
+from tests.recipes import tiny
 
 
 def corpus(train=80, validation=400, test=200, versions=1):
@@ -18,7 +19,8 @@ def corpus(train=80, validation=400, test=200, versions=1):
     recording = np.repeat(np.arange(number), versions)
     ends = np.cumsum([train, validation]) * versions
     train, validation, test = np.split(np.arange(number * versions), ends)
-    return types.SimpleNamespace(
+    return tiny.bare(
+        LabelledCorpus,
         label=recording % 2,
         recording=recording.astype(str),
         parts=Parts(train, validation, test, 0),

@@ -1,14 +1,15 @@
 """The head's wide part: a regression, weighed by recordings that nothing was fitted to."""
 
-import types
-
 import jax
 import numpy as np
 import pytest
 
 from asd_jax.data.supervised import Parts
 from asd_jax.recipes import classifier_wide
+from asd_jax.recipes.classifier_corpus import LabelledCorpus
+from asd_jax.recipes.classifier_training import Run
 from asd_jax.scoring.metrics import auc
+from tests.recipes import tiny
 
 
 def drawn(clips=600, seed=0):
@@ -85,10 +86,9 @@ def test_the_head_then_says_the_weighed_sum():
         return {"logit": logit, "embedding": np.concatenate([points, rows], 1)[clips]}
 
     parts = Parts(np.arange(100), np.arange(100, 200), np.arange(200, 300), 0)
-    corpus = types.SimpleNamespace(
-        parts=parts, waves=None, label=label, recording=np.arange(300).astype(str)
-    )
-    run = types.SimpleNamespace(corpus=corpus, read=read)
+    recording = np.arange(300).astype(str)
+    corpus = tiny.bare(LabelledCorpus, parts=parts, waves=None, label=label, recording=recording)
+    run = tiny.bare(Run, corpus=corpus, read=read)
     alone = read(before, None, parts.validation)["logit"]
     after = classifier_wide.with_wide(run, before, alone)
     score = read(after, None, parts.test)["logit"]
