@@ -2,15 +2,20 @@
 
     python -m asd_jax.main --config=configs/pump_classifier.py
 
-ARG is a comma list: a data set, and optionally `literal` (every choice as printed, leaks included).
+ARG is a comma list: a data set, and optionally `full` or `literal` (every choice as printed, leaks
+included).
 
     quickstart    synthetic pumps at three noise levels, a small network; the default
     smoke         every stage for a step or two, under a minute: proves that all works, no more
-    mimii         the paper's full schedule; --config.data.root=DIR holds the pumps at one or more
-                  noise levels
+    mimii         --config.data.root=DIR holds the pumps at one or more noise levels
     folder        your own labelled recordings; --config.data.root=DIR
+    full          with mimii or folder: the paper's network, pictures and number of epochs
 
-Table 6 is one field: --config.features.kind=mel (or log_frequency, linear_frequency).
+Without `full` and `literal`, mimii and folder train a network of half the width and a third of the
+depth on pictures of 96 pixels, and stop when validation has not got better for 8 epochs. Weights
+from timm (--config.init_from) fit the network of `full` alone.
+
+Table 6 is one field: --config.features.kind=spectrogram (or log_frequency, linear_frequency).
 Table 5 is one field: --config.network.attention=eca (or soca, simam, nam, cbam, se).
 
 Time: quickstart 93 s on two CPU cores without compiled programs; AUC 0.72, balanced accuracy 0.69

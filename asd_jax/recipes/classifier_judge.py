@@ -125,13 +125,13 @@ def references(
     scored = reference_scores(rows, labels, places[: len(train)], places[len(train) :])
     if not np.array_equal(logit, alone):
         scored = {NETWORK: np.asarray(alone), **scored}
-    one = np.zeros(len(test), int)
+    one = np.full(len(test), "all")
     found: Figures = {}
     for name, score in scored.items():
         interval = classification.bootstrap(
             label, score > 0, score, recording, draws=draws, seed=seed
         )["auc"]
-        apart = compare_areas(label, np.asarray(logit), score, recording, one, {0: 1.0})
+        apart = compare_areas(label, np.asarray(logit), score, recording, one, {"all": 1.0})
         found[name] = {
             "auc": float(metrics.auc(label, score)),
             "auc_interval": [float(v) for v in interval],
