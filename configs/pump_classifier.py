@@ -84,12 +84,12 @@ def shorter(config) -> None:
 def quickstart(config) -> None:
     """Few clips, a narrow and shallow network and small pictures, for two minutes on two cores."""
     config.data.clip_seconds = 4.0
-    config.synthetic.update(ids=("id_00", "id_02"), normal=200, abnormal=120, seconds=4.0)
-    config.split.shares = (0.6, 0.15, 0.25)
+    config.synthetic.update(ids=("id_00", "id_02"), normal=260, abnormal=160, seconds=4.0)
+    config.split.shares = (0.65, 0.15, 0.2)
     config.features.update(size=64, n_mels=64)
     config.network.update(width=0.25, depth=0.2, drop_path=0.0)
     config.pretrain.snr = ""
-    config.finetune.update(epochs=15.0, batch_size=32, patience=0.0)
+    config.finetune.update(epochs=11.0, batch_size=32, patience=0.0)
     config.save_seconds = 20.0
 
 
