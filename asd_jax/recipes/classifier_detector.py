@@ -176,6 +176,7 @@ class ClassifierDetector:
         groups = tuple((g[0], g[1]) for g in about["groups"])
         config = from_config(PumpClassifier, about["config"])
         older = {"calibration": AS_IT_IS, "threshold": config.decision.threshold}
+        older = {name: np.array(value, np.float64) for name, value in older.items()}
         arrays = {**older, **arrays}
         return cls(
             config=config,
