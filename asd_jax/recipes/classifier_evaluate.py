@@ -80,6 +80,7 @@ def _frame_moments(
 
 def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
     """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
+    began = time.monotonic()
     corpus, config = run.corpus, run.config
     alone = {
         name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
@@ -96,6 +97,7 @@ def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
     own = {name: values[:number] for name, values in moments.items()}
     detector = make_detector(run, variables, judged, logit, own)
     detector.save(run.workdir.path("detector"))
+    seconds = {**seconds, "judge": round(time.monotonic() - began, 1)}
     evaluate(run, detector, judged, alone["test"], moments, seconds)
 
 
