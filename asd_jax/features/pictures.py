@@ -28,7 +28,7 @@ from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
 KINDS = ("spectrogram", "mel", "log_frequency", "linear_frequency")
 RENDERS = ("none", "magma")
 SCALES = ("clip", "level")
-QUIET_DB = 100.0  # dB of full scale that `level` maps to -1; 0 dB is 1
+QUIET_DB = 100.0  # below 0 dB: what `level` maps to -1
 _FRAMES = {"spectrogram": (256, 128)}  # n_fft and hop_length of a kind; else librosa's
 _LIBROSA = (2048, 512)
 _C2 = 440.0 * 2.0 ** (-33 / 12)  # Hz; librosa's logarithmic axis is linear below this note
@@ -96,7 +96,8 @@ def picture(
     Levels in dB are scaled to [0, 1] by the clip's own least and greatest (a silent clip becomes
     all 0), perhaps coloured, averaged over the area of each pixel, and moved to [-1, 1], as image
     networks are fed. The level of a recording is thereby lost; its contrast is not. The scale
-    `level` keeps it: -100 dB is -1 and 0 dB is 1, in every clip.
+    `level` keeps it: -100 dB, the least that counts, is -1 and 0 dB is 1 in every clip, and what is
+    louder lies above.
 
     Args:
         wave: float waveform, see `asd_jax.features.logmel.to_float`.
@@ -104,7 +105,7 @@ def picture(
     """
     level = levels(wave, spec=spec)
     if spec.scale == "level":
-        level = jnp.clip(1.0 + level / QUIET_DB, 0.0, 1.0)
+        level = 1.0 + level / QUIET_DB
     else:
         level = unit_range(level, top_db=spec.top_db)
     if spec.render == "none":
