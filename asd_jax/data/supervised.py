@@ -45,6 +45,7 @@ def split_supervised(
     total: int = PRINTED,
     test_id: str = "",
     seed: int = 0,
+    shares: Sequence[float] = SHARES,
 ) -> Parts:
     """Parts the labelled clips for a supervised classifier.
 
@@ -58,6 +59,7 @@ def split_supervised(
         total: clips to draw; fewer where there are fewer.
         test_id: for `leave_one_id_out`: the machine ID to test on; '' the last by name.
         seed: of all draws.
+        shares: of training, validation and test, which sum to 1.
 
     Raises:
         UserError: an unknown rule or draw, a class without clips, or a machine that isn't there.
@@ -71,7 +73,7 @@ def split_supervised(
             raise UserError(f"There is no {word} recording; a classifier needs both kinds.")
     keys = recording_keys(clips)
     chosen = _draw(clips, keys, labelled, draw, total, seed)
-    sides = SPLITS[rule](clips, keys, chosen, test_id, seed)
+    sides = SPLITS[rule](clips, keys, chosen, test_id, seed, shares)
     parts = [np.array(sorted(side), np.int64) for side in sides]
     for side, name in zip(parts, ("training", "validation", "test"), strict=True):
         if not len(side):
@@ -120,32 +122,47 @@ def _draw(
 
 
 def _sun_721(
-    clips: Sequence[Clip], keys: list[str], chosen: list[int], test_id: str, seed: int
+    clips: Sequence[Clip],
+    keys: list[str],
+    chosen: list[int],
+    test_id: str,
+    seed: int,
+    shares: Sequence[float],
 ) -> list[list[int]]:
     """Section 3.3 as printed: "each spectrogram was randomly divided ... according to 7:2:1"."""
     ranked = sorted(chosen, key=lambda k: _rank(seed, f"{clips[k].snr}:{_name(clips, keys, k)}"))
-    return _cut(ranked, SHARES)
+    return _cut(ranked, shares)
 
 
 def _group_clip(
-    clips: Sequence[Clip], keys: list[str], chosen: list[int], test_id: str, seed: int
+    clips: Sequence[Clip],
+    keys: list[str],
+    chosen: list[int],
+    test_id: str,
+    seed: int,
+    shares: Sequence[float],
 ) -> list[list[int]]:
-    """7:2:1 of the recordings of each machine and label, with all their versions and windows."""
+    """Shares of the recordings of each machine and label, with all their versions and windows."""
     strata: dict[tuple[str, str, int], set[str]] = {}
     for k in chosen:
         strata.setdefault((*clips[k].group, clips[k].label), set()).add(keys[k])
     side_of: dict[str, int] = {}
     for members in strata.values():
         ranked = sorted(members, key=lambda key: _rank(seed, key))
-        for number, side in enumerate(_cut(ranked, SHARES)):
+        for number, side in enumerate(_cut(ranked, shares)):
             side_of |= dict.fromkeys(side, number)
     return [[k for k in chosen if side_of[keys[k]] == number] for number in range(3)]
 
 
 def _leave_one_id_out(
-    clips: Sequence[Clip], keys: list[str], chosen: list[int], test_id: str, seed: int
+    clips: Sequence[Clip],
+    keys: list[str],
+    chosen: list[int],
+    test_id: str,
+    seed: int,
+    shares: Sequence[float],
 ) -> list[list[int]]:
-    """One machine ID, of every type, is tested; 2 in 9 recordings of the others validate."""
+    """One machine ID, of every type, is tested; the others' share of the test trains."""
     ids = sorted({clips[k].machine_id for k in chosen})
     test_id = test_id or ids[-1]
     if test_id not in ids or len(ids) < 2:
@@ -154,7 +171,7 @@ def _leave_one_id_out(
             "to test on and one to train on are needed."
         )
     rest = [k for k in chosen if clips[k].machine_id != test_id]
-    train, validation, spare = _group_clip(clips, keys, rest, "", seed)
+    train, validation, spare = _group_clip(clips, keys, rest, "", seed, shares)
     return [train + spare, validation, [k for k in chosen if clips[k].machine_id == test_id]]
 
 

@@ -145,9 +145,11 @@ def _classifier(
     net = classifier_network.build(detector.config)
     arrays = weights.pack_network(detector.folded, precision)
     read = classifier_network.reader(detector.config, net)
+    slope, offset = detector.calibration
 
     def score(found: Any, wave: Array) -> Table:
+        value = slope * read(found, wave)["logit"] + offset
         # The logistic function from exp alone: converters' own may be coarse far from 0.
-        return 1.0 / (1.0 + jnp.exp(-read(found, wave)["logit"]))[:, None]
+        return 1.0 / (1.0 + jnp.exp(-value))[:, None]
 
     return score, arrays, []

@@ -27,6 +27,8 @@ from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
 
 KINDS = ("spectrogram", "mel", "log_frequency", "linear_frequency")
 RENDERS = ("none", "magma")
+SCALES = ("clip", "level")
+QUIET_DB = 100.0  # below 0 dB: what `level` maps to -1
 _FRAMES = {"spectrogram": (256, 128)}  # n_fft and hop_length of a kind; else librosa's
 _LIBROSA = (2048, 512)
 _C2 = 440.0 * 2.0 ** (-33 / 12)  # Hz; librosa's logarithmic axis is linear below this note
@@ -45,7 +47,9 @@ class Picture:
         n_fft: frame length in samples, even; 0 means the kind's own.
         hop_length: samples from frame to frame; 0 means the kind's own.
         n_mels: mel filters, for `mel` only.
+        scale: `clip`, by each clip's own least and greatest level; `level`, the same for all.
         top_db: levels further below the clip's loudest count as that far below; 0 means no limit.
+            Of the scale `clip` only.
         impl: how to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
 
     Raises:
@@ -59,11 +63,12 @@ class Picture:
     n_fft: int = 0
     hop_length: int = 0
     n_mels: int = 128
+    scale: str = "clip"
     top_db: float = 80.0
     impl: str = "auto"
 
     def __post_init__(self) -> None:
-        known = {"kind": KINDS, "render": RENDERS, "impl": IMPLEMENTATIONS}
+        known = {"kind": KINDS, "render": RENDERS, "scale": SCALES, "impl": IMPLEMENTATIONS}
         for field, names in known.items():
             if getattr(self, field) not in names:
                 raise UserError(
@@ -90,13 +95,19 @@ def picture(
 
     Levels in dB are scaled to [0, 1] by the clip's own least and greatest (a silent clip becomes
     all 0), perhaps coloured, averaged over the area of each pixel, and moved to [-1, 1], as image
-    networks are fed. The level of a recording is thereby lost; its contrast is not.
+    networks are fed. The level of a recording is thereby lost; its contrast is not. The scale
+    `level` keeps it: -100 dB, the least that counts, is -1 and 0 dB is 1 in every clip, and what is
+    louder lies above.
 
     Args:
         wave: float waveform, see `asd_jax.features.logmel.to_float`.
         spec: which picture.
     """
-    level = unit_range(levels(wave, spec=spec), top_db=spec.top_db)
+    level = levels(wave, spec=spec)
+    if spec.scale == "level":
+        level = 1.0 + level / QUIET_DB
+    else:
+        level = unit_range(level, top_db=spec.top_db)
     if spec.render == "none":
         gray = _resize(level[..., None], spec)
         pixels = jnp.broadcast_to(gray, (*gray.shape[:3], 3))

@@ -16,6 +16,7 @@ from asd_jax.models.efficientnet import SCALES, efficientnet_b, efficientnetv2_s
 from asd_jax.models.mobilevit import MobileViT
 from asd_jax.models.model import Model, wrap
 from asd_jax.models.resnet import ResNet
+from asd_jax.models.rows import around
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,13 @@ def classifier_module(
 
 
 def build_classifier(
-    name: str, *, in_channels: int = 3, input_size: int | None = None, **options: Any
+    name: str,
+    *,
+    in_channels: int = 3,
+    input_size: int | None = None,
+    normalise_rows: bool = False,
+    head: str = "mean",
+    **options: Any,
 ) -> Model:
     """The network called `name`; its `apply` returns (logits or embedding, taps).
 
@@ -123,17 +130,20 @@ def build_classifier(
         in_channels: channels of the input.
         input_size: height and width at which variables are made; None for the published one. Only
             'conformer' is tied to the height; the others take any size.
+        normalise_rows: each row of the picture by itself; see `rows.Rows`.
+        head: 'mean', the network's own; 'rows', which knows the frequencies.
         options: of `classifier_module`.
 
     Raises:
         UserError: for an unknown name, or an option that this network does not have.
     """
+    whole = functools.partial(around, normalise=normalise_rows, head=head)
     module = classifier_module(name, in_channels=in_channels, **options)
     size = input_size or CLASSIFIERS[name].size
     shape = (1, size, size, in_channels)
-    model = wrap(module, shape, at_a_time=CLASSIFIERS[name].at_a_time)
+    model = wrap(whole(module), shape, at_a_time=CLASSIFIERS[name].at_a_time)
     if not options.get("scan"):
         return model
-    plain = wrap(module.clone(scan=False), shape)
+    plain = wrap(whole(module.clone(scan=False)), shape)
     init = jax.jit(lambda key: stack_blocks(plain.init(key)))
     return dataclasses.replace(model, init=init)

@@ -1,5 +1,6 @@
 """Weights from elsewhere: timm's state dicts in safetensors files. No torch is needed."""
 
+import json
 import math
 import pathlib
 from collections.abc import Mapping
@@ -41,6 +42,43 @@ def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, ValueError) as error:
         raise UserError(f"{path} is no readable .safetensors file: {error}.") from error
+
+
+def check_padding(name: str, path: str | pathlib.Path) -> None:
+    """Refuses weights that were trained with another padding than our EfficientNets have.
+
+    timm has each EfficientNet twice, with the same names and shapes of tensors: `tf_` networks pad
+    as TensorFlow does and have its BatchNorm constants, as ours; the others pad on both sides and
+    have PyTorch's, and load into ours without an error and with other outputs. Which it is stands
+    in the file's name, or in the `config.json` that timm keeps beside its weights.
+
+    Args:
+        name: of our network.
+        path: of the weights.
+
+    Raises:
+        UserError: they are of the other kind, or nothing tells.
+    """
+    if not name.startswith("efficientnet"):
+        return
+    path = pathlib.Path(path)
+    told = _architecture(path.with_name("config.json")) or path.name
+    if told.startswith("tf_"):
+        return
+    raise UserError(
+        f"config.init_from: {path} is not known to hold timm's tf_{name}, but {told!r}. Networks "
+        f"without tf_ in their name pad otherwise and would give other outputs here. Take "
+        f"tf_{name}.*, and keep timm's config.json beside it or begin the file's name with tf_."
+    )
+
+
+def _architecture(path: pathlib.Path) -> str:
+    """The network that timm's config.json names; '' where it names none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("architecture", "")) if isinstance(found, dict) else ""
 
 
 def from_timm(name: str, state: State, variables: Tree) -> Tree:

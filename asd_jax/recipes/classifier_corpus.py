@@ -68,6 +68,7 @@ def load(config: PumpClassifier, *, progress: bool = True) -> LabelledCorpus:
             total=split.total,
             test_id=split.test_id,
             seed=split.seed,
+            shares=split.shares,
         )
         for note in parts.notes:
             logging.warning("%s", note)

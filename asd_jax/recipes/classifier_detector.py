@@ -21,6 +21,7 @@ from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import from_config
+from asd_jax.scoring.platt import AS_IT_IS, Platt
 from asd_jax.scoring.threshold import percentile
 from asd_jax.traced import Traced
 
@@ -40,6 +41,8 @@ class ClassifierDetector:
             -1 stands for any other machine.
         variables: of the network.
         normal_scores: validation normals' scores of each group, ascending, and last of all.
+        calibration: from its logit to the probability.
+        threshold: of the probability, for all machines.
         frame_mean, frame_std: a normal frame's level in dB, `[groups + 1, mels]`, the last of all.
     """
 
@@ -49,11 +52,13 @@ class ClassifierDetector:
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
     frame_std: np.ndarray
+    calibration: Platt = AS_IT_IS
+    threshold: float = 0.5
 
     @property
     def thresholds(self) -> Float[np.ndarray, "groups"]:
         """The decision threshold of each group; the same for all."""
-        return np.full(len(self.groups), self.config.decision.threshold)
+        return np.full(len(self.groups), self.threshold)
 
     @property
     def spec(self) -> LogMel:
@@ -83,7 +88,7 @@ class ClassifierDetector:
 
     def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
-        return probability(np.asarray(self._run(waves)["logit"]))[:, None]
+        return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
 
     def percentiles(
         self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
@@ -115,7 +120,7 @@ class ClassifierDetector:
         for part, waves in padded_batches(clips, self.samples):
             logit = np.asarray(self._run(waves)["logit"], np.float64)
             rows += [
-                self._row(name, probability(logit[i]), candidates)
+                self._row(name, self.calibration(logit[i]), candidates)
                 for i, (name, _, candidates) in enumerate(part)
             ]
         return rows
@@ -126,7 +131,7 @@ class ClassifierDetector:
         machine_type, machine_id = (
             self.groups[group] if group >= 0 else (types.pop() if len(types) == 1 else "", "")
         )
-        threshold = self.config.decision.threshold
+        threshold = self.threshold
         return {
             "path": name,
             "machine_type": machine_type,
@@ -144,6 +149,10 @@ class ClassifierDetector:
         arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
         arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
         arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
+        arrays |= {
+            "calibration": np.array(self.calibration, np.float64),
+            "threshold": np.array(self.threshold, np.float64),
+        }
         write_folder(folder, self._about(), arrays)
 
     def _about(self) -> dict[str, Any]:
@@ -165,17 +174,18 @@ class ClassifierDetector:
     ) -> "ClassifierDetector":
         """The detector of what `read_folder` found."""
         groups = tuple((g[0], g[1]) for g in about["groups"])
+        config = from_config(PumpClassifier, about["config"])
+        older = {"calibration": AS_IT_IS, "threshold": config.decision.threshold}
+        older = {name: np.array(value, np.float64) for name, value in older.items()}
+        arrays = {**older, **arrays}
         return cls(
-            config=from_config(PumpClassifier, about["config"]),
+            config=config,
             groups=groups,
             variables={"params": {}, "batch_stats": {}}
             | unflatten_tree(below(arrays, "variables/")),
             normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups) + 1)),
             frame_mean=arrays["frame_mean"],
             frame_std=arrays["frame_std"],
+            calibration=Platt(*map(float, arrays["calibration"])),
+            threshold=float(arrays["threshold"]),
         )
-
-
-def probability(logit: np.ndarray | float) -> Any:
-    """sigmoid(logit) in float64, so that sure clips still differ."""
-    return np.exp(-np.logaddexp(0.0, -np.asarray(logit, np.float64)))

@@ -1,5 +1,6 @@
 """The last stage: test clips through the classifier, and the files that a finished run leaves."""
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +12,13 @@ import asd_jax
 from asd_jax.data.clips import NORMAL
 from asd_jax.detector import decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.features.pictures import picture
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_corpus import LabelledCorpus
-from asd_jax.recipes.classifier_detector import ClassifierDetector, probability
-from asd_jax.recipes.classifier_training import Run, mean_loss
+from asd_jax.recipes.classifier_detector import ClassifierDetector
+from asd_jax.recipes.classifier_judge import Judged, how_set, judge, references, sentences
+from asd_jax.recipes.classifier_training import Run
+from asd_jax.recipes.classifier_wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import write_card
 from asd_jax.report.contents import Classification, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
@@ -28,14 +32,24 @@ Rows = list[dict[str, Any]]
 Tree = Any
 
 
-def make_detector(run: Run, variables: Tree) -> ClassifierDetector:
-    """The detector of trained variables, with what is normal for each machine."""
+def make_detector(
+    run: Run, variables: Tree, judged: Judged, logit: np.ndarray, moments: Mapping[str, np.ndarray]
+) -> ClassifierDetector:
+    """The detector of trained variables, with what is normal for each machine.
+
+    Args:
+        run: with the clips.
+        variables: of the network.
+        judged: how its logits become decisions.
+        logit: of the validation clips.
+        moments: of the training clips, from `classifier_network.level_moments`.
+    """
     corpus, config = run.corpus, run.config
-    held = corpus.parts.validation[corpus.label[corpus.parts.validation] == NORMAL]
-    scores = probability(run.read(variables, corpus.waves, held)["logit"])
-    normals = corpus.parts.train[corpus.label[corpus.parts.train] == NORMAL]
-    read = network.level_moments(config)
-    moments = network.Reading(read, batch_size=config.eval_batch_size)({}, corpus.waves, normals)
+    quiet = corpus.label[corpus.parts.validation] == NORMAL
+    held, scores = corpus.parts.validation[quiet], judged.calibration(logit[quiet])
+    healthy = corpus.label[corpus.parts.train] == NORMAL
+    normals = corpus.parts.train[healthy]
+    moments = {name: values[healthy] for name, values in moments.items()}
     groups = [corpus.group(held), corpus.group(normals)]
     mean, std = _frame_moments(moments, groups[1], len(corpus.groups))
     return ClassifierDetector(
@@ -48,6 +62,8 @@ def make_detector(run: Run, variables: Tree) -> ClassifierDetector:
         ),
         frame_mean=mean,
         frame_std=std,
+        calibration=judged.calibration,
+        threshold=judged.threshold,
     )
 
 
@@ -62,18 +78,68 @@ def _frame_moments(
     return mean, np.sqrt(np.maximum(square - mean**2, 0.25))  # at least half a dB
 
 
-def evaluate(run: Run, detector: ClassifierDetector, seconds: Mapping[str, float]) -> None:
-    """Scores the test clips and writes scores.csv, report.html and, last, results.json."""
+def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
+    """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
+    began = time.monotonic()
+    corpus, config = run.corpus, run.config
+    alone = {
+        name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
+        for name in ("validation", "test")
+    }
+    logit = alone["validation"]
+    if has_wide(variables):
+        variables = with_wide(run, variables, logit)
+        logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
+    judged = judge(corpus, logit, config.decision, network=alone["validation"])
+    clips = np.concatenate([corpus.parts.train, corpus.parts.test])
+    read = network.Reading(network.level_moments(config), batch_size=config.eval_batch_size)
+    moments, number = read({}, corpus.waves, clips), len(corpus.parts.train)
+    own = {name: values[:number] for name, values in moments.items()}
+    detector = make_detector(run, variables, judged, logit, own)
+    detector.save(run.workdir.path("detector"))
+    seconds = {**seconds, "judge": round(time.monotonic() - began, 1)}
+    evaluate(run, detector, judged, alone["test"], moments, seconds)
+
+
+def evaluate(
+    run: Run,
+    detector: ClassifierDetector,
+    judged: Judged,
+    alone: np.ndarray,
+    moments: Mapping[str, np.ndarray],
+    seconds: Mapping[str, float],
+) -> None:
+    """Scores the test clips and writes scores.csv, report.html and, last, results.json.
+
+    Args:
+        run: with the clips.
+        detector: of the run.
+        judged: what the validation recordings said.
+        alone: logits of the test clips by the network alone, without the head's wide part.
+        moments: of the training and the test clips, for the references.
+        seconds: of the parts before.
+    """
     began = time.monotonic()
     corpus, config, test = run.corpus, run.config, run.corpus.parts.test
     found = run.read(detector.variables, corpus.waves, test)
-    rows = score_rows(corpus, test, probability(found["logit"]), config.decision.threshold)
+    score = detector.calibration(found["logit"])
+    rows = score_rows(corpus, test, score, detector.threshold)
     write_scores(run.workdir.path("scores.csv"), rows)
 
-    figures = classify(corpus, test, found["logit"], run.config)
+    draw = {"draws": config.decision.bootstrap, "seed": config.seed}
+    beside = references(corpus, moments, found["logit"], alone, **draw)
+    figures = classify(corpus, test, score, detector.threshold, **draw)
+    figures = dataclasses.replace(
+        figures,
+        references=beside,
+        sentences=tuple(sentences(judged.learned, figures.measures["auc"][0], beside)),
+        learned=judged.learned.certain is not False,
+        calibrated=config.decision.calibrate != "none",
+    )
     leaks, notes = leaking(run)
-    summary = summarise(rows, draws=config.decision.bootstrap, seed=config.seed)
-    notes = [*corpus.notes, *notes, *summary.pop("incomplete")]
+    summary = summarise(rows, draws=0)
+    by_recording(summary["groups"], rows, corpus.recording[test], **draw)
+    notes = [*corpus.notes, *judged.notes, *notes, *summary.pop("incomplete")]
     results = {
         "protocol": {
             "name": config.protocol,
@@ -83,11 +149,16 @@ def evaluate(run: Run, detector: ClassifierDetector, seconds: Mapping[str, float
             "snr": sorted({corpus.clips[i].snr for i in test}),
             "leaking_clips": leaks,
             "oracle": False,
-            "threshold_set": "by hand, at the probability "
-            f"{config.decision.threshold:g}, on a classifier that has learned from faults",
+            "threshold_set": how_set(config.decision),
+            "calibration": judged.calibration._asdict(),
         },
         "seed": config.seed,
         "classification": _plain_figures(figures),
+        "validation": {
+            **judged.learned._asdict(),
+            "learned": judged.learned.certain,
+        },
+        "references": beside,
         **summary,
         "notes": notes,
         "version": asd_jax.__version__,
@@ -96,7 +167,7 @@ def evaluate(run: Run, detector: ClassifierDetector, seconds: Mapping[str, float
         results=results,
         rows=tuple(rows),
         classification=figures,
-        embedding=_embedding(corpus, test, found["embedding"]),
+        embedding=_embedding(corpus, test, deep_part(detector.variables, found["embedding"])),
         examples=_examples(run, detector, rows),
         history=tuple(run.workdir.logbook().read()),
         warnings=tuple(notes),
@@ -130,22 +201,55 @@ def score_rows(
     ]
 
 
-def classify(corpus: LabelledCorpus, test: np.ndarray, logit: np.ndarray, config) -> Classification:
-    """Every figure of the decisions, with intervals over recordings, and by noise level."""
-    label, score = corpus.label[test], probability(logit)
-    decision, recording = score > config.decision.threshold, corpus.recording[test]
+def by_recording(
+    groups: Sequence[dict[str, Any]], rows: Rows, recording: np.ndarray, *, draws: int, seed: int
+) -> None:
+    """Gives each machine's entry an interval of its AUC that draws recordings, not clips."""
+    names = [(row["machine_type"], row["machine_id"]) for row in rows]
+    for entry in groups:
+        machine = (entry["machine_type"], entry["machine_id"])
+        own = [k for k, name in enumerate(names) if name == machine]
+        label = np.array([rows[k]["label"] for k in own])
+        score = np.array([rows[k]["score"] for k in own])
+        if len(set(label)) < 2 or not draws:
+            continue
+        found = classification.bootstrap(
+            label, score > 0.5, score, recording[own], draws=draws, seed=seed
+        )
+        entry["auc_interval"] = list(found["auc"])
+
+
+def classify(
+    corpus: LabelledCorpus,
+    test: np.ndarray,
+    score: np.ndarray,
+    threshold: float,
+    *,
+    draws: int,
+    seed: int,
+) -> Classification:
+    """Every figure of the decisions, with intervals over recordings, and by noise level.
+
+    Args:
+        corpus: the clips.
+        test: which of them are judged.
+        score: their probabilities of an anomaly.
+        threshold: above which one is called anomalous.
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+    label = corpus.label[test]
+    decision, recording = score > threshold, corpus.recording[test]
     table = classification.confusion(label, decision)
     values = classification.measures(np.array(table, float))
     values["auc"] = metrics.auc(label, score)
-    intervals = classification.bootstrap(
-        label, decision, score, recording, draws=config.decision.bootstrap, seed=config.seed
-    )
+    intervals = classification.bootstrap(label, decision, score, recording, draws=draws, seed=seed)
     bins = classification.reliability(label, score)
     return Classification(
         confusion=tuple(table),
         measures={name: (float(v), *intervals[name]) for name, v in values.items()},
         trivial=classification.trivial_level(label),
-        loss=mean_loss(np.asarray(logit, np.float64), label, by_class=False),
+        loss=cross_entropy(label, score),
         brier=classification.brier(label, score),
         calibration_error=classification.calibration_error(label, score),
         reliability=tuple(
@@ -156,6 +260,13 @@ def classify(corpus: LabelledCorpus, test: np.ndarray, logit: np.ndarray, config
         recordings=len(set(recording)),
         conditions=_by_level(corpus, test, score, decision),
     )
+
+
+def cross_entropy(label: np.ndarray, score: np.ndarray) -> float:
+    """Mean binary cross entropy of probabilities; one that is 0 or 1 to rounding stays finite."""
+    least = np.finfo(np.float64).tiny
+    right = np.where(label == 1, score, 1.0 - score)
+    return float(-np.log(np.maximum(right, least)).mean())
 
 
 def _by_level(
@@ -190,16 +301,16 @@ def leaking(run: Run) -> tuple[int, list[str]]:
 
 
 def _verdict(report: Report, figures: Classification, leaks: int) -> str:
-    sentences = list(verdict(report, machines(report)).headline)
+    said = list(verdict(report, machines(report)).headline)
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
-    sentences.append(
+    said.append(
         f"Accuracy {value:.3f} ({low:.3f} to {high:.3f}), where calling all clips alike gives "
         f"{figures.trivial:.3f}; balanced accuracy {balanced:.3f}."
     )
     if leaks:
-        sentences.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
-    return " ".join(sentences)
+        said.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
+    return " ".join(said)
 
 
 def _plain_figures(figures: Classification) -> dict[str, Any]:
@@ -249,6 +360,8 @@ def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tu
     chosen = corpus.parts.test[order]
     group, waves = corpus.group(chosen), corpus.waves.gather(chosen)
     level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
+    shown = picture(to_float(jnp.asarray(waves)), spec=network.front_end(run.config))
+    seen = np.asarray(shown.mean(-1))
     scores = np.array([rows[k]["score"] for k in order])
     percentiles = detector.percentiles(scores, group)
     return tuple(
@@ -265,6 +378,7 @@ def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tu
             normal_db=detector.frame_mean[group[k]],
             mel_frequencies=mel_frequencies(spec),
             frame_times=frame_times(spec, level.shape[2]),
+            seen=seen[k],
             audio=waves[k],
             sample_rate=spec.sample_rate,
         )

@@ -37,6 +37,7 @@ def front_end(config: PumpClassifier) -> Picture:
         hop_length=features.hop_length,
         n_mels=features.n_mels,
         top_db=features.top_db,
+        scale="clip" if features.normalise == "per_clip" else "level",
     )
 
 
@@ -78,6 +79,8 @@ def build_for_training(config: PumpClassifier) -> Model:
         rematerialise=config.compute.rematerialise or None,
         dtype=jnp.dtype(config.compute.precision),
         input_size=config.features.size,
+        normalise_rows=config.features.normalise == "per_bin",
+        head=network.head,
     )
 
 
@@ -85,14 +88,17 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
     """The variables that training starts from: drawn, or a weights file on top of that.
 
     Raises:
-        UserError: the weights file is absent or is of another network.
+        UserError: the weights file is absent, or is of another network or of another padding.
     """
-    from asd_jax.models.pretrained import from_timm, load_safetensors
+    from asd_jax.models.pretrained import check_padding, from_timm, load_safetensors
+    from asd_jax.models.rows import body_of, with_body
 
     variables = net.init(key)
     if not config.init_from:
         return variables
-    return from_timm(config.network.name, load_safetensors(config.init_from), variables)
+    state = load_safetensors(config.init_from)
+    check_padding(config.network.name, config.init_from)
+    return with_body(variables, from_timm(config.network.name, state, body_of(variables)))
 
 
 def reader(config: PumpClassifier, net: Model) -> Readout:
@@ -107,12 +113,22 @@ def reader(config: PumpClassifier, net: Model) -> Readout:
 
 
 def level_moments(config: PumpClassifier) -> Readout:
-    """Mean and mean square over time of each band's level in dB, both `[batch, mels]`."""
+    """What simple references and pictures of a departure need of each clip.
+
+    `mean`, `square` and `deviation` over time of each band's level in dB, `[batch, mels]`, and the
+    `level` of the whole clip in dB of full scale, `[batch, 1]`.
+    """
     spec = display(config)
 
     def read(variables: Tree, wave: Waves) -> dict[str, Array]:
-        level = power_to_db(mel_power(to_float(wave), spec=spec))
-        return {"mean": level.mean(-1), "square": (level**2).mean(-1)}
+        wave = to_float(wave)
+        level = power_to_db(mel_power(wave, spec=spec))
+        return {
+            "mean": level.mean(-1),
+            "square": (level**2).mean(-1),
+            "deviation": level.std(-1),
+            "level": power_to_db(jnp.square(wave).mean(-1, keepdims=True)),
+        }
 
     return read
 

@@ -3,7 +3,18 @@
 import dataclasses
 
 from asd_jax.errors import UserError
-from asd_jax.recipes.settings import Compute, Data, Optimizer, Schedule, Synthetic, choose
+from asd_jax.recipes.settings import (
+    THRESHOLDS,
+    Compute,
+    Data,
+    Optimizer,
+    Schedule,
+    Synthetic,
+    choose,
+)
+
+# The defaults of the fields below are what is printed, or what older detectors were made with, so
+# that their folders still mean the same; `configs/pump_classifier.py` has what is recommended.
 
 # Section 3.2: 0.01, falling to a tenth of it. The kind is not printed; the schedule's names are
 # those of a widely copied program that has SGD with momentum.
@@ -22,6 +33,15 @@ class Split:
     total: int = 2700  # clips that 'balanced' and 'any' draw
     test_id: str = ""  # for 'leave_one_id_out'; '' means the last ID
     seed: int = 0  # of the draw, apart from the seed of the training
+    shares: tuple[float, ...] = (0.7, 0.2, 0.1)  # train, validation, test
+
+    def __post_init__(self) -> None:
+        shares = self.shares
+        if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise UserError(
+                f"config.split.shares is {tuple(shares)!r}; give three shares above 0 that sum to "
+                "1: of training, validation and test."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +51,14 @@ class Features:
     kind: str = "spectrogram"  # or 'mel', 'log_frequency', 'linear_frequency'
     size: int = 224  # pixels
     render: str = "none"  # 'magma': the coloured picture of a plot
+    normalise: str = "per_clip"  # levels as printed; 'per_bin': each frequency over all clips
     n_fft: int = 0  # 0 means the kind's own
     hop_length: int = 0
     n_mels: int = 128
     top_db: float = 80.0
+
+    def __post_init__(self) -> None:
+        choose("features.normalise", self.normalise, ("per_clip", "per_bin"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +72,7 @@ class Network:
     width: float = 1.0  # of every layer
     depth: float = 1.0  # of every stage
     drop_path: float = -1.0  # stochastic depth; below 0 the network's own (0.2)
+    head: str = "mean"  # over all positions; 'rows': and a regression on each frequency
     scan: bool = False  # compile the equal blocks of a stage once: sooner ready, a little slower
 
 
@@ -73,6 +98,7 @@ class Train(Schedule):
     epochs: float = 200.0
     batch_size: int = 32
     optimizer: Optimizer = _SGD
+    patience: float = 0.0  # epochs without a better validation loss that end fine-tuning; 0: never
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +116,22 @@ class Pretrain(Train):
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """From the probability of an anomaly to a decision."""
+    """From logits to the probability of an anomaly, and from that to a decision."""
 
-    threshold: float = 0.5
+    threshold: float = 0.5  # of the probability, where no false-alarm rate is wished
+    false_alarm_rate: float = 0.0  # wished, by validation normals; 0 means `threshold`
+    method: str = "gamma"  # of that; one of `settings.THRESHOLDS` but the oracle
+    calibrate: str = "none"  # 'platt': probabilities by validation recordings
     bootstrap: int = 2000  # draws of the confidence intervals
+
+    def __post_init__(self) -> None:
+        choose("decision.calibrate", self.calibrate, ("none", "platt"))
+        choose("decision.method", self.method, tuple(m for m in THRESHOLDS if m != "eer"))
+        if not 0.0 <= self.false_alarm_rate < 1.0:
+            raise UserError(
+                f"config.decision.false_alarm_rate is {self.false_alarm_rate!r}; it must lie "
+                "between 0 and 1, or be 0 for config.decision.threshold."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,7 +172,14 @@ class Session:
             advice=f"lower config.{name}.optimizer.learning_rate, or give it warmup",
             evaluate=self._evaluate if name == "finetune" else None,
             evaluate_every=max(1, len(self.clips) // size),
+            enough=self._enough,
         )
+
+    def _enough(self, step: int) -> bool:
+        """Whether validation has not got better for as long as the settings are patient."""
+        patience = getattr(self.run.config, self.name).patience
+        waited = (step - self._best.step()) * self.training.size / len(self.clips)
+        return bool(patience) and self.name == "finetune" and waited >= patience
 
     def _evaluate(self, state: TrainState) -> dict[str, float]:
         variables = at_home(final_variables(state)[NAME])

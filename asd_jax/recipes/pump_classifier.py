@@ -65,7 +65,5 @@ def stage_keys(seed: int) -> dict[str, jax.Array]:
 
 def conclude(run_: training.Run, variables: Any, clock: Clock) -> None:
     """From a trained network to the detector and the report."""
-    detector = classifier_evaluate.make_detector(run_, variables)
-    detector.save(run_.workdir.path("detector"))
-    classifier_evaluate.evaluate(run_, detector, clock.seconds)
+    classifier_evaluate.conclude(run_, variables, clock.seconds)
     run_.workdir.say_result()

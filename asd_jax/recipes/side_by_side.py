@@ -75,6 +75,7 @@ def train_parts(
         batch_size=longest.stage.batch_size * len(parts),
         compiled=compiled or (lambda: compile_packed(step, mesh)),
         evaluate=_evaluate(parts),
+        enough=lambda step: all(part.stage.enough(step) for part in parts),
     )
     states = [part.state._replace(tunables=_arrays(part.scalars)) for part in parts]
     members = [

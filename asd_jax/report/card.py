@@ -22,6 +22,13 @@ _METHODS = {
     "normal and faulty clips, and knows only faults like those.",
 }
 
+_SCORES = {
+    "ensemble": "A high score says that a sound is unlike what it knows, not what is wrong, and a "
+    "low one is no proof of health.",
+    "pump_classifier": "The score is the probability of a fault of the kinds that it has learned "
+    "from; a fault of another kind may pass for health.",
+}
+
 
 def write_card(folder: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Writes `README.md` into the folder of a detector.
@@ -47,8 +54,7 @@ def _sections(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         "```bash\npython -m asd_jax.score --detector=. RECORDINGS\n```",
         f"Clips of {data['clip_seconds']:g} s at {data['sample_rate']} Hz; other rates are "
         "resampled. It is for the very machines below, heard by the same microphone at the same "
-        "place. A high score says that a sound is unlike what it knows, not what is wrong, and a "
-        "low one is no proof of health. Do not let it stop or start anything by itself.",
+        f"place. {_SCORES[config['recipe']]} Do not let it stop or start anything by itself.",
         "## Made from",
         f"Trained and tested on {source}. No recording is in this folder.",
         "## Figures",

@@ -169,25 +169,32 @@ def waffle(total: int, part: int, css: str, label: str) -> Markup:
     return panel.render(label, css="waffle")
 
 
-def loss_panels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
-    """(stage, drawing) of every training stage that logged a finite loss at least twice."""
+def loss_panels(
+    history: Sequence[Mapping[str, Any]], *, of: str = "loss"
+) -> list[tuple[str, Markup]]:
+    """(stage, drawing) of every training stage that logged a finite loss at least twice.
+
+    Args:
+        history: the events of metrics.jsonl.
+        of: what is drawn: every value whose name holds this word, such as 'accuracy'.
+    """
     stages: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for place, event in enumerate(history):
         step = event.get("step")
         for name, value in event.items():
             number_given = isinstance(value, int | float) and not isinstance(value, bool)
-            if "loss" in name and number_given and math.isfinite(value):
+            if of in name and number_given and math.isfinite(value):
                 lines = stages.setdefault(str(event.get("stage", "training")), {})
                 at = float(place if step is None else step)
                 lines.setdefault(name, []).append((at, float(value)))
     return [
-        (stage, _loss_panel(stage, drawn))
+        (stage, _loss_panel(stage, drawn, of))
         for stage, lines in stages.items()
         if (drawn := {n: v for n, v in list(lines.items())[:4] if len(v) > 1})
     ]
 
 
-def _loss_panel(stage: str, lines: Mapping[str, list[tuple[float, float]]]) -> Markup:
+def _loss_panel(stage: str, lines: Mapping[str, list[tuple[float, float]]], of: str) -> Markup:
     values = np.array([v for line in lines.values() for _, v in line])
     last = max(step for line in lines.values() for step, _ in line)
     # Three powers of ten on a straight axis would be one flat line.
@@ -221,4 +228,6 @@ def _loss_panel(stage: str, lines: Mapping[str, list[tuple[float, float]]]) -> M
             css=f"halo fill{index}",
         )
     first, final = next(iter(lines.values()))[0][1], next(iter(lines.values()))[-1][1]
-    return panel.render(f"Loss of stage {stage}: from {number(first)} to {number(final)}.")
+    return panel.render(
+        f"{of.capitalize()} of stage {stage}: from {number(first)} to {number(final)}."
+    )

@@ -1,10 +1,15 @@
 """What the page shows of a supervised classifier besides: its matrix, measures and reliability."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Int
 from markupsafe import Markup
 
-from asd_jax.report.contents import Classification
+from asd_jax.report import charts, media
+from asd_jax.report.contents import Classification, Report
+from asd_jax.report.spectrogram import sound_palette
 from asd_jax.report.svg import Panel
 from asd_jax.scoring.classification import wilson
 
@@ -20,11 +25,24 @@ _NAMES = {
 }
 
 
-def section(found: Classification | None) -> dict[str, Any] | None:
+# What the references are called, by their names in results.json.
+_REFERENCES = {
+    "network_alone": "Its network alone",
+    "logistic_regression": "Logistic regression on mean and deviation of the log-mel",
+    "level": "Level alone",
+}
+
+
+def section(report: Report) -> dict[str, Any] | None:
     """All that the template needs of it; None for a detector that was trained on normals alone."""
+    found = report.classification
     if found is None:
         return None
     return {
+        "references": _references(found),
+        "classes": class_table(found),
+        "precision": precision_panel(*_labelled(report.rows)),
+        "accuracy": charts.loss_panels(report.history, of="accuracy"),
         "confusion": confusion_panel(found),
         "reliability": reliability_panel(found),
         "measures": _measures(found),
@@ -89,6 +107,87 @@ def reliability_panel(found: Classification) -> Markup:
         )
         said.append(f"said {predicted:.0%}, is {observed:.0%} of {count}")
     return panel.render(f"Reliability of the probabilities: {'; '.join(said)}.")
+
+
+def class_table(found: Classification) -> list[tuple[str, str, str, str, str]]:
+    """Clips, precision, recall and F1 of each class: the class, then each as text."""
+    passed, false, missed, caught = found.confusion
+    rows = []
+    for name, right, called, there in (
+        ("healthy", passed, passed + missed, passed + false),
+        ("faulty", caught, caught + false, caught + missed),
+    ):
+        shares = (right / called if called else None, right / there if there else None)
+        f1 = 2 * right / (called + there) if called + there else None
+        shown = ("–" if share is None else f"{share:.3f}" for share in (*shares, f1))
+        rows.append((name, str(there), *shown))
+    return rows
+
+
+def precision_recall(
+    scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """Share of the faults that are caught and of the alarms that are right, over all thresholds.
+
+    Equal scores are passed together. From the strictest threshold to the one that calls all faulty.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, faulty = scores[order], labels[order] == 1
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(scores) - 1)
+    caught = np.cumsum(faulty)[last]
+    return caught / caught[-1], caught / (last + 1)
+
+
+def precision_panel(
+    scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
+) -> Markup | None:
+    """Precision over recall, and the share of faults that guessing has; None of one class."""
+    if not ((labels == 1).any() and (labels == 0).any()):
+        return None
+    recall, precision = precision_recall(scores, labels)
+    share = float((labels == 1).mean())
+    panel = Panel(260, 236, left=54, bottom=34, right=14)
+    panel.axes(
+        x_ticks=_TICKS, y_ticks=_TICKS, x_label="recall: faults caught, %",
+        y_label="precision: alarms right, %",
+    )  # fmt: skip
+    panel.line((0, 1), (share, share), "chance")
+    panel.line(recall, precision, "c0")
+    # Davis and Goadrich (2006): a straight line between points would be too good; steps are not.
+    area = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return panel.render(
+        f"Precision over recall: average precision {area:.3f}, guessing {share:.3f}."
+    )
+
+
+def seen_uri(picture: Float[np.ndarray, "height width"]) -> str:
+    """The network's picture, in [-1, 1] with the highest frequency on top, as a data URI."""
+    low, high = float(picture.min()), float(picture.max())
+    shown = (picture - low) / max(high - low, 1e-9)
+    return media.png_uri(np.rint(255 * shown).astype(np.uint8), sound_palette())
+
+
+def _labelled(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    known = [row for row in rows if row["label"] in (0, 1) and np.isfinite(row["score"])]
+    return (
+        np.array([row["score"] for row in known], float),
+        np.array([row["label"] for row in known], int),
+    )
+
+
+def _references(found: Classification) -> list[tuple[str, str, str, str]]:
+    """The classifier and its references: name, AUC, interval, how far the classifier is above."""
+    if not found.references:
+        return []
+    value, low, high = found.measures["auc"]
+    rows = [("This classifier", f"{value:.3f}", f"{low:.3f} to {high:.3f}", "")]
+    for name, figure in found.references.items():
+        low, high = figure["auc_interval"]
+        first, last = figure["above_interval"]
+        above = f"{figure['above']:+.3f} ({first:+.3f} to {last:+.3f})"
+        label = _REFERENCES.get(name, name)
+        rows.append((label, f"{figure['auc']:.3f}", f"{low:.3f} to {high:.3f}", above))
+    return rows
 
 
 def _measures(found: Classification) -> list[tuple[str, str, str]]:

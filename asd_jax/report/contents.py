@@ -29,6 +29,7 @@ class Example:
     threshold: float | None = None
     percentile: float | None = None  # share in % of normal clips with a lower score
     normal_db: Shaped[np.ndarray, " mels"] | None = None
+    seen: Shaped[np.ndarray, "height width"] | None = None  # the network's picture, in [-1, 1]
     audio: Int16[np.ndarray, " samples"] | None = None
     sample_rate: int = 16000  # Hz
 
@@ -72,6 +73,10 @@ class Classification:
         reliability: (mean predicted probability, share of faults, clips) of each bin.
         clips, recordings: of the test; a recording may have several versions.
         conditions: the measures and `clips` by condition, such as the noise level.
+        references: `auc`, `auc_interval`, `above` and its interval, by the reference's name.
+        sentences: what must be known before any figure: has it learned, is it above the references.
+        learned: False where validation has not left chance.
+        calibrated: the probabilities were fitted to validation recordings.
     """
 
     confusion: tuple[int, int, int, int]
@@ -84,6 +89,10 @@ class Classification:
     clips: int
     recordings: int
     conditions: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    learned: bool = True
+    calibrated: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -169,6 +169,8 @@ def verdict(report: Report, machines: Sequence[Machine]) -> Verdict:
     elif not decided:
         headline = (_undecided(faulty, healthy, unknown),)
     details = tuple(_details(report, machines, faulty, healthy, decided))
+    if report.classification is not None:
+        headline = (*report.classification.sentences, *headline)
     return Verdict(faulty, caught, healthy, alarms, unknown, unusual, headline, details)
 
 
@@ -216,6 +218,8 @@ def _details(
             "There was no healthy clip in the test, so nothing is known about false alarms."
         )
     ranked = sorted((m for m in machines if m.auc is not None), key=lambda m: -m.auc)
+    if report.classification is not None and not report.classification.learned:
+        return sentences  # what happens to be heard best would be praise of chance
     if len(ranked) > 1:
         best, worst = ranked[0], ranked[-1]
         sentences.append(

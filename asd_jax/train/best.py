@@ -35,6 +35,11 @@ class Best:
                 self._loss = loss
         return better
 
+    def step(self) -> int:
+        """The step of the best so far; 0 where nothing was offered."""
+        with Checkpoints(self._directory) as kept:
+            return kept.latest() or 0
+
     def take(self, like: Tree) -> tuple[int, float, Tree]:
         """(step, loss, variables) of the best; `like` gives shapes, types and shardings.
 

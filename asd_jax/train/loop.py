@@ -48,6 +48,8 @@ class Stage:
             a checkpoint is written; what it returns is logged. A resumed stage may call it again
             for a step that it has seen.
         evaluate_every: steps.
+        enough: called with the step after each evaluation, and on resuming; true ends the stage
+            before its last step. Runs side by side end when all have had enough.
         compiled: returns the step compiled ahead of time; None to compile it when training begins.
     """
 
@@ -61,6 +63,7 @@ class Stage:
     advice: str = "lower its learning rate"
     evaluate: Callable[[TrainState], dict[str, float]] | None = None
     evaluate_every: int = 100
+    enough: Callable[[int], bool] = lambda step: False
     compiled: Callable[[], Step] | None = None
 
 
@@ -134,7 +137,7 @@ def follow(
     if begin:
         state = keeper.restore(begin, state)
         logging.info("Stage %s goes on at step %d.", stage.name, begin)
-    if begin < stage.total_steps:
+    if begin < stage.total_steps and not (begin and stage.enough(begin)):
         keeper.rewind(begin)
         state = _run(stage, state, begin, keeper, save_seconds, log_every, progress)
     return state
@@ -169,6 +172,11 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
                 pending = (number, metrics)
             if stage.evaluate and (number % stage.evaluate_every == 0 or last):
                 keeper.evaluated(number, stage.evaluate(state))
+                if stage.enough(number) and not last:
+                    _log(keeper, bar, *(pending or (number, metrics)))
+                    keeper.save(number, state)
+                    logging.info("Stage %s ends early, after step %d.", stage.name, number)
+                    break
             if agreed:
                 _log(keeper, bar, *(pending or (number, metrics)))
                 pending = None

@@ -14,6 +14,8 @@ METRICS = {
     "accuracy": "classification.accuracy",
     "balanced accuracy": "classification.balanced_accuracy",
     "AUC": "classification.auc",
+    "logistic regression": "references.logistic_regression.auc",
+    "level alone": "references.level.auc",
     "trivial": "classification.trivial",
 }
 _PRINTED = ("0.8613", "0.9454", "0.9286", "0.9496", "0.9328", "0.9286", "0.9328", "0.9486")

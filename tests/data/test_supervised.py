@@ -111,3 +111,10 @@ def test_errors_say_what_is_wrong(clips, options, message):
 def test_count_leaks_counts_test_clips():
     parts = Parts(np.array([0]), np.array([1]), np.array([2, 3]), 0)
     assert count_leaks(parts, ["a", "b", "b", "c"]) == 1
+
+
+@pytest.mark.parametrize("rule", ["sun_721", "group_clip"])
+def test_other_shares_are_kept(rule):
+    clips = pump()
+    parts = split_supervised(clips, rule, shares=(0.5, 0.2, 0.3))
+    assert [len(side) for side in sides(parts)] == [360, 144, 216]

@@ -10,10 +10,11 @@ from asd_jax.recipes import branches, networks
 from asd_jax.recipes import classifier_network as network
 from asd_jax.recipes.classifier_detector import ClassifierDetector
 from asd_jax.recipes.classifier_settings import Features as Pictures
-from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.classifier_settings import Network, PumpClassifier
 from asd_jax.recipes.settings import Data, Ensemble, Features, Scoring
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.scoring.platt import Platt
 
 GROUPS = (("fan", "00"), ("fan", "02"), ("pump", "00"))
 BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
@@ -64,13 +65,21 @@ def ensemble() -> Detector:
 
 
 def classifier() -> ClassifierDetector:
-    """A random network."""
-    config = PumpClassifier(data=Data(clip_seconds=1.0), features=Pictures(size=32))
+    """A random network with all that `configs/pump_classifier.py` puts around it."""
+    config = PumpClassifier(
+        data=Data(clip_seconds=1.0),
+        features=Pictures(kind="mel", size=32, n_mels=32, normalise="per_bin"),
+        network=Network(head="rows"),
+    )
+    variables = jax.device_get(network.build(config).init(jax.random.key(1)))
+    variables["params"]["wide"] = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
     return ClassifierDetector(
         config=config,
         groups=(("pump", "00"), ("pump", "02")),
-        variables=network.build(config).init(jax.random.key(1)),
+        variables=variables,
         normal_scores=(np.linspace(0, 1, 9),) * 3,
         frame_mean=np.zeros((3, 128)),
         frame_std=np.ones((3, 128)),
+        calibration=Platt(0.7, 0.4),
+        threshold=0.6,
     )

@@ -1,5 +1,7 @@
 """Pictures against librosa and matplotlib, and against pixels counted one by one."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import librosa
 import librosa.display
@@ -124,3 +126,20 @@ def test_with_librosas_frames_both_linear_pictures_are_one(waves):
 def test_a_wrong_field_is_named(change):
     with pytest.raises(UserError, match=f"features.{next(iter(change))}"):
         Picture(**change)
+
+
+def test_the_scale_of_levels_keeps_how_loud_a_clip_is(waves):
+    """The same picture in dB, 100 dB to a unit half; by the clip a quieter copy looks alike."""
+    loud, quiet = jnp.asarray(waves), jnp.asarray(0.1 * waves)
+    spec = Picture("mel", size=SIZE, n_mels=SIZE, n_fft=1024, scale="level")
+    first, second = picture(loud, spec=spec), picture(quiet, spec=spec)
+    np.testing.assert_allclose(first - second, 2 * 20 / 100, atol=1e-3)
+    level = pictures.levels(loud, spec=spec).mean((1, 2))
+    np.testing.assert_allclose(first.mean((1, 2, 3)), 1 + 2 * level / 100, atol=1e-3)
+    clip = dataclasses.replace(spec, scale="clip")
+    np.testing.assert_allclose(picture(loud, spec=clip), picture(quiet, spec=clip), atol=1e-3)
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(UserError, match=r"features\.scale='loud'"):
+        Picture(scale="loud")

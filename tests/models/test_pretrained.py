@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.classifiers import classifier_module
-from asd_jax.models.pretrained import adapt_input, from_timm, load_safetensors
+from asd_jax.models.pretrained import adapt_input, check_padding, from_timm, load_safetensors
 from tests.models.golden.seeded import image
 from tests.models.reference import (
     efficientnet_blocks,
@@ -119,3 +119,24 @@ def test_unreadable_files_are_named(tmp_path):
     path.write_bytes(b"not a header at all")
     with pytest.raises(UserError, match=r"broken.safetensors is no readable"):
         load_safetensors(path)
+
+
+@pytest.mark.parametrize("stem", ["efficientnet_b0.ra_in1k", "model", "efficientnet_tf_b0"])
+def test_weights_of_the_other_padding_are_refused(tmp_path, stem):
+    """They have the same names and shapes, and would give other outputs without a word."""
+    path = tmp_path / f"{stem}.safetensors"
+    with pytest.raises(UserError, match=r"tf_efficientnet_b0.*config\.json"):
+        check_padding("efficientnet_b0", path)
+    (tmp_path / "config.json").write_text('{"architecture": "efficientnet_b0"}')
+    with pytest.raises(UserError, match="'efficientnet_b0'"):
+        check_padding("efficientnet_b0", path)
+
+
+def test_weights_of_our_padding_are_taken(tmp_path):
+    check_padding("efficientnet_b0", tmp_path / "tf_efficientnet_b0.ns_jft_in1k.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "tf_efficientnetv2_s"}')
+    check_padding("efficientnetv2_s", tmp_path / "model.safetensors")
+    check_padding("mobilevit_s", tmp_path / "other.safetensors")  # there is one kind only
+    (tmp_path / "config.json").write_text("not json")
+    with pytest.raises(UserError, match="tf_efficientnetv2_s"):
+        check_padding("efficientnetv2_s", tmp_path / "model.safetensors")

@@ -24,9 +24,17 @@ def test_an_absent_file_is_named():
 
 
 def test_a_file_of_another_network_is_refused(tmp_path):
-    path = tmp_path / "other.safetensors"
+    path = tmp_path / "tf_other.safetensors"
     safetensors.numpy.save_file({"conv_stem.weight": np.zeros((3, 3, 1, 1), np.float32)}, path)
     config = classifier(init_from=str(path))
     net = classifier_network.build(config)
     with pytest.raises(UserError, match="tensor"):
         classifier_network.initial(config, net, jax.random.key(0))
+
+
+def test_weights_of_the_other_padding_never_load_in_silence(tmp_path):
+    path = tmp_path / "model.safetensors"
+    safetensors.numpy.save_file({"conv_stem.weight": np.zeros((3, 3, 1, 1), np.float32)}, path)
+    config = classifier(init_from=str(path))
+    with pytest.raises(UserError, match="tf_efficientnetv2_s"):
+        classifier_network.initial(config, classifier_network.build(config), jax.random.key(0))

@@ -11,17 +11,19 @@ import soundfile
 
 from asd_jax import score
 from asd_jax.detector import load_detector
+from asd_jax.detector_folder import read_folder
 from asd_jax.errors import UserError
 from asd_jax.recipes import (
-    classifier_evaluate,
     classifier_network,
     classifier_settings,
     classifier_training,
     pump_classifier,
 )
 from asd_jax.recipes.classifier_corpus import balanced
+from asd_jax.recipes.classifier_detector import ClassifierDetector
 from asd_jax.recipes.settings import from_config
 from asd_jax.report.files import read_results, read_scores
+from asd_jax.scoring.platt import AS_IT_IS
 from asd_jax.train import loop
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.state import create_state
@@ -58,7 +60,9 @@ def test_a_finished_run_leaves_what_an_ensembles_does(finished):
     files = {p.name for p in (finished / "detector").iterdir()}
     assert files == {"detector.json", "arrays.npz", "README.md"}
     rows, results = read_scores(finished / "scores.csv"), read_results(finished / "results.json")
-    assert all(0 <= row["score"] <= 1 and row["threshold"] == 0.5 for row in rows)
+    limits = {row["threshold"] for row in rows}
+    assert all(0 <= row["score"] <= 1 for row in rows) and len(limits) == 1
+    assert limits != {0.5}  # set by validation recordings
     assert len({row["label"] for row in rows}) == 2
     found = results["classification"]
     assert sum(found["confusion"].values()) == found["clips"] == len(rows)
@@ -69,7 +73,21 @@ def test_a_finished_run_leaves_what_an_ensembles_does(finished):
     assert results["protocol"]["leaking_clips"] == 0
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert 'id="decisions"' in page and "gets most wrong" in page
-    assert "set on healthy recordings" not in page
+    assert "set on healthy validation recordings" in page
+    assert {"logistic_regression", "level"} == set(results["references"])
+    assert "Beside simple references" in page and "unlike what it knows" not in page
+    assert "The picture that the network saw" in page and 'id="branches"' not in page
+    assert "unlike" not in (finished / "detector" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_verdict_names_the_references_and_whether_it_has_learned(finished):
+    results = read_results(finished / "results.json")
+    assert f"AUC {results['classification']['auc']:.3f}; a logistic" in results["verdict"]
+    assert results["validation"]["learned"] is (results["validation"]["p_value"] < 0.01)
+    told = "has not learned" in results["verdict"]
+    assert told is (results["validation"]["learned"] is False)
+    for group in results["groups"]:
+        assert group["auc_interval"][0] <= group["auc"] <= group["auc_interval"][1]
 
 
 def test_metrics_hold_both_stages_and_the_validation(finished):
@@ -127,6 +145,8 @@ def test_an_interrupted_run_goes_on_to_the_same_scores(finished, tmp_path, monke
 def test_the_printed_protocol_says_that_it_leaks(tmp_path):
     pump_classifier.run(config("smoke,literal"), str(tmp_path))
     results = read_results(tmp_path / "results.json")
+    assert {row["threshold"] for row in read_scores(tmp_path / "scores.csv")} == {0.5}
+    assert results["protocol"]["calibration"] == {"slope": 1.0, "offset": 0.0}
     assert results["protocol"]["split"] == "sun_721" and results["protocol"]["name"] == "literal"
     assert results["protocol"]["leaking_clips"] > 0
     assert "leaks" in results["verdict"] and any("leaks" in note for note in results["notes"])
@@ -162,6 +182,33 @@ def test_the_best_by_validation_is_kept_not_the_last(tmp_path, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, kept["params"], seen[0]["params"])
     with pytest.raises(AssertionError):
         jax.tree.map(np.testing.assert_array_equal, kept["params"], seen[-1]["params"])
+
+
+def test_a_detector_of_an_earlier_version_decides_as_it_did(finished):
+    detector = load_detector(str(finished / "detector"))
+    about, arrays = read_folder(str(finished / "detector"))
+    for name in ("calibration", "threshold"):
+        arrays = {key: value for key, value in arrays.items() if key != name}
+    older = ClassifierDetector.from_parts(about, arrays)
+    assert older.threshold == 0.5 and older.calibration == (1.0, 0.0)
+    assert detector.calibration != (1.0, 0.0) and detector.calibration.slope > 0
+
+
+def test_patience_ends_fine_tuning_early(tmp_path, monkeypatch):
+    losses = iter([0.2, *[0.9] * 99])
+    monkeypatch.setattr(
+        classifier_training, "validate", lambda run, variables: {"validation_loss": next(losses)}
+    )
+    settings = {"finetune__epochs": 30.0, "finetune__patience": 3.0}
+    pump_classifier.run(config(**settings), str(tmp_path))
+    events = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
+    validated = [event["step"] for event in events if "validation_loss" in event]
+    assert 4 <= len(validated) <= 5
+    # As when the run is told to go on: nothing more is trained.
+    (tmp_path / "results.json").unlink()
+    pump_classifier.run(config(**settings), str(tmp_path))
+    again = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
+    assert max(e["step"] for e in again if e["stage"] == "finetune") == max(validated)
 
 
 def test_balanced_clips_repeat_the_rarer_class():
@@ -220,7 +267,7 @@ def test_mean_loss_by_class_does_not_mind_how_many_there_are():
 
 
 def test_probabilities_of_sure_clips_still_differ():
-    values = classifier_evaluate.probability(np.array([-800.0, 0.0, 20.0, 30.0]))
+    values = AS_IT_IS(np.array([-800.0, 0.0, 20.0, 30.0]))
     assert values[0] >= 0 and values[1] == 0.5 and values[2] < values[3] < 1
 
 
@@ -232,7 +279,9 @@ def test_a_wrong_argument_is_one_sentence(argument, message):
         get_config("pump_classifier", argument)
 
 
-@pytest.mark.parametrize("argument", ["", "quickstart", "mimii", "mimii,literal", "folder"])
+@pytest.mark.parametrize(
+    "argument", ["", "quickstart", "mimii", "mimii,literal", "mimii,full", "folder"]
+)
 def test_every_argument_makes_valid_settings(argument):
     made = from_config(
         classifier_settings.PumpClassifier, get_config("pump_classifier", argument).to_dict()
@@ -240,3 +289,39 @@ def test_every_argument_makes_valid_settings(argument):
     assert dataclasses.asdict(made)["protocol"] == (
         "literal" if "literal" in argument else "recommended"
     )
+
+
+def test_literal_keeps_the_printed_network_schedule_and_decision():
+    made = get_config("pump_classifier", "mimii,literal").to_dict()
+    plain = dataclasses.asdict(classifier_settings.PumpClassifier())
+    for section in ("finetune", "network", "decision", "synthetic"):
+        printed = {**plain[section], **({"simam": "sun"} if section == "network" else {})}
+        assert made[section] == printed, section
+    assert made["pretrain"] == {**plain["pretrain"], "clips": "all"}
+    assert made["features"] == {**plain["features"], "render": "magma"}
+    full = get_config("pump_classifier", "mimii,full").to_dict()
+    assert full["finetune"]["epochs"] == 200 and full["features"]["size"] == 224
+    assert full["network"]["width"] == 1.0 and full["network"]["head"] == "rows"
+
+
+def test_the_quickstart_tests_enough_recordings():
+    made = get_config("pump_classifier", "").to_dict()
+    machine = made["synthetic"]
+    shares = made["split"]["shares"]
+    counts = [round(shares[2] * machine[kind]) for kind in ("normal", "abnormal")]
+    assert sum(counts) * len(machine["ids"]) >= 150
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split__shares": (0.5, 0.2, 0.2)}, "split.shares"),
+        ({"features__normalise": "batch"}, "features.normalise"),
+        ({"decision__false_alarm_rate": 1.0}, "decision.false_alarm_rate"),
+        ({"decision__method": "eer"}, "decision.method"),
+        ({"decision__calibrate": "isotonic"}, "decision.calibrate"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        settings(**changes)

@@ -43,6 +43,13 @@ def build_classifier(config):
     return wrap(Classifier(), (1, config.features.size, config.features.size, 3))
 
 
+def bare(cls, **values):
+    """An instance of a frozen dataclass with these fields alone, unchecked."""
+    made = object.__new__(cls)
+    made.__dict__.update(values)
+    return made
+
+
 def build(config, classes):
     """Takes the place of `networks.build`."""
     spec, samples = networks.front_end(config), networks.clip_samples(config)

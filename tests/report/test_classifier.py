@@ -4,9 +4,10 @@ import dataclasses
 import html
 import re
 
+import numpy as np
 import pytest
 
-from asd_jax.report import classifier
+from asd_jax.report import classifier, summary
 from asd_jax.report.contents import Classification, Report
 from asd_jax.report.html import render
 
@@ -90,3 +91,73 @@ def test_one_class_only_draws(confusion):
         measures={name: (float("nan"),) * 3 for name in FOUND.measures} | {"accuracy": (1, 1, 1)},
     )
     assert "–" in render(Report(results={}, rows=rows(1), classification=one))
+
+
+BESIDE = {
+    "logistic_regression": {
+        "auc": 0.95,
+        "auc_interval": [0.9, 0.99],
+        "above": -0.02,
+        "above_interval": [-0.05, 0.01],
+    }
+}
+
+
+def test_references_stand_beside_the_classifier():
+    found = dataclasses.replace(FOUND, references=BESIDE)
+    text = text_of(render(Report({}, rows(), classification=found)))
+    assert "This classifier 0.930 0.850 to 0.980" in text
+    assert (
+        "mean and deviation of the log-mel 0.950 0.900 to 0.990 -0.020 (-0.050 to +0.010)" in text
+    )
+    without = render(Report({}, rows(), classification=FOUND))
+    assert "Beside simple references" not in without
+
+
+def test_what_must_be_known_first_leads_the_verdict():
+    many = tuple({**row, "machine_id": f"0{k % 4 // 2}"} for k, row in enumerate(rows(40)))
+    told = dataclasses.replace(FOUND, sentences=("The network has not learned: so it is.",))
+    report = Report({}, many, classification=dataclasses.replace(told, learned=False))
+    found = summary.verdict(report, summary.machines(report))
+    assert found.headline[0] == "The network has not learned: so it is."
+    assert not any("Heard best" in sentence for sentence in found.details)
+    learned = Report({}, many, classification=told)
+    details = summary.verdict(learned, summary.machines(learned)).details
+    assert any("Heard best" in sentence for sentence in details)
+
+
+def test_the_page_says_nothing_of_unusual_sounds():
+    text = text_of(render(Report({}, rows(), classification=FOUND)))
+    assert "more unusual" not in text and "unusual ones" not in text
+    assert "What each branch contributes" not in text
+    assert "a higher probability of a fault" in text
+
+
+def test_each_class_has_its_precision_recall_and_f1():
+    healthy, faulty = classifier.class_table(FOUND)  # 80, 9, 2, 9
+    assert healthy == ("healthy", "89", f"{80 / 82:.3f}", f"{80 / 89:.3f}", f"{160 / 171:.3f}")
+    assert faulty == ("faulty", "11", "0.500", f"{9 / 11:.3f}", f"{18 / 29:.3f}")
+
+
+def test_precision_and_recall_are_scikit_learns():
+    from sklearn.metrics import precision_recall_curve
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60)
+    scores = np.round(rng.normal(size=60) + labels, 1)  # with ties
+    recall, precision = classifier.precision_recall(scores, labels)
+    right, caught, _ = precision_recall_curve(labels, scores)
+    np.testing.assert_allclose(recall, caught[-2::-1])
+    np.testing.assert_allclose(precision, right[-2::-1])
+    assert classifier.precision_panel(scores, np.zeros(60, int)) is None
+
+
+def test_accuracy_is_drawn_beside_the_loss():
+    history = [
+        {"stage": "finetune", "step": k, "loss": 1.0 - 0.1 * k, "accuracy": 0.5 + 0.1 * k}
+        for k in range(3)
+    ]
+    page = render(Report({}, rows(), classification=FOUND, history=tuple(history)))
+    assert "Accuracy of stage finetune: from 0.5 to 0.7." in page
+    assert "Loss of stage finetune" in page
+    assert "Accuracy of stage" not in render(Report({}, rows(), history=tuple(history)))
