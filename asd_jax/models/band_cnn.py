@@ -1,8 +1,8 @@
 """A small convolutional network that keeps the frequency axis until its embedding.
 
-Where in frequency a machine has changed is most of what a fault is: the maps are averaged over time
-alone, and one linear layer reads all of their rows. Five plain 3 x 3 convolutions learn from a few
-hundred clips in as many steps what deep separable ones do not.
+Where in frequency a machine has changed is most of what a fault is: the maps are pooled over time
+alone (mean, deviation and maximum), and one linear layer reads all of their rows. Five plain 3 x 3
+convolutions learn from a few hundred clips in as many steps what deep separable ones do not.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ SMALLEST = 16  # mels and pairs of frames that leave two rows and columns
 
 
 class BandCNN(nn.Module):
-    """3 x 3 convolutions, a mean over time, and a linear embedding of all bands.
+    """3 x 3 convolutions, moments over time, and a linear embedding of all bands.
 
     Attributes:
         width: factor on all channels.
@@ -57,7 +57,9 @@ class BandCNN(nn.Module):
                 name=f"layer{number}",
             )
             taps[f"stage{number}"] = x = layer(x, train=train)
-        taps["pool"] = x = x.astype(jnp.float32).mean(axis=2).reshape(batch, -1)
+        x = x.astype(jnp.float32)
+        over_time = [x.mean(axis=2), jnp.sqrt(x.var(axis=2) + 1e-6), x.max(axis=2)]
+        taps["pool"] = x = jnp.concatenate(over_time, axis=-1).reshape(batch, -1)
         x = dense(self.embed_dim, name="embedding")(x)
         if self.embedding_norm:
             x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from asd_jax.recipes import calibrate, corpus, ensemble_training, evaluate, networks, stages
+from asd_jax.recipes.guard import kept
 from asd_jax.recipes.material import FILE, Material, fingerprint
 from asd_jax.recipes.pretext import networks_wanted
 from asd_jax.recipes.settings import Ensemble, from_config
@@ -50,7 +51,8 @@ def run(values: dict[str, Any], folder: str) -> int:
     stages.compile_ahead(run_, trainings)
     variables = stages.initial_variables(run_)
     for training in trainings:
-        variables |= training.train(stage_key(config.seed, training.plan.name), variables)
+        trained = training.train(stage_key(config.seed, training.plan.name), variables)
+        variables |= kept(run_, training.plan, variables, trained)
         clock.lap(training.plan.name)
     if first():
         conclude(run_, variables, clock)

@@ -12,6 +12,7 @@ from asd_jax.errors import UserError
 from asd_jax.recipes import corpus, ensemble, networks, stages
 from asd_jax.recipes.cells import Cell
 from asd_jax.recipes.ensemble_training import Training
+from asd_jax.recipes.guard import kept
 from asd_jax.recipes.pretext import networks_wanted
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
@@ -43,7 +44,7 @@ def together(cells: Sequence[Cell]) -> None:
         found, lost = pack.train(keys, variables, diverged)
         diverged |= lost
         for place, new in found.items():
-            variables[place] |= new
+            variables[place] |= kept(runs[place], pack.plan, variables[place], new)
         clock.lap(pack.plan.name)
     for place, run in enumerate(runs):
         if place not in diverged:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from asd_jax.report import curves
 from asd_jax.report.contents import Report
+from asd_jax.scoring.references import NAMES
 from asd_jax.words import first_few, machine_name
 
 
@@ -168,6 +169,7 @@ def verdict(report: Report, machines: Sequence[Machine]) -> Verdict:
         headline = ("No test clip was scored, so there is nothing to judge yet.",)
     elif not decided:
         headline = (_undecided(faulty, healthy, unknown),)
+    headline = (*headline, *beside_references(report))
     details = tuple(_details(report, machines, faulty, healthy, decided))
     if report.classification is not None:
         headline = (*report.classification.sentences, *headline)
@@ -232,6 +234,31 @@ def _details(
             f"{only.name}: {grade(only)} (AUC {only.auc:.3f}; 1 is perfect, 0.5 is guessing)."
         )
     return sentences
+
+
+LEVEL = 0.005  # of AUC: closer than this to the best reference is level with it
+
+
+def beside_references(report: Report) -> list[str]:
+    """How the score stands beside the best of the simple references; nothing without labels.
+
+    Of a classifier `Classification.sentences` says it.
+    """
+    total = (report.results.get("mean") or {}).get("auc")
+    known = {k: v for k, v in (report.results.get("references") or {}).items() if v is not None}
+    if report.classification is not None or total is None or not known:
+        return []
+    best = max(known, key=lambda name: known[name])
+    difference, name = total - known[best], NAMES.get(best, best)
+    figures = f"mean AUC {total:.3f}, and {name} has {known[best]:.3f}"
+    if abs(difference) < LEVEL:
+        return [f"It is level with the best simple reference: {figures}."]
+    if difference > 0:
+        return [f"It is above every simple reference: {figures}."]
+    return [
+        f"It is BELOW the best simple reference: {figures}. Which reference is the best is known "
+        "only with the labels."
+    ]
 
 
 def _threshold_sentence(report: Report) -> str:

@@ -9,6 +9,7 @@ from asd_jax.report import charts, curves
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
 from asd_jax.report.summary import Machine, grade, name_in, percent
+from asd_jax.scoring.references import NAMES
 from asd_jax.words import first_few
 
 _NONE = "–"
@@ -149,6 +150,16 @@ def branch_auc(machine: Machine, name: str) -> float | None:
     if not ((labels == 0).any() and (labels == 1).any()):
         return None
     return curves.area(*curves.roc(scores[known], labels))
+
+
+def reference_table(report: Report) -> list[tuple[str, str]]:
+    """Name and mean AUC of the score and of each simple reference; [] where nothing is labelled."""
+    total = (report.results.get("mean") or {}).get("auc")
+    found = report.results.get("references") or {}
+    if report.classification is not None or total is None or not any(found.values()):
+        return []
+    rows = {"this detector": total} | {NAMES.get(name, name): auc for name, auc in found.items()}
+    return [(name, "" if auc is None else f"{auc:.3f}") for name, auc in rows.items()]
 
 
 def _weights(entries: Sequence[Branch]) -> str:

@@ -11,6 +11,7 @@ from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.covariance import precision_factor, regularised
 from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
 
+ROUNDING = 1e-6  # of float32 features, relative to their size
 METHODS = ("ledoit_wolf", "relative", "literal")
 
 
@@ -56,6 +57,8 @@ def fit_gaussian(
     mean = features.mean(0)
     residuals = features - mean if residuals is None else checked(residuals, name)
     spread = regularised(residuals, method=covariance, reg_covar=reg_covar)
+    # An embedding that is constant but for rounding must not make a unit of it.
+    spread[np.diag_indices(len(spread))] += (ROUNDING * np.sqrt(np.mean(features**2))) ** 2
     factor, log_det = precision_factor(spread)
     constant = 0.5 * (len(mean) * np.log(2.0 * np.pi) + log_det)
     return Gaussian(*(np.asarray(v, np.float32) for v in (mean, factor, constant, l2)))
