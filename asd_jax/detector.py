@@ -279,6 +279,9 @@ def decide(score: float, threshold: float) -> int:
     return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
 
 
+_score = jax.jit(scorers.score)  # one program for each kind and size, not one for each operation
+
+
 def score_groups(
     fitted: Mapping[str, Sequence[Any]],
     features: Mapping[str, Any],
@@ -290,7 +293,7 @@ def score_groups(
         scores[branch] = np.zeros(len(group))
         for number in np.unique(group):
             rows = np.flatnonzero(group == number)
-            values = scorers.score(by_group[int(number)], features[branch][rows])
+            values = _score(by_group[int(number)], features[branch][rows])
             scores[branch][rows] = np.asarray(values)
     return scores
 

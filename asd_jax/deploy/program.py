@@ -13,6 +13,7 @@ import asd_jax
 from asd_jax import detector as detectors
 from asd_jax.deploy import weights
 from asd_jax.recipes import branches, classifier_network, judge
+from asd_jax.recipes.settings import Scoring
 
 INPUTS = ("float32", "int16")
 OUTPUTS = ("score", "threshold", "decision")
@@ -117,8 +118,8 @@ def _ensemble(
     kept = [name for name, wanted in zip(whole.branches, weighed, strict=True) if wanted]
     tables = {name: getattr(whole, name)[:, weighed] for name in ("mean", "std", "mixing")}
     ensemble = dataclasses.replace(whole, branches=tuple(kept), **tables)
-    scoring = dataclasses.replace(detector.config.scoring, branches=tuple(kept))
-    config = dataclasses.replace(detector.config, scoring=scoring)
+    # Only the branches count any more: weights and back-ends are in the arrays.
+    config = dataclasses.replace(detector.config, scoring=Scoring(branches=tuple(kept)))
     nets, wanted = detector.nets, branches.needed(kept)
     arrays = judge.fitted(
         {name: tree for name, tree in detector.folded.items() if name in wanted},

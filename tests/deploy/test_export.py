@@ -17,6 +17,7 @@ from asd_jax.deploy.export import export
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.recipes import classifier_network, networks
+from asd_jax.scoring import scorers
 from tests.deploy import detectors
 from tests.recipes import tiny
 
@@ -52,6 +53,34 @@ def onnx():
 @pytest.fixture
 def stablehlo():
     pytest.importorskip("flatbuffers")
+
+
+def test_scorers_of_domains_are_exported_and_a_branch_that_is_left_out_does_not_matter(
+    tmp_path, stablehlo
+):
+    whole = detectors.ensemble()
+    words = ("tap:knn", "spectral:gaussian,domains=minimum")
+    scoring = dataclasses.replace(whole.config.scoring, per_branch=words)
+    first, second, third = whole.scorers["spectral"]
+    pairs = ((first, second), (second, third), (third, first))
+    fitted = {**whole.scorers, "spectral": [scorers.Nearest(pair) for pair in pairs]}
+    mixing = whole.ensemble.mixing.copy()
+    mixing[:, detectors.BRANCHES.index("tap")] = 0.0
+    changed = dataclasses.replace(
+        whole,
+        config=dataclasses.replace(whole.config, scoring=scoring),
+        scorers=fitted,
+        ensemble=dataclasses.replace(whole.ensemble, mixing=mixing),
+    )
+    changed.save(str(tmp_path / "detector"))
+    assert export(str(tmp_path / "detector"), str(tmp_path / "detector.bin")) == 0
+    detector = load_detector(str(tmp_path / "detector"))
+    clips = check.generated_clips(detector)
+    live = detector.each_score(clips.waves)
+    assert np.abs(live - whole.each_score(clips.waves)).max() > 1e-2
+    run, _ = files.read(str(tmp_path / "detector.bin"))
+    score, _, _ = run(clips.waves[:3].astype(np.float32) / 32768)
+    np.testing.assert_allclose(score, live[:3], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("recipe", ["ensemble", "pump_classifier"])
