@@ -18,8 +18,9 @@ from timm (--config.init_from) fit the network of `full` alone.
 Table 6 is one field: --config.features.kind=spectrogram (or log_frequency, linear_frequency).
 Table 5 is one field: --config.network.attention=eca (or soca, simam, nam, cbam, se).
 
-Time: quickstart 93 s on two CPU cores without compiled programs; AUC 0.72, balanced accuracy 0.69
-(mean of seeds 0 to 2, synthetic pumps). Full schedule on MIMII: not measured yet.
+Time: quickstart 170 s of processor time beside other work; on two quiet cores not measured yet. AUC
+0.886, its network alone 0.863, logistic regression on the same clips 0.870 (seed 0, 168 synthetic
+test recordings). MIMII: not measured yet.
 """
 
 from asd_jax.errors import UserError

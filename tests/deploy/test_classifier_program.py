@@ -23,7 +23,7 @@ def detector():
     rng = np.random.default_rng(0)
     variables = jax.device_get(classifier_network.build(config).init(jax.random.key(1)))
     variables["params"]["wide"] = rng.normal(size=(64, 1)).astype(np.float32)
-    variables["batch_stats"]["input"]["mean"] += np.linspace(-0.5, 0.5, 32, dtype=np.float32)
+    variables["batch_stats"]["input"]["mean"] = np.linspace(-0.5, 0.5, 32, dtype=np.float32)
     return ClassifierDetector(
         config=config,
         groups=(("pump", "00"), ("pump", "02")),
