@@ -5,8 +5,8 @@
 
 Each row is the mean AUC over machines of a run of its own, in a process of its own. `best
 reference` is the best of the references on that very run: which one it is differs from row to row
-and is known only with the labels. Development used seeds 0 to 2 of the synthetic machines; 10 to 14 are for
-reporting. DIR holds a set in MIMII's layout; none is part of the project.
+and is known only with the labels. Development used seeds 0 to 2 of the synthetic machines; 10 to 14
+are for reporting. DIR holds a set in MIMII's layout; none is part of the project.
 """
 
 import argparse

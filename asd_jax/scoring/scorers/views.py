@@ -1,9 +1,9 @@
 """Several views of a clip, each by a Gaussian of its own, added up without choosing among them.
 
 Each view gives the logarithm of its squared Mahalanobis distance, once of its bands and once of
-pairs of them, standardised by what cross-fitted normal clips of the machine have. The score is a soft maximum of these: a view that finds a clip odd
-is heard, and those that find nothing cost little. A plain sum loses more where one view of five
-hears the fault, the maximum where all do.
+pairs of them, standardised by what cross-fitted normal clips of the machine have. The score is a
+soft maximum of these: a view that finds a clip odd is heard, and those that find nothing cost
+little. A plain sum loses more where one view of five hears the fault, the maximum where all do.
 
 The covariance of a view lies between the machine's own and that of the other machines in the same
 run. How far is decided for each view by the likelihood of normal clips that were left out, so that
