@@ -52,6 +52,22 @@ def fit_threshold(
     return float(_FITS[method](np.asarray(scores, np.float64), false_alarm_rate))
 
 
+def caution(clips: int, *, method: str = "gamma", false_alarm_rate: float = 0.1) -> str:
+    """One sentence on what so few held-out clips can't tell, or ''."""
+    if method in ORACLES:
+        return "The threshold was found with test labels: an oracle, never to be deployed."
+    if clips < 2:
+        return f"{clips} held-out normal clips say nothing of the spread: record more."
+    if method == "quantile" and np.ceil((clips + 1) * (1.0 - false_alarm_rate) - 1e-9) > clips:
+        return (
+            f"{clips} held-out clips can't show a false-alarm rate of {false_alarm_rate:g}: their "
+            f"largest score stands for about {1.0 / (clips + 1):.2f}. Use 'gamma'."
+        )
+    if clips < 8:
+        return f"Only {clips} held-out normal clips: the false-alarm rate is a rough guess."
+    return ""
+
+
 def percentile(score: float, normal: Float[np.ndarray, "clips"]) -> float:
     """Share of normal clips with a lower score in percent, equal ones counted half; NaN of none."""
     if not len(normal):

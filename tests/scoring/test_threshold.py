@@ -4,7 +4,7 @@ from scipy import stats
 
 from asd_jax.errors import UserError
 from asd_jax.scoring.metrics import eer
-from asd_jax.scoring.threshold import fit_threshold, percentile
+from asd_jax.scoring.threshold import caution, fit_threshold, percentile
 
 SHAPES = {
     "normal": stats.norm(-40.0, 3.0),
@@ -55,9 +55,13 @@ def test_other_methods_equal_their_formula():
     assert ours == pytest.approx(expected)
 
 
-def test_small_quantile_is_the_largest_score():
+def test_small_quantile_is_the_largest_score_and_says_so():
     scores = np.arange(5.0)
     assert fit_threshold(scores, method="quantile", false_alarm_rate=0.01) == 4.0
+    assert "can't show" in caution(5, method="quantile", false_alarm_rate=0.01)
+    assert caution(200, method="quantile", false_alarm_rate=0.01) == ""
+    assert "rough guess" in caution(5) and caution(50) == ""
+    assert "oracle" in caution(500, method="eer")
 
 
 def test_eer_is_an_oracle():
