@@ -14,6 +14,7 @@ from asd_jax.features.ranking import loudest_first
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 VIEWS = ("mean", "power", "loud", "quiet", "changes")  # of `level_views`
+WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.25)  # the changes alone hear least, and fluctuate of themselves
 LOUD, QUIET = 0.1, 0.3  # shares of the frames
 REFERENCES = ("mean", "loud", "quiet", "power")  # of `reference_views`
 

@@ -21,7 +21,7 @@ from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
-from asd_jax.recipes import branches, fitting
+from asd_jax.recipes import branches, fitting, pretext
 from asd_jax.recipes.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
@@ -121,7 +121,7 @@ def _fits(
 ) -> dict[str, fitting.Branch]:
     """What each branch's scorers are fitted to, and by which back-end."""
     corpus, scoring = run.corpus, run.config.scoring
-    rows = corpus.training
+    rows, alike = corpus.training, relatives(run, features)
     return {
         name: fitting.Branch(
             name=name,
@@ -131,9 +131,23 @@ def _fits(
             domain=np.array([corpus.clips[i].domain for i in rows]),
             classes=corpus.classes.label[rows],
             prototypes=prototypes.get(name),
+            relatives=alike,
         )
         for name in scoring.branches
     }
+
+
+def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
+    """Of each machine the others of its type, where a linear classifier cannot tell them apart."""
+    corpus, found = run.corpus, {}
+    label = corpus.label[corpus.training]
+    for machine_type in {group[0] for group in corpus.groups}:
+        own = [g for g, group in enumerate(corpus.groups) if group[0] == machine_type]
+        rows = np.isin(label, own)
+        if len(own) < 2 or pretext.tell_apart(features["frame_mean"][rows], label[rows]).apart:
+            continue
+        found |= {g: tuple(other for other in own if other != g) for g in own}
+    return found
 
 
 def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:

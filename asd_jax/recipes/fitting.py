@@ -4,12 +4,13 @@ The one place that fits: the scorers of the detector and those that cross-fittin
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from asd_jax.features.statistics import VIEWS
+from asd_jax.features.statistics import VIEWS, WEIGHTS
 from asd_jax.recipes.backends import Backend
 from asd_jax.scoring import scorers
 from asd_jax.scoring.scorers.features import unit_rows
@@ -31,6 +32,7 @@ class Branch:
         domain: of each clip: 'source', 'target' or ''.
         classes: class of each clip in the identification task.
         prototypes: its class centres; None where the branch has none.
+        relatives: of a machine, the others that sound like it; see `calibrate.relatives`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Branch:
     domain: np.ndarray
     classes: Int[np.ndarray, "clips"]
     prototypes: Float[np.ndarray, "classes centres dim"] | None = None
+    relatives: Mapping[int, Sequence[int]] = dataclasses.field(default_factory=dict)
 
     def fit(self, group: int, without: Int[np.ndarray, "out"] | tuple[()] = ()) -> Any:
         """The scorer of a machine, by all of its clips but those at the rows `without`.
@@ -57,8 +60,8 @@ class Branch:
         if self.backend.shared:
             options["residuals"] = self._residuals(kept)
         if self.backend.scorer == "views":
-            options["views"] = len(VIEWS)
-            others = kept & (self.group != group)
+            options |= {"views": len(VIEWS), "weights": WEIGHTS}
+            others = kept & np.isin(self.group, self.relatives.get(group, ()))
             options["others"] = self._residuals(others) if others.any() else None
         if self.backend.scorer == "arcface" and self.prototypes is not None:
             own = np.unique(self.classes[rows])

@@ -5,11 +5,11 @@ pairs of them, standardised by what cross-fitted normal clips of the machine hav
 soft maximum of these: a view that finds a clip odd is heard, and those that find nothing cost
 little. A plain sum loses more where one view of five hears the fault, the maximum where all do.
 
-The covariance of a view lies between the machine's own and that of the other machines in the same
-run. How far is decided for each view by the likelihood of normal clips that were left out, so that
-machines that sound alike teach each other and others don't.
+Machines that sound alike teach each other: the covariance of a view then lies between the machine's
+own and that of the others, how far is decided by the likelihood of normal clips that were left out.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -36,12 +36,14 @@ class Views(NamedTuple):
     centre: Float[Array | np.ndarray, "2 views"]  # of the log squared distances of normal clips
     spread: Float[Array | np.ndarray, "2 views"]
     scale: Float[Array | np.ndarray, "views"]  # of the sum of both, standardised
+    shares: Float[Array | np.ndarray, "views"]  # of each view in the soft maximum
 
 
 def fit_views(
     features: Float[Array | np.ndarray, "clips dim"],
     *,
     views: int = 1,
+    weights: Sequence[float] = (),
     others: Float[np.ndarray, "others dim"] | None = None,
     name: str = "features",
 ) -> Views:
@@ -50,6 +52,7 @@ def fit_views(
     Args:
         features: normal clips of the machine; the views side by side, all equally wide.
         views: their number.
+        weights: of the views in the soft maximum; () weighs all alike.
         others: clips of other machines less their own machine's mean, in the same form.
         name: what to call the features in an error.
     """
@@ -59,7 +62,8 @@ def fit_views(
         strange = list(np.split(np.asarray(others, np.float64), views, axis=1))
     fitted = [_fit_view(x, other) for x, other in zip(own, strange, strict=True)]
     means, factors, coarse, centre, spread, scale = zip(*fitted, strict=True)
-    tables = (np.stack(centre, axis=1), np.stack(spread, axis=1), scale)
+    shares = np.asarray(weights or (1.0,) * views)
+    tables = (np.stack(centre, axis=1), np.stack(spread, axis=1), scale, shares / shares.sum())
     return Views(*(np.asarray(values, np.float32) for values in (means, factors, coarse, *tables)))
 
 
@@ -68,8 +72,7 @@ def score_views(
 ) -> Float[Array, "clips"]:
     """Soft maximum over the views of their standardised log distances; near 0 for a normal clip."""
     z = standardised(scorer, features)
-    count = jnp.log(jnp.float32(z.shape[1]))
-    return (jax.nn.logsumexp(SHARPNESS * z, axis=1) - count) / SHARPNESS
+    return jax.nn.logsumexp(SHARPNESS * z, axis=1, b=scorer.shares) / SHARPNESS
 
 
 def standardised(
