@@ -16,6 +16,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "knn": ("metric", "neighbours", "rescale", "l2", "domains", "smote"),
     "kmeans": ("metric", "centres", "l2", "domains", "smote"),
     "lof": ("neighbours", "l2", "domains", "smote"),
+    "embedding": (),
     "views": (),
     "arcface": (),
 }

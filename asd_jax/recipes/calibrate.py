@@ -131,6 +131,7 @@ def _fits(
             domain=np.array([corpus.clips[i].domain for i in rows]),
             classes=corpus.classes.label[rows],
             prototypes=prototypes.get(name),
+            unseen=np.isin(rows, corpus.held_out),
             relatives=alike,
         )
         for name in scoring.branches

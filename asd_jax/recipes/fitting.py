@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from asd_jax.features.statistics import VIEWS, WEIGHTS
 from asd_jax.recipes.backends import Backend
@@ -32,6 +32,7 @@ class Branch:
         domain: of each clip: 'source', 'target' or ''.
         classes: class of each clip in the identification task.
         prototypes: its class centres; None where the branch has none.
+        unseen: clips that no network was trained on.
         relatives: of a machine, the others that sound like it; see `calibrate.relatives`.
     """
 
@@ -42,6 +43,7 @@ class Branch:
     domain: np.ndarray
     classes: Int[np.ndarray, "clips"]
     prototypes: Float[np.ndarray, "classes centres dim"] | None = None
+    unseen: Bool[np.ndarray, "clips"] | None = None
     relatives: Mapping[int, Sequence[int]] = dataclasses.field(default_factory=dict)
 
     def fit(self, group: int, without: Int[np.ndarray, "out"] | tuple[()] = ()) -> Any:
@@ -59,6 +61,8 @@ class Branch:
         options = self.backend.fit_options
         if self.backend.shared:
             options["residuals"] = self._residuals(kept)
+        if self.backend.scorer == "embedding" and self.unseen is not None:
+            options["unseen"] = self.unseen[rows]
         if self.backend.scorer == "views":
             options |= {"views": len(VIEWS), "weights": WEIGHTS}
             others = kept & np.isin(self.group, self.relatives.get(group, ()))

@@ -317,6 +317,7 @@ class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[str, ...] = ("spectral", "statistics")
+    scorer: str = "embedding"  # of all branches that `per_branch` does not name
     # 'spectral:knn,neighbours=3': other scorers than `scorer`
     per_branch: tuple[str, ...] = ("statistics:views",)
     rule: str = "recommended"  # one of RULES

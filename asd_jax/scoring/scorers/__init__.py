@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
-from asd_jax.scoring.scorers import gaussian, mixture, neighbours, prototypes, views
+from asd_jax.scoring.scorers import embedding, gaussian, mixture, neighbours, prototypes, views
 
 
 class Kind(NamedTuple):
@@ -31,6 +31,7 @@ SCORERS: dict[str, Kind] = {
     "knn": Kind(neighbours.Neighbours, neighbours.fit_knn, neighbours.score_knn),
     "kmeans": Kind(neighbours.Centres, neighbours.fit_kmeans, neighbours.score_kmeans),
     "lof": Kind(neighbours.Outlier, neighbours.fit_lof, neighbours.score_lof),
+    "embedding": Kind(embedding.Embedding, embedding.fit_embedding, embedding.score_embedding),
     "views": Kind(views.Views, views.fit_views, views.score_views),
     "arcface": Kind(prototypes.Prototypes, prototypes.fit_arcface, prototypes.score_arcface),
 }
