@@ -90,7 +90,6 @@ def small(config) -> None:
     config.features.n_mels = 64
     config.encoder.update(name="band_cnn", width=0.5, embed_dim=128)
     config.pretrain.update(epochs=15.0, batch_size=16)
-    config.augment.update(splice=False, mix_probability=0.5, mix_beta=0.4)
 
 
 def version2(config) -> None:
@@ -130,7 +129,9 @@ def literal(config) -> None:
         pitch="tempo",
         snr_db=(-10.0, 10.0),
         mix_probability=1.0,
+        splice=True,
         mix_ratio=0.4,
+        mix_beta=0.0,
     )
     # Weight decay as printed, of the optimizer that it stands beside; cosine for the auxiliary one.
     optimizer = settings.Optimizer

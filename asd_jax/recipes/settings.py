@@ -156,15 +156,13 @@ class Augment:
     probability: float = 1.0  # of each waveform transform, for each clip
     shift_frames: float = 1000.0  # longest, around the loop that a clip is taken for
     semitones: tuple[float, float] = (-4.0, 4.0)  # the paper's single step is -20
-    pitch: str = (
-        "speed"  # what pitch shifts do to the tempo: 'speed' moves it too, 'tempo' keeps it
-    )
+    pitch: str = "speed"  # a pitch shift moves the tempo too; 'tempo' keeps it
     fade_share: float = 0.5  # longest fade, as a share of the clip
     snr_db: tuple[float, float] = (-10.0, 10.0)  # white noise
-    mix_probability: float = 0.0  # of mixing a clip at all
-    splice: bool = True  # cut and splice before the mixup (eq. 1)
+    mix_probability: float = 0.5  # of mixing a clip at all
+    splice: bool = False  # cut and splice before the mixup (eq. 1)
     mix_ratio: float = 0.4  # share of the partner in eq. 2
-    mix_beta: float = 0.0  # above 0: draw the ratio from Beta(a, a) instead
+    mix_beta: float = 0.4  # above 0: draw the ratio from Beta(a, a) instead
     mix_label: str = "ratio"  # or 'area_corrected', the partner's true share of the picture
 
 
