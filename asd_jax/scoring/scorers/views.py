@@ -1,9 +1,9 @@
 """Several views of a clip, each by a Gaussian of its own, added up without choosing among them.
 
-Each view gives the logarithm of its squared Mahalanobis distance, once of its bands and once of
-pairs of them, standardised by what cross-fitted normal clips of the machine have. The score is a
-soft maximum of these: a view that finds a clip odd is heard, and those that find nothing cost
-little. A plain sum loses more where one view of five hears the fault, the maximum where all do.
+Each view gives the logarithm of its squared Mahalanobis distance, standardised by what cross-fitted
+normal clips of the machine have. The score is a soft maximum of these: a view that finds a clip odd
+is heard, and those that find nothing cost little. A plain sum loses more where one view of five
+hears the fault, the maximum where all do.
 
 Machines that sound alike teach each other: the covariance of a view then lies between the machine's
 own and that of the others, how far is decided by the likelihood of normal clips that were left out.
@@ -28,14 +28,12 @@ SMALLEST = 1e-6  # squared distance whose logarithm is taken at least
 
 
 class Views(NamedTuple):
-    """Two Gaussians for each view, of its bands and of pairs of them, and how far normals lie."""
+    """A Gaussian for each view, and how far normal clips lie from it."""
 
     means: Float[Array | np.ndarray, "views dim"]
     factors: Float[Array | np.ndarray, "views dim dim"]  # see `precision_factor`
-    coarse: Float[Array | np.ndarray, "views half half"]  # the same of pairs of bands
-    centre: Float[Array | np.ndarray, "2 views"]  # of the log squared distances of normal clips
-    spread: Float[Array | np.ndarray, "2 views"]
-    scale: Float[Array | np.ndarray, "views"]  # of the sum of both, standardised
+    centre: Float[Array | np.ndarray, "views"]  # of the log squared distances of normal clips
+    spread: Float[Array | np.ndarray, "views"]
     shares: Float[Array | np.ndarray, "views"]  # of each view in the soft maximum
 
 
@@ -47,7 +45,7 @@ def fit_views(
     others: Float[np.ndarray, "others dim"] | None = None,
     name: str = "features",
 ) -> Views:
-    """One pair of Gaussians a view.
+    """One Gaussian a view.
 
     Args:
         features: normal clips of the machine; the views side by side, all equally wide.
@@ -59,12 +57,11 @@ def fit_views(
     own = np.split(checked(features, name), views, axis=1)
     strange: list[np.ndarray | None] = [None] * views
     if others is not None and len(others):
-        strange = list(np.split(np.asarray(others, np.float64), views, axis=1))
-    fitted = [_fit_view(x, other) for x, other in zip(own, strange, strict=True)]
-    means, factors, coarse, centre, spread, scale = zip(*fitted, strict=True)
+        strange = [ledoit_wolf(part) for part in np.split(others, views, axis=1)]
+    fitted = [_fit_view(x, covariance) for x, covariance in zip(own, strange, strict=True)]
     shares = np.asarray(weights or (1.0,) * views)
-    tables = (np.stack(centre, axis=1), np.stack(spread, axis=1), scale, shares / shares.sum())
-    return Views(*(np.asarray(values, np.float32) for values in (means, factors, coarse, *tables)))
+    arrays = (*zip(*fitted, strict=True), shares / shares.sum())
+    return Views(*(np.asarray(values, np.float32) for values in arrays))
 
 
 def score_views(
@@ -80,39 +77,18 @@ def standardised(
 ) -> Float[Array, "clips views"]:
     """What each view has to say, in standard deviations of normal clips."""
     away = jnp.asarray(features, jnp.float32).reshape(-1, *scorer.means.shape) - scorer.means
-    each = []
-    for x, factors in ((away, scorer.factors), (pairs(away), scorer.coarse)):
-        white = jnp.einsum("cvd,vde->cve", x, factors, precision=HIGHEST)
-        each.append(jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST)))
-    z = (jnp.stack(each, axis=1) - scorer.centre) / scorer.spread
-    return z.sum(axis=1) / scorer.scale
-
-
-def pairs(x: Float[Array | np.ndarray, "*any dim"]) -> Float[Array | np.ndarray, "*any half"]:
-    """Means of neighbouring bands; one that has no partner stands alone."""
-    even = x.shape[-1] // 2 * 2
-    paired = 0.5 * (x[..., 0:even:2] + x[..., 1:even:2])
-    return paired if even == x.shape[-1] else _joined(paired, x[..., even:])
-
-
-def _joined(a: Array | np.ndarray, b: Array | np.ndarray) -> Array | np.ndarray:
-    together = np.concatenate if isinstance(a, np.ndarray) else jnp.concatenate
-    return together([a, b], axis=-1)
+    white = jnp.einsum("cvd,vde->cve", away, scorer.factors, precision=HIGHEST)
+    distance = jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST))
+    return (distance - scorer.centre) / scorer.spread
 
 
 def _fit_view(x: np.ndarray, others: np.ndarray | None) -> tuple:
-    """Mean, both factors, and what the log distances of left-out clips are like."""
-    factors, centre, spread, held = [], [], [], []
-    for own, other in ((x, others), (pairs(x), None if others is None else pairs(others))):
-        around = None if other is None else ledoit_wolf(other)
-        share, distances = _best_share(own, around)
-        factors.append(precision_factor(_covariance(own - own.mean(0), around, share))[0])
-        logs = np.log(np.maximum(distances, SMALLEST))
-        centre.append(logs.mean())
-        spread.append(max(logs.std(), LEAST_SPREAD))
-        held.append((logs - centre[-1]) / spread[-1])
-    scale = max(np.sum(held, axis=0).std(), 1.0)
-    return x.mean(0), *factors, np.array(centre), np.array(spread), scale
+    """Mean, factor, and centre and spread of the log distances of clips that were left out."""
+    share, held = _best_share(x, others)
+    mean = x.mean(0)
+    factor, _ = precision_factor(_covariance(x - mean, others, share))
+    logs = np.log(np.maximum(held, SMALLEST))
+    return mean, factor, logs.mean(), max(logs.std(), LEAST_SPREAD)
 
 
 def _best_share(x: np.ndarray, others: np.ndarray | None) -> tuple[float, np.ndarray]:
