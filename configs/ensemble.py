@@ -149,7 +149,6 @@ def literal(config) -> None:
     config.scoring.update(
         branches=("fusion", "statistics"),
         scorer="gmm",
-        per_branch=(),
         covariance="literal",
         rule="literal",
         weights=(0.9, 0.1),

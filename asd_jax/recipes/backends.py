@@ -20,6 +20,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     "views": (),
     "arcface": (),
 }
+STATISTICS = ("statistics", "embedding")  # no network made these: 'views' stands in
 # The class centres that belong to a branch, by the name of their network.
 PROTOTYPES = {
     "spectral": "identify",
@@ -80,7 +81,8 @@ def backend_of(scoring: Any, branch: str) -> Backend:
         scoring: `settings.Scoring`.
         branch: one of its branches.
     """
-    scorer, own = _words(scoring).get(branch, (scoring.scorer, {}))
+    usual = "views" if (branch, scoring.scorer) == STATISTICS else scoring.scorer
+    scorer, own = _words(scoring).get(branch, (usual, {}))
     common = {n: v for n, v in _options(scoring).items() if n in TAKES[scorer]}
     return Backend(scorer=scorer, **(common | own))
 
@@ -92,8 +94,7 @@ def check(scoring: Any) -> None:
             f"config.scoring.scorer is {scoring.scorer!r}; known are {', '.join(map(repr, TAKES))}."
         )
     _check_values("config.scoring.", _options(scoring))
-    words = _words(scoring)
-    used = {words[b][0] if b in words else scoring.scorer for b in scoring.branches}
+    used = {backend_of(scoring, b).scorer for b in scoring.branches}
     for name, value in _options(scoring).items():
         if value != _DEFAULTS[name] and not any(name in TAKES[scorer] for scorer in used):
             takers = [scorer for scorer, names in TAKES.items() if name in names]

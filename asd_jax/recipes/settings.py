@@ -315,9 +315,8 @@ class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[str, ...] = ("spectral", "statistics")
-    scorer: str = "embedding"  # of all branches that `per_branch` does not name
-    # 'spectral:knn,neighbours=3': other scorers than `scorer`
-    per_branch: tuple[str, ...] = ("statistics:views",)
+    scorer: str = "embedding"  # of the networks' branches; 'views' of the statistics beside it
+    per_branch: tuple[str, ...] = ()  # 'spectral:knn,neighbours=3': other scorers than `scorer`
     rule: str = "recommended"  # one of RULES
     weights: tuple[float, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
     folds: int = 5  # of the held-out normals, to calibrate on all training normals
@@ -384,5 +383,5 @@ class Ensemble:
         if "statistics" in self.scoring.branches and views and self.statistics.pool != "views":
             raise UserError(
                 f"config.statistics.pool is {self.statistics.pool!r}, and the scorer 'views' reads "
-                "the pool 'views': set config.scoring.per_branch=()."
+                "the pool 'views': set config.scoring.per_branch=('statistics:gaussian',)."
             )

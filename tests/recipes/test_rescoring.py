@@ -17,8 +17,8 @@ from asd_jax.report.files import read_results, read_scores
 from tests.recipes import tiny
 from tests.recipes.test_ensemble import smoke
 
-WIDTH = {"fusion": 128, "spectral": 512, "temporal": 512, "tap": 16, "statistics": 64}
-FRAMES = {"frame_mean": 64, "frame_square": 64, "frame_level": 1, "frame_loud": 64, "frame_skew": 1}
+WIDTH = {"fusion": 128, "spectral": 512, "temporal": 512, "tap": 16, "statistics": 5 * 64}
+FRAMES = {"frame_mean": 64, "frame_square": 64, "frame_level": 1, "frame_references": 4 * 64}
 
 
 def heard(rng, clips, shift=0.0):
@@ -52,7 +52,7 @@ def finish(folder, values):
     detector = calibrate.fit_detector(run, variables, Material.load(workdir.path(FILE)))
     detector.save(workdir.path("detector"))
     (folder / "metrics.jsonl").write_text("")
-    evaluate.evaluate(run, detector, Material.load(workdir.path(FILE)), 0.5, {"pretrain": 1.0})
+    evaluate.evaluate(run, detector, Material.load(workdir.path(FILE)), {"pretrain": 1.0})
     return run
 
 
@@ -77,7 +77,7 @@ def states(folder):
 
 def test_the_same_settings_give_the_same_scores_and_the_run_stays_as_it_is(finished, tmp_path):
     before = states(finished)
-    rescoring.rescore(str(finished), {"scoring.scorer": "gaussian"}, str(tmp_path / "new"))
+    rescoring.rescore(str(finished), {"scoring.scorer": "embedding"}, str(tmp_path / "new"))
     assert states(finished) == before
     new = tmp_path / "new"
     names = {p.name for p in new.iterdir()}
@@ -86,7 +86,7 @@ def test_the_same_settings_give_the_same_scores_and_the_run_stays_as_it_is(finis
         np.testing.assert_allclose(scores(new)[name], values, rtol=1e-6)
     old, again = (read_results(f / "results.json") for f in (finished, new))
     assert again["mean"] == old["mean"] and again["identification"] == old["identification"]
-    assert again["rescored"]["changes"] == {"scoring.scorer": "gaussian"}
+    assert again["rescored"]["changes"] == {"scoring.scorer": "embedding"}
     assert any("Scored anew" in note for note in again["notes"])
 
 
