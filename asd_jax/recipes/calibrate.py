@@ -154,7 +154,11 @@ def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[i
 def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
     """The class centres of each branch that has learned some, `[classes, centres, dim]`."""
     return {
-        branch: np.asarray(getattr(run.nets, name).apply(variables[name], train=False)[0])
+        branch: np.asarray(
+            getattr(run.nets, name).apply(jax.tree.map(jnp.asarray, variables[name]), train=False)[
+                0
+            ]
+        )
         for branch, name in PROTOTYPES.items()
         if name in variables
     }

@@ -29,8 +29,6 @@ NAMES = {
 SUMMED = ("mean", "loud", "quiet")
 FOLDS = 5
 
-Views = Float[np.ndarray, "clips dim"]
-
 
 def reference_scores(
     normal: Mapping[str, np.ndarray], tested: Mapping[str, np.ndarray]
@@ -56,14 +54,16 @@ def reference_scores(
     return scores
 
 
-def _distances(normal: Views, tested: Views) -> Float[np.ndarray, "tests"]:
+def _distances(
+    normal: Float[np.ndarray, "clips dim"], tested: Float[np.ndarray, "tests dim"]
+) -> Float[np.ndarray, "tests"]:
     """Squared Mahalanobis distances from the normal clips."""
     mean = normal.mean(0)
     factor, _ = precision_factor(ledoit_wolf(normal - mean))
     return np.maximum(np.sum(((tested - mean) @ factor) ** 2, axis=1), 1e-9)
 
 
-def _cross_fitted(normal: Views) -> Float[np.ndarray, "clips"]:
+def _cross_fitted(normal: Float[np.ndarray, "clips dim"]) -> Float[np.ndarray, "clips"]:
     """The distance of each normal clip from those of the other folds."""
     clips = len(normal)
     if clips < 2:

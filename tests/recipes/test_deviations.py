@@ -20,7 +20,7 @@ def test_literal_on_the_papers_data_departs_in_nothing_that_is_printed(data):
 
 def test_literal_on_a_short_schedule_departs_in_its_length_alone():
     found = deviations(ensemble("quickstart,literal"))
-    assert any("config.pretrain.epochs is 8; the paper has 50." in said for said in found)
+    assert any("config.pretrain.epochs is 15; the paper has 50." in said for said in found)
     fields = ("epochs", "batch_size", "n_mels", "encoder.width")
     assert found and all(any(field in said for field in fields) for said in found)
 

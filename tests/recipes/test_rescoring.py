@@ -17,7 +17,7 @@ from asd_jax.report.files import read_results, read_scores
 from tests.recipes import tiny
 from tests.recipes.test_ensemble import smoke
 
-WIDTH = {"fusion": 128, "spectral": 512, "temporal": 512, "tap": 16, "statistics": 5 * 64}
+WIDTH = {"fusion": 128, "spectral": 128, "temporal": 512, "tap": 16, "statistics": 5 * 64}
 FRAMES = {"frame_mean": 64, "frame_square": 64, "frame_level": 1, "frame_references": 4 * 64}
 
 
@@ -43,7 +43,7 @@ def finish(folder, values):
         trained=heard(rng, len(clips.training)),
         weak=weak,
         tested=heard(rng, len(clips.test), 0.4 * faulty),
-        prototypes={"spectral": rng.normal(size=(len(clips.classes.names), 1, 512))},
+        prototypes={"spectral": rng.normal(size=(len(clips.classes.names), 1, 128))},
         clips=fingerprint(clips.names),
     )
     material.save(workdir.path(FILE))
@@ -122,6 +122,7 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
         "scoring.branches": ("statistics", "tap"),
         "scoring.threshold": "quantile",
         "scoring.rule": "equal",
+        "scoring.scorer": "gaussian",
         "scoring.smote": 1.0,
     }
     rescoring.rescore(str(finished), changes, str(tmp_path / "new"))

@@ -14,7 +14,17 @@ from asd_jax.train.state import create_state
 from tests.recipes import tiny
 
 CONFIG = settings.Ensemble(
-    data=settings.Data(clip_seconds=1.0), features=settings.Features(n_mels=32)
+    data=settings.Data(clip_seconds=1.0),
+    features=settings.Features(n_mels=32),
+    augment=settings.Augment(
+        transforms=("time_shift", "pitch_shift", "fade", "white_noise"),
+        probability=0.5,
+        shift_frames=56.0,
+        mix_probability=1.0,
+        mix_beta=0.0,
+    ),
+    arcface=settings.ArcFace(scale=30.0, margin=0.7),
+    pretrain=settings.Pretrain(similarity=1.0),
 )
 OTHER = {
     "arcface.scale": 12.0,

@@ -9,11 +9,13 @@ from asd_jax.recipes import networks
 
 
 class Encoder(nn.Module):
+    dim: int = 512
+
     @nn.compact
     def __call__(self, x, *, train):
         x = nn.Conv(4, (8, 8), (8, 8), use_bias=False)(x)
         x = nn.relu(nn.BatchNorm(use_running_average=not train)(x))
-        return nn.Dense(512)(x.mean((1, 2))), {"stage2": x}
+        return nn.Dense(self.dim)(x.mean((1, 2))), {"stage2": x}
 
 
 class Waveform(nn.Module):
@@ -53,14 +55,14 @@ def bare(cls, **values):
 def build(config, classes):
     """Takes the place of `networks.build`."""
     spec, samples = networks.front_end(config), networks.clip_samples(config)
-    frames = networks.num_frames(samples, spec)
+    frames, dim = networks.num_frames(samples, spec), config.encoder.embed_dim
     return networks.Networks(
-        encoder=wrap(Encoder(), (1, spec.n_mels, frames, 2)),
-        projector=models.projector(512),
+        encoder=wrap(Encoder(dim), (1, spec.n_mels, frames, 2)),
+        projector=models.projector(dim, out=512),
         predictor=models.predictor(512),
-        identify=models.class_centres(classes, 512),
+        identify=models.class_centres(classes, dim),
         temporal=wrap(Waveform(), (1, samples)),
         temporal_identify=models.class_centres(classes, 512),
-        fusion=wrap(Fusion(), (1, 512), (1, 512)),
+        fusion=wrap(Fusion(), (1, 512), (1, dim)),
         fusion_identify=models.class_centres(classes, 128),
     )
