@@ -19,15 +19,11 @@ from asd_jax.errors import UserError
 FOLDER = {
     "data.long": "windows",
     "features.n_mels": 64,
+    "encoder.name": "band_cnn",
     "encoder.width": 0.5,
-    "pretrain.epochs": 30.0,
+    "encoder.embed_dim": 128,
+    "pretrain.epochs": 15.0,
     "pretrain.batch_size": 16,
-    "finetune.epochs": 10.0,
-    "finetune.batch_size": 16,
-    "temporal.epochs": 50.0,
-    "temporal.batch_size": 16,
-    "fusion.epochs": 20.0,
-    "fusion.batch_size": 32,
 }
 MACHINE = "machine"  # what recordings that are not in folders of their own are of
 

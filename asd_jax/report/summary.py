@@ -252,12 +252,12 @@ def beside_references(report: Report) -> list[str]:
     difference, name = total - known[best], NAMES.get(best, best)
     figures = f"mean AUC {total:.3f}, and {name} has {known[best]:.3f}"
     if abs(difference) < LEVEL:
-        return [f"It is level with the best simple reference: {figures}."]
+        return [f"The detector is level with the best simple reference: {figures}."]
     if difference > 0:
-        return [f"It is above every simple reference: {figures}."]
+        return [f"The detector is above every simple reference: {figures}."]
     return [
-        f"It is BELOW the best simple reference: {figures}. Which reference is the best is known "
-        "only with the labels."
+        f"The detector is BELOW the best simple reference: {figures}. Which reference is the best "
+        "is known only with the labels."
     ]
 
 

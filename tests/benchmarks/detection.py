@@ -107,7 +107,7 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{np.mean(known):.3f}" if known else "-"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default="v1,v2,alike")
     parser.add_argument("--seeds", default="0,1,2")
@@ -116,7 +116,7 @@ def main() -> None:
     for name in ("degradation", "degradation16", "motors"):
         parser.add_argument(f"--{name}", default="", metavar="DIR")
     parser.add_argument("more", nargs="*", help="more flags of asd_jax.main, after --")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     names = [name for name in options.sets.split(",") if name]
     names += [n for n in ("degradation", "degradation16", "motors") if getattr(options, n)]
     rows = []

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -193,7 +194,7 @@ def describe(clips: dict, settings: synthetic.SyntheticMachines, seed: int) -> N
         )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.synthetic")
     parser.add_argument("--version", type=int, default=2)
@@ -205,7 +206,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--snr", type=int, default=0, help="dB: 6, 0 or -6")
     parser.add_argument("--sounds", action="store_true", help="no detector: units and levels")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     tables = []
     for seed in map(int, options.seeds.split(",")):
         settings = synthetic.SyntheticMachines(

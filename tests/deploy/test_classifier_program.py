@@ -45,7 +45,7 @@ def sounds(clips=6):
 
 def test_the_program_gives_the_calibrated_score_and_the_decision(detector):
     program, waves = make_program(detector), sounds()
-    score, threshold, decision = program.run(program.arrays, program.feed(waves))
+    score, threshold, decision = jax.jit(program.run)(program.arrays, program.feed(waves))
     live = detector.each_score(waves)
     np.testing.assert_allclose(score, live, atol=1e-5)
     assert np.ptp(live) > 0.05 and np.all(np.asarray(threshold) == np.float32(0.6))
