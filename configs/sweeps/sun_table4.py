@@ -28,6 +28,7 @@ PAPER = {
 REFERENCE = "Improved EfficientNetV2-S"
 PUBLISHED = ("Improved EfficientNetV2-S", "EfficientNetV2-S", 270)
 
+_OWN = {"network.drop_path": -1.0}  # as the network has it
 NETWORKS = {
     "Improved EfficientNetV2-S": {},
     "EfficientNetV2-S": {"network.attention": "se"},
@@ -35,10 +36,15 @@ NETWORKS = {
         f"EfficientNet-B{k}": {"network.name": f"efficientnet_b{k}", "network.attention": "se"}
         for k in range(8)
     },
-    "MobileViT-S": {"network.name": "mobilevit_s", "network.attention": "", "network.depth": 1.0},
-    "ResNet50": {"network.name": "resnet50", "network.attention": ""},
-    "Conformer": {"network.name": "conformer", "network.attention": ""},
-    "CNN": {"network.name": "cnn", "network.attention": "", "network.depth": 1.0},
+    "MobileViT-S": {
+        "network.name": "mobilevit_s",
+        "network.attention": "",
+        **_OWN,
+        "network.depth": 1.0,
+    },
+    "ResNet50": {"network.name": "resnet50", "network.attention": "", **_OWN},
+    "Conformer": {"network.name": "conformer", "network.attention": "", **_OWN},
+    "CNN": {"network.name": "cnn", "network.attention": "", **_OWN, "network.depth": 1.0},
 }
 SEEDS = (0, 1, 2)
 
