@@ -104,9 +104,9 @@ def time_shift(
     hop_length: int = 512,
 ) -> Float[Array, "samples"]:
     """Moves the sound forward or backward by U(0, max_frames) frames, around the loop."""
-    longest = max_frames * hop_length
-    shift = jax.random.uniform(key, (), minval=-longest, maxval=longest)
-    start = jnp.round(shift).astype(jnp.int32) % x.size
+    # Whole numbers throughout: a rounding here would move the clip by a sample on some devices.
+    longest = jnp.round(jnp.asarray(max_frames) * hop_length).astype(jnp.int32)
+    start = jax.random.randint(key, (), -longest, longest + 1) % x.size
     return jax.lax.dynamic_slice(jnp.concatenate([x, x]), (start,), (x.size,))
 
 

@@ -87,7 +87,7 @@ def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
             cells.of_seeds(smoke(pack=2).to_dict(), str(tmp_path / kind))
         )
         trainings = [ensemble_training.Training(run, stages.temporal(run)) for run in runs]
-        keys = [ensemble.stage_key(seed, 3) for seed in range(2)]
+        keys = [ensemble.stage_key(seed, "temporal") for seed in range(2)]
         known = [stages.initial_variables(run) for run in runs]
         if kind == "pack":
             found[kind], diverged = ensemble_packed.Pack(trainings).train(keys, known, {})
