@@ -207,7 +207,7 @@ def test_smallest_input_still_embeds_and_smaller_is_refused():
 
 
 def test_unknown_backbone_lists_the_known():
-    with pytest.raises(UserError, match="ghostnetv2, temporal"):
+    with pytest.raises(UserError, match="ghostnetv2, band_cnn, temporal"):
         models.backbone("ghostnet", (64, 64, 2))
 
 
