@@ -153,15 +153,12 @@ def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[i
 
 def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
     """The class centres of each branch that has learned some, `[classes, centres, dim]`."""
-    return {
-        branch: np.asarray(
-            getattr(run.nets, name).apply(jax.tree.map(jnp.asarray, variables[name]), train=False)[
-                0
-            ]
-        )
+    centres = {
+        branch: (getattr(run.nets, name), jax.tree.map(jnp.asarray, variables[name]))
         for branch, name in PROTOTYPES.items()
         if name in variables
     }
+    return {b: np.asarray(net.apply(tree, train=False)[0]) for b, (net, tree) in centres.items()}
 
 
 def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:

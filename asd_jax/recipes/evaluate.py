@@ -211,6 +211,8 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
 
     The learned branches are blind then.
     """
+    if not set(branches.NETWORKS) & set(run.config.scoring.branches):
+        return []  # none was trained; where that was decided for the user, the corpus says why
     classes, held = run.corpus.classes, len(run.corpus.held_out)
     count = len(classes.names)
     if count < 2:

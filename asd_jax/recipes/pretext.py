@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
+from asd_jax.data.loader import eval_batches
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import mel_power, to_float
 from asd_jax.recipes import branches, networks
@@ -82,12 +83,8 @@ def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mel
     """The mean level of each band of the normal training clips, in dB."""
     spec = networks.front_end(config)
     levels = jax.jit(lambda wave: power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1))
-    size, rows = config.eval_batch_size, clips.training
-    found = []
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        waves = clips.waves.gather(np.resize(part, size))
-        found.append(np.asarray(levels(waves))[: len(part)])
+    batches = eval_batches(clips.waves, clips.training, batch_size=config.eval_batch_size)
+    found = [np.asarray(levels(batch["wave"]))[np.asarray(batch["valid"])] for batch in batches]
     return np.concatenate(found)
 
 

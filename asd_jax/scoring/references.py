@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from asd_jax.features.statistics import REFERENCES
 from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
+from asd_jax.scoring.scorers.features import left_out
 
 # Keys of results.json by the view, and what a reader calls them.
 KEYS = {
@@ -27,7 +28,6 @@ NAMES = {
     "equal_sum": "equal sum of mean, loud and quiet",
 }
 SUMMED = ("mean", "loud", "quiet")
-FOLDS = 5
 
 
 def reference_scores(
@@ -48,7 +48,7 @@ def reference_scores(
         distance = _distances(seen, asked)
         scores[KEYS[name]] = distance
         if name in SUMMED:
-            held = np.log(_cross_fitted(seen))
+            held = np.log(left_out(seen, _distances)) if len(seen) > 1 else np.zeros(1)
             total = total + (np.log(distance) - held.mean()) / max(held.std(), 1e-6)
     scores["equal_sum"] = np.asarray(total)
     return scores
@@ -61,14 +61,3 @@ def _distances(
     mean = normal.mean(0)
     factor, _ = precision_factor(ledoit_wolf(normal - mean))
     return np.maximum(np.sum(((tested - mean) @ factor) ** 2, axis=1), 1e-9)
-
-
-def _cross_fitted(normal: Float[np.ndarray, "clips dim"]) -> Float[np.ndarray, "clips"]:
-    """The distance of each normal clip from those of the other folds."""
-    clips = len(normal)
-    if clips < 2:
-        return np.ones(clips)
-    fold, held = np.arange(clips) % min(FOLDS, clips), np.empty(clips)
-    for k in np.unique(fold):
-        held[fold == k] = _distances(normal[fold != k], normal[fold == k])
-    return held

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, product, unit_rows
+from asd_jax.scoring.scorers.features import HIGHEST, checked, left_out, prepare, product, unit_rows
 from asd_jax.scoring.scorers.gaussian import fit_gaussian
 
 NEIGHBOURS = 3
-FOLDS = 5
 LEAST = 3  # clips that calibrate; with fewer all do
 SMALLEST = 1e-4  # cosine distance whose logarithm is taken at least
 NEAREST = 1e-2  # squared Mahalanobis distance, the same: below it there is rounding
@@ -81,15 +80,13 @@ def score_embedding(
 
 def _left_out_gaussian(x: Float[np.ndarray, "clips dim"]) -> Float[np.ndarray, "clips"]:
     """Log squared Mahalanobis distance of each clip from those of the other folds."""
-    clips = len(x)
-    if clips == 1:
-        return np.zeros(1)
-    fold, held = np.arange(clips) % min(FOLDS, clips), np.zeros(clips)
-    for k in np.unique(fold):
-        fitted = fit_gaussian(x[fold != k])
-        white = (x[fold == k] - fitted.mean) @ np.asarray(fitted.factor, np.float64)
-        held[fold == k] = np.log(np.maximum(np.sum(white**2, axis=1), NEAREST))
-    return held
+
+    def distance(others: np.ndarray, these: np.ndarray) -> np.ndarray:
+        fitted = fit_gaussian(others)
+        white = (these - fitted.mean) @ np.asarray(fitted.factor, np.float64)
+        return np.log(np.maximum(np.sum(white**2, axis=1), NEAREST))
+
+    return left_out(x, distance) if len(x) > 1 else np.zeros(1)
 
 
 def _left_out_neighbours(

@@ -1,5 +1,7 @@
 """What every scorer does with features before it looks at them."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,18 @@ def unit_rows(features: Float[np.ndarray, "clips dim"]) -> Float[np.ndarray, "cl
     """Rows of length 1, on the host; a row of zeros stays zero."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.maximum(length, 1e-12)
+
+
+def left_out(
+    x: Float[np.ndarray, "clips dim"],
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    folds: int = 5,
+) -> Float[np.ndarray, "clips"]:
+    """`distance(others, these)` of each fold's clips from those of the other folds, two or more."""
+    fold, held = np.arange(len(x)) % min(folds, len(x)), np.empty(len(x))
+    for k in np.unique(fold):
+        held[fold == k] = distance(x[fold != k], x[fold == k])
+    return held
 
 
 def prepare(
