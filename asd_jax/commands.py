@@ -13,17 +13,12 @@ from absl import app, flags, logging
 
 from asd_jax import memory
 from asd_jax.errors import Interrupted, Lost, UserError
+from asd_jax.files import private_folder
 
 # A user wants to know what was said and when, not from which thread and line.
 _PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 AHEAD = "compile ahead"  # the name of a thread that need not be waited for
-
-
-def cache_folder(name: str) -> str:
-    """`$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "asd_jax", name)
 
 
 def fail(sentence: str) -> NoReturn:
@@ -56,8 +51,8 @@ def prepare_jax() -> None:
     # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.
     # Another thread's heap holds 64 MB at most: beyond that each call maps its memory anew.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", cache_folder("xla"))
+    if not jax.config.jax_compilation_cache_dir and (folder := private_folder("xla")):
+        jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

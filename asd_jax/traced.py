@@ -1,19 +1,28 @@
 """Programs of a detector as they were traced, kept in the cache folder: tracing takes seconds.
 
-Only a process that also keeps what it compiles (`commands.prepare_jax`) keeps these; see `kept`.
+Only a process that also keeps what it compiles (`commands.prepare_jax`) keeps these. A program is
+found by all that it was made of, so one of other code or of other versions is never used. Whatever
+cannot be read, written or kept is made as if there were no folder.
 """
 
+import contextlib
 import functools
+import hashlib
+import importlib.metadata
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
-from asd_jax import kept
-from asd_jax.report.files import plain
+import asd_jax
+from asd_jax import target
+from asd_jax.files import private_folder
+from asd_jax.report.files import plain, write_whole
 
 KEPT = 100  # programs; the oldest make room
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _SUFFIX = ".stablehlo"
 
 
@@ -50,7 +59,7 @@ class Traced:
 
     def _program(self, waves: jax.ShapeDtypeStruct) -> Callable:
         """The jitted function of the leaves and of waves of this shape."""
-        folder = kept.folder()
+        folder = _folder()
         if folder is None:
             return jax.jit(self._run)
         path = os.path.join(folder, self._key(waves) + _SUFFIX)
@@ -60,7 +69,7 @@ class Traced:
     def _key(self, waves: jax.ShapeDtypeStruct) -> str:
         """Tells apart any two programs that may differ."""
         arrays = [(leaf.shape, str(leaf.dtype)) for leaf in (*self._leaves, waves)]
-        return kept.fingerprint(self._about, str(self._tree), arrays)
+        return _fingerprint(self._about, str(self._tree), arrays)
 
     def _write(self, path: str, waves: jax.ShapeDtypeStruct) -> Any:
         """Traces, keeps and returns the program; None where it can't be kept."""
@@ -69,7 +78,8 @@ class Traced:
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self._leaves]
         try:
             data = jax.export.export(jax.jit(self._run))(shapes, waves).serialize()
-            kept.write(path, bytes(data), KEPT)
+            write_whole(path, bytes(data))
+            _make_room(os.path.dirname(path))
         except (ImportError, OSError, ValueError, NotImplementedError):
             # No flatbuffers, no room, or an operation that jax does not promise to keep.
             return None
@@ -86,3 +96,45 @@ def _read(path: str) -> Any:
             return jax.export.deserialize(bytearray(file.read()))
     except Exception:  # damaged: flatbuffers raises whatever it stumbles over
         return None
+
+
+def _make_room(folder: str) -> None:
+    with os.scandir(folder) as found:
+        programs = sorted(found, key=lambda entry: entry.stat().st_mtime)
+    for entry in programs[:-KEPT]:
+        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+            os.remove(entry.path)
+
+
+def _folder() -> str | None:
+    """Where programs are kept, or None where nothing compiled is kept either."""
+    config = jax.config
+    if not (config.jax_compilation_cache_dir and config.jax_enable_compilation_cache):
+        return None
+    return private_folder("programs")
+
+
+def _fingerprint(*about: Any) -> str:
+    """Tells apart any two programs that may differ in code, versions, platform or `about`."""
+    described = [
+        {name: importlib.metadata.version(name) for name in _PACKAGES},
+        _sources(),
+        [target.platform(), target.form(), jax.default_backend(), jax.devices()[0].device_kind],
+        [jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision],
+        plain(about),
+    ]
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _sources() -> str:
+    """A digest of this package's code, whose version stands still while it is worked on."""
+    digest = hashlib.sha256()
+    root = os.path.dirname(os.path.abspath(asd_jax.__file__))
+    for below, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".py"):
+                with open(os.path.join(below, name), "rb") as file:
+                    digest.update(f"{name} {hashlib.sha256(file.read()).hexdigest()} ".encode())
+    return digest.hexdigest()

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from asd_jax import kept, target, traced
+from asd_jax import target, traced
 from asd_jax.models import ops
 from asd_jax.recipes import classifier_network
 from tests.deploy import detectors
@@ -25,7 +25,8 @@ WAVES = np.random.default_rng(3).normal(0, 1000, (2, 16000)).astype(np.int16)
 def folder(tmp_path, monkeypatch):
     """Where programs are kept."""
     path = tmp_path / "programs"
-    monkeypatch.setattr(kept, "folder", lambda: str(path))
+    path.mkdir()
+    monkeypatch.setattr(traced, "_folder", lambda: str(path))
     return path
 
 
@@ -86,7 +87,7 @@ def test_code_platform_form_and_precision_make_another_program(folder, monkeypat
     with jax.default_matmul_precision("bfloat16"):
         assert traces() == 1
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "_sources", lambda: "other code")
+        patch.setattr(traced, "_sources", lambda: "other code")
         assert traces() == 1
     assert traces() == 0
 
@@ -103,6 +104,7 @@ def test_a_damaged_file_is_replaced(folder):
 
 
 def test_without_a_folder_to_write_it_is_traced(folder):
+    folder.rmdir()
     folder.write_text("a file is in the way")
     one, two = Sum(), Sum()
     np.testing.assert_array_equal(one.run()[0], two.run()[0])
@@ -137,7 +139,7 @@ def test_a_detector_scores_as_before(folder, monkeypatch, make):
     monkeypatch.setattr(classifier_network, "build", tiny.build_classifier)
     detector, clips = make(), [(str(number), wave, [0]) for number, wave in enumerate(WAVES)]
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "folder", lambda: None)
+        patch.setattr(traced, "_folder", lambda: None)
         expected = dataclasses.replace(detector).score(clips)
     for _ in range(2):
         found = dataclasses.replace(detector).score(clips)

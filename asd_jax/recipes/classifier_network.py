@@ -14,8 +14,7 @@ from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
 from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import Compute
-from asd_jax.train.ahead import Ahead
-from asd_jax.train.executable import Executable
+from asd_jax.train.ahead import Ahead, Executable
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any

@@ -24,9 +24,8 @@ from asd_jax.recipes.classifier_corpus import LabelledCorpus, balanced
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.tunables import program_fields
 from asd_jax.recipes.workdir import Workdir
-from asd_jax.train.ahead import Ahead, batch_shapes
+from asd_jax.train.ahead import Ahead, Executable, batch_shapes
 from asd_jax.train.best import Best
-from asd_jax.train.executable import Executable
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.processes import at_home

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from asd_jax.commands import cache_folder
 from asd_jax.data import cache, clips, synthetic
 from asd_jax.data.clips import Clip
 from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
+from asd_jax.files import cache_folder
 from asd_jax.recipes import classes, networks
 from asd_jax.recipes.settings import Data, Ensemble, Synthetic
 from asd_jax.words import machine_name

@@ -18,8 +18,7 @@ from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.side_by_side import Part, note_of, say_diverged, train_parts
 from asd_jax.recipes.stages import Variables
 from asd_jax.recipes.workdir import Clock, Workdir
-from asd_jax.train.ahead import Ahead
-from asd_jax.train.executable import Executable
+from asd_jax.train.ahead import Ahead, Executable
 from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
 from asd_jax.train.sharding import runs_mesh

@@ -12,8 +12,7 @@ from asd_jax import memory
 from asd_jax.data.loader import Batches, Rows, Waves, train_batches
 from asd_jax.recipes import tunables
 from asd_jax.recipes.stages import Clips, Plan, Run, Variables
-from asd_jax.train.ahead import Ahead, Program, batch_shapes
-from asd_jax.train.executable import Executable
+from asd_jax.train.ahead import Ahead, Executable, Program, batch_shapes
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import stays

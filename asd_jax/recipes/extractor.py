@@ -15,8 +15,7 @@ from asd_jax.recipes.branches import USED, Waves, fuse, make_views, needed, seen
 from asd_jax.recipes.networks import Networks, clip_samples
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.recipes.tunables import program_fields
-from asd_jax.train.ahead import Ahead
-from asd_jax.train.executable import Executable
+from asd_jax.train.ahead import Ahead, Executable
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any

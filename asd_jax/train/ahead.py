@@ -2,6 +2,7 @@
 
 import contextvars
 import dataclasses
+import functools
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -10,9 +11,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from asd_jax import commands
-from asd_jax.train.executable import Executable
+from asd_jax import commands, memory
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step
 
@@ -36,6 +37,25 @@ class Program:
     state: TrainState
     batch: Mapping[str, jax.ShapeDtypeStruct]
     total_steps: int
+
+
+class Executable:
+    """A program for the devices of a mesh: traced by one thread, compiled by another."""
+
+    def __init__(self, about: Any, mesh: Mesh, lower: Callable[[], jax.stages.Lowered]) -> None:
+        """Args: what tells the program from others, its devices, and what traces it."""
+        self.about, self.mesh, self._lower = about, mesh, functools.cache(lower)
+
+    def lower(self) -> None:
+        """Traces the program; `get` then has only to compile it."""
+        self._lower()
+
+    def get(self) -> jax.stages.Compiled:
+        """The program, compiled or read from JAX's own cache."""
+        program = self._lower().compile()
+        self._lower.cache_clear()  # a lowered module takes as much memory as a network
+        memory.give_back()
+        return program
 
 
 def batch_shapes(size: int, clip: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
@@ -92,16 +112,14 @@ class Ahead:
         return self._compiling.submit(job)
 
     def prepare(self, program: Executable) -> Callable[[], Any]:
-        """Makes a program or reads it, as `submit` does a job; it is written down afterwards."""
+        """Makes a program, as `submit` does a job."""
         traced = self._tracing.submit(program.lower)
 
         def made() -> Any:
             traced()
             return program.get()
 
-        result = self.submit(made)
-        self.submit(program.keep)
-        return result
+        return self.submit(made)
 
     def close(self) -> None:
         """No more jobs come: the threads end with those that are there."""

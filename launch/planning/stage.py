@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.commands import cache_folder
 from asd_jax.errors import UserError
+from asd_jax.files import cache_folder
 from launch.planning import hlo
 from launch.planning.collectives import Collective, collectives
 from launch.planning.hardware import Topology

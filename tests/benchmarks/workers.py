@@ -123,7 +123,7 @@ class Worker:
 
 def surroundings(threads: int) -> dict[str, str]:
     """The environment that both sides get: threads, and JAX's compilation cache where it is."""
-    from asd_jax.commands import cache_folder
+    from asd_jax.files import cache_folder
 
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     return dict.fromkeys(names, str(threads)) | {
