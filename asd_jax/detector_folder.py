@@ -12,7 +12,7 @@ import numpy as np
 
 import asd_jax
 from asd_jax.errors import UserError
-from asd_jax.report.files import plain, write_whole
+from asd_jax.files import replacing, write_json
 
 # 1 held the networks' variables as training left them; before 3 a scorer's factors were not
 # always triangular.
@@ -22,13 +22,10 @@ FORMAT = 3
 def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes both files; older ones in their place are replaced one by one."""
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, "arrays.npz.tmp")
-    with open(temporary, "wb") as file:
+    with replacing(os.path.join(folder, "arrays.npz")) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
-    os.replace(temporary, os.path.join(folder, "arrays.npz"))
     about = {"format": FORMAT, "asd_jax": asd_jax.__version__, **about}
-    text = json.dumps(plain(about), indent=2, ensure_ascii=False)
-    write_whole(os.path.join(folder, "detector.json"), text.encode())
+    write_json(os.path.join(folder, "detector.json"), about)
 
 
 def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

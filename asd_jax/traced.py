@@ -18,8 +18,7 @@ import jax
 
 import asd_jax
 from asd_jax import target
-from asd_jax.files import private_folder
-from asd_jax.report.files import plain, write_whole
+from asd_jax.files import plain, private_folder, write_bytes
 
 KEPT = 100  # programs; the oldest make room
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -78,7 +77,7 @@ class Traced:
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self._leaves]
         try:
             data = jax.export.export(jax.jit(self._run))(shapes, waves).serialize()
-            write_whole(path, bytes(data))
+            write_bytes(path, bytes(data))
             _make_room(os.path.dirname(path))
         except (ImportError, OSError, ValueError, NotImplementedError):
             # No flatbuffers, no room, or an operation that jax does not promise to keep.

@@ -16,7 +16,8 @@ if __name__ == "__main__" and not __package__:  # python launch/collect.py: the 
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from asd_jax.errors import UserError
-from asd_jax.report.files import read_results, write_results, write_whole
+from asd_jax.files import write_bytes
+from asd_jax.report.files import read_results, write_results
 from launch.cells import file_of, is_done
 from launch.comparisons import (
     areas_against,
@@ -45,7 +46,7 @@ def write_table(sweep: Sweep, folder: str) -> str:
     text = as_text(sweep, lines)
     os.makedirs(folder, exist_ok=True)
     write_results(os.path.join(folder, "table.json"), {"title": sweep.title, "rows": lines})
-    write_whole(os.path.join(folder, "table.md"), text.encode())
+    write_bytes(os.path.join(folder, "table.md"), text.encode())
     return text
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.report.files import write_whole
+from asd_jax.files import write_bytes
 from launch.cells import chunks, is_done, job_command
 from launch.sweep_file import Run, Sweep
 
@@ -60,7 +60,7 @@ def write(
         if left:
             name = f"{_plain(sweep.name)}-{number:03d}"
             file = os.path.join(folder, f"{name}.yaml")
-            write_whole(file, task_file(name, sweep, path, left, options, extra).encode())
+            write_bytes(file, task_file(name, sweep, path, left, options, extra).encode())
             print(f"sky jobs launch --yes --async {shlex.quote(file)}")
 
 

@@ -1,11 +1,85 @@
-"""Folders that hold programs: only their owner's."""
+"""Files in one step, locks between processes, and folders of programs that are their owner's."""
 
+import json
+import math
 import os
 import stat
+import subprocess
+import sys
 
+import filelock
+import numpy as np
 import pytest
 
-from asd_jax.files import private_folder
+from asd_jax.files import locked, plain, private_folder, replacing, write_bytes, write_json
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    write_bytes(path, b"old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(b"ne")
+        assert path.read_bytes() == b"old"
+        1 / 0  # noqa: B018
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_has_reached_the_disk_before_it_bears_its_name(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("sync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *a: (done.append("name"), replace(*a)))
+    write_bytes(tmp_path / "a", b"x")
+    with replacing(tmp_path / "b", sync=False) as temporary:
+        open(temporary, "wb").close()
+    assert done == ["sync", "name", "name"]
+
+
+def test_nothing_is_left_where_the_target_cannot_be_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_bytes(tmp_path / "folder", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_is_strict_and_in_the_order_given(tmp_path):
+    value = {"b": np.float32(1.5), "a": (math.nan, np.arange(2)), 3: None, "name": "ü"}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text("utf-8")
+    assert list(json.loads(text).items()) == [
+        ("b", 1.5),
+        ("a", [None, [0, 1]]),
+        ("3", None),
+        ("name", "ü"),
+    ]
+    with pytest.raises(TypeError, match="object has no place in JSON"):
+        plain(object())
+
+
+HOLDS = """
+import sys
+from asd_jax.files import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_is_one_processes_and_ends_with_it(tmp_path):
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDS, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(filelock.Timeout), locked(path, wait=False):
+            pass
+        other.kill()
+        other.wait()
+        with locked(path, wait=False):
+            pass
 
 
 @pytest.fixture(autouse=True)

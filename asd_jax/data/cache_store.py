@@ -22,6 +22,7 @@ from absl import logging
 
 from asd_jax.data.decode import UnreadableError, decode, recording_seconds, why_unreadable
 from asd_jax.errors import UserError
+from asd_jax.files import locked, write_json
 
 if TYPE_CHECKING:
     from asd_jax.data.cache import WaveSettings
@@ -70,7 +71,7 @@ class Store:
         """Decodes the new and changed files among `paths`; returns reasons for unreadable ones."""
         if not self._stale(paths)[0]:
             return self._stale(paths)[1]
-        with _writing(self.folder), _locked(self.folder / "lock"):
+        with _writing(self.folder), locked(self.folder / "lock"):
             self._load()  # another process may have done the work in the meantime
             todo, unreadable = self._stale(paths)
             if todo:
@@ -110,12 +111,7 @@ class Store:
 
     def _save(self) -> None:
         index = {"version": _VERSION, "rows": self._rows, "files": self._files}
-        temporary = self._index.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(index, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._index)
+        write_json(self._index, index, indent=None)
 
     def _need_room(self, todo: dict[str, tuple[int, int]]) -> None:
         rows = len(todo)
@@ -257,22 +253,3 @@ def _writing(folder: pathlib.Path) -> Iterator[None]:
             f"The cache {folder} can't be written ({what}); set config.data.cache to a folder "
             "with room."
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock, which ends with the process however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: one process at a time, please
-        yield
-        return
-    with open(path, "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("Another process is filling %s: waiting for it.", path.parent)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # some network disks have no locks
-            logging.warning("%s can't be locked (%s): open it once at a time.", path, error)
-        yield

@@ -44,6 +44,7 @@ def export(
     clips = _clips(detector, recordings)
     commands.prepare_jax()
     made = program.make_program(detector, machine=group, kind=kind, precision=precision)
+    # Not `files.replacing`: what does not pass the check is no error, and its suffix is read.
     temporary = f"{output[: -len(suffix)]}.unchecked{suffix}"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)

@@ -14,8 +14,8 @@ from jaxtyping import Int16
 
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
+from asd_jax.files import plain
 from asd_jax.live.stream import utc
-from asd_jax.report.files import plain
 
 COLUMNS_A_SECOND = 10
 MELS = 64

@@ -40,7 +40,7 @@ class Output:
             print(sentence, file=sys.stderr, flush=True)
 
     def _json(self, row: Mapping[str, Any]) -> None:
-        from asd_jax.report.files import plain
+        from asd_jax.files import plain
 
         kept = {key: value for key, value in row.items() if key not in _NOT_IN_JSON}
         if kept.get("decision") == -1:

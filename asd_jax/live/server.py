@@ -20,10 +20,10 @@ from typing import Any
 from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
 from asd_jax.features import host
+from asd_jax.files import plain
 from asd_jax.live import board as boards
 from asd_jax.live.board import Board
 from asd_jax.live.recordings import Listener, read_pieces
-from asd_jax.report.files import plain
 from asd_jax.words import machine_names
 
 LIMIT = 200 * 2**20  # bytes of an uploaded recording

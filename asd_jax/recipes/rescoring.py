@@ -10,12 +10,13 @@ from typing import Any
 
 from asd_jax.detector import Detector
 from asd_jax.errors import UserError
+from asd_jax.files import plain
 from asd_jax.recipes import branches, calibrate, corpus, evaluate, networks, stages
 from asd_jax.recipes.ensemble import open_workdir
 from asd_jax.recipes.material import FILE, Material, fingerprint
 from asd_jax.recipes.settings import Ensemble, from_config
 from asd_jax.recipes.workdir import Clock, Workdir
-from asd_jax.report.files import plain, read_results
+from asd_jax.report.files import read_results
 
 
 def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:

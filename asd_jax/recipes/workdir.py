@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
+from asd_jax.files import plain
 from asd_jax.recipes.settings import FREE, flatten, is_retired
-from asd_jax.report.files import plain, read_results, write_results
+from asd_jax.report.files import read_results, write_results
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
 from asd_jax.words import first_few

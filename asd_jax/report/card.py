@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.report.files import write_whole
+from asd_jax.files import write_bytes
 from asd_jax.words import machine_name
 
 # What layouts are called in a sentence.
@@ -39,7 +39,7 @@ def write_card(folder: str, results: Mapping[str, Any], config: Mapping[str, Any
         config: the resolved settings of the run.
     """
     text = "\n\n".join(_sections(results, config)) + "\n"
-    write_whole(os.path.join(folder, "README.md"), text.encode())
+    write_bytes(os.path.join(folder, "README.md"), text.encode())
 
 
 def _sections(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

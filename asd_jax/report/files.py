@@ -11,9 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from asd_jax.errors import UserError
+from asd_jax.files import write_bytes, write_json
 
 _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
@@ -52,7 +51,7 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(score_cells(row, columns) for row in rows)
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def score_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -108,8 +107,7 @@ def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
 
     NumPy and JAX scalars become numbers, arrays and tuples lists.
     """
-    text = json.dumps(plain(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, text.encode("utf-8", "surrogateescape"))
+    write_json(path, results)
 
 
 def read_results(path: str | os.PathLike) -> dict[str, Any]:
@@ -124,29 +122,6 @@ def read_results(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(results, dict):
         raise UserError(f"{os.fspath(path)} holds no results; give one that asd_jax wrote.")
     return results
-
-
-def plain(value: Any) -> Any:
-    """The value as strict JSON can hold it: numbers finite or None, arrays as lists."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if hasattr(value, "dtype"):  # a NumPy or JAX array or scalar
-        return plain(np.asarray(value).tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    raise TypeError(f"{type(value).__name__} has no place in results.json")
-
-
-def write_whole(path: str | os.PathLike, data: bytes) -> None:
-    """Puts `data` at `path` in one step, so that a crash leaves the old file or the new one."""
-    temporary = f"{os.fspath(path)}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
-    os.replace(temporary, path)
 
 
 def _cell(name: str, value: Any) -> str:

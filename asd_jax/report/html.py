@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from asd_jax.files import write_bytes
 from asd_jax.report import charts, classifier, media, scatter, spectrogram, summary, tables
 from asd_jax.report.contents import Example, Report
-from asd_jax.report.files import write_whole
 from asd_jax.report.region import find_region
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import number
@@ -28,7 +28,7 @@ def write_report(path: str | os.PathLike, report: Report) -> None:
     The page needs no network, no script and no other file. What is missing (labels, one class,
     an embedding, examples) is said in a sentence in its place.
     """
-    write_whole(path, render(report).encode("utf-8", "replace"))
+    write_bytes(path, render(report).encode("utf-8", "replace"))
 
 
 def render(report: Report) -> str:

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from asd_jax.errors import UserError
-from asd_jax.report.files import read_scores, write_whole
+from asd_jax.files import write_bytes
+from asd_jax.report.files import read_scores
 
 YEARS = tuple(range(2020, 2026))
 _KNOWS_COPIES = 2023  # the year of the first evaluator that translates names of test_rename
@@ -118,7 +119,7 @@ def _write(path: str, table: Sequence[tuple[str, str]]) -> str:
     csv.writer(text, lineterminator="\n").writerows(table)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        write_whole(path, text.getvalue().encode())
+        write_bytes(path, text.getvalue().encode())
     except OSError as error:
         raise UserError(f"--output: {path}: {error.strerror}.") from error
     return path

@@ -5,6 +5,8 @@ import math
 import os
 from typing import Any
 
+from asd_jax.files import write_bytes
+
 
 class Logbook:
     """Appends log events of a run to `metrics.jsonl`; only the first process writes."""
@@ -31,10 +33,7 @@ class Logbook:
         if not self._write:
             return
         kept = [e for e in self.read() if e.get("stage") != stage or e.get("step", 0) <= step]
-        temporary = self._path + ".tmp"
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(event) + "\n" for event in kept)
-        os.replace(temporary, self._path)
+        write_bytes(self._path, "".join(json.dumps(event) + "\n" for event in kept).encode())
 
     def log(self, stage: str, step: int, **values: Any) -> None:
         """Adds one event. NaN and infinity become null: the file stays strict JSON."""

@@ -106,7 +106,7 @@ def test_written_set_is_left_and_an_interrupted_one_continued(small, tmp_path):
     synthetic.write_machines(tmp_path, SMALL)
     assert kept.stat().st_mtime_ns == before
     assert _files(tmp_path) == _files(small)
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_other_settings_are_refused_with_the_difference(small):

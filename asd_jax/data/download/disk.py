@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -35,13 +34,6 @@ def size_text(size: float) -> str:
         if size >= scale:
             return f"{size / scale:.{digits}f} {unit}"
     return f"{size:.0f} bytes"
-
-
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Puts a small text file in place in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager

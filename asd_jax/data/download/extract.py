@@ -7,7 +7,6 @@ memory: they never lie on the disk.
 import collections
 import contextlib
 import io
-import os
 import pathlib
 import shutil
 import stat
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.errors import UserError
+from asd_jax.files import replacing
 
 _SPARE = 64 << 20  # for folders and what else writes there
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -127,15 +127,13 @@ def _need_room(archive: pathlib.Path, into: pathlib.Path, todo: list[_Member], m
 def _write(zipped: zipfile.ZipFile, member: _Member, mono: bool, archive: pathlib.Path) -> None:
     target = member.target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    with zipped.open(member.info) as source:
+    with replacing(target, sync=False) as part, zipped.open(member.info) as source:
         if mono and _is_wav(member.info):
             data = source.read()
-            _write_first_channel(data, part, f"{member.info.filename} of {archive}")
+            _write_first_channel(data, pathlib.Path(part), f"{member.info.filename} of {archive}")
         else:
             with open(part, "wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
-    os.replace(part, target)
 
 
 def _write_first_channel(data: bytes, part: pathlib.Path, name: str) -> None:

@@ -10,8 +10,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from asd_jax.data.download.disk import replace_text, writing
+from asd_jax.data.download.disk import writing
 from asd_jax.errors import UserError
+from asd_jax.files import locked, write_json
 
 NAME = "fetch.json"
 
@@ -69,7 +70,7 @@ class Ledger:
     def _save(self) -> None:
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            replace_text(self.root / NAME, json.dumps(self._notes, indent=1) + "\n")
+            write_json(self.root / NAME, self._notes)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -99,19 +100,12 @@ def _files_in(folder: pathlib.Path) -> int:
 @contextlib.contextmanager
 def alone_in(root: pathlib.Path) -> Iterator[None]:
     """Holds a folder against a second fetch, until the process ends however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock
-        yield
-        return
+    import filelock
+
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
-        file = open(root / ".fetch.lock", "ab")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another fetch is at work in {root}; wait for its end.") from error
-        except OSError:
-            pass  # some network disks have no locks
-        yield
+    try:
+        with locked(root / ".fetch.lock", wait=False):
+            yield
+    except filelock.Timeout as error:
+        raise UserError(f"another fetch is at work in {root}; wait for its end.") from error

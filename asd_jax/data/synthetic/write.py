@@ -16,6 +16,7 @@ from asd_jax.data.synthetic import render
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.data.synthetic.version2 import render as render2
 from asd_jax.errors import UserError
+from asd_jax.files import replacing, write_json
 
 MARKER = "synthetic.json"
 GROUND_TRUTH = "ground_truth.csv"
@@ -92,14 +93,11 @@ def _write_clip(folder: pathlib.Path, settings: SyntheticMachines, plan: ClipPla
 def _write_wave(
     path: pathlib.Path, sound: Int16[np.ndarray, "samples channels"], sample_rate: int
 ) -> None:
-    # Under another name first: a file that bears its name is whole, whenever the run is cut off.
-    part = path.with_suffix(".part")
-    with wave.open(str(part), "wb") as file:
+    with replacing(path, sync=False) as part, wave.open(part, "wb") as file:
         file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(sample_rate)
         file.writeframes(sound.astype("<i2").tobytes())
-    os.replace(part, path)
 
 
 def _write_ground_truth(path: pathlib.Path, plans: list[ClipPlan]) -> None:
@@ -167,6 +165,4 @@ def _described(settings: SyntheticMachines) -> dict[str, object]:
 
 def _write_marker(folder: pathlib.Path, settings: SyntheticMachines, *, complete: bool) -> None:
     content = {"version": settings.version, "complete": complete, "settings": _described(settings)}
-    part = folder / (MARKER + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / MARKER)
+    write_json(folder / MARKER, content)
