@@ -4,9 +4,8 @@
     python -m launch.plan --config=configs/pump_classifier.py:mimii --topology=h100:8
 
 Compiles the training step of every stage ahead of time for the topology and says, of each: memory a
-chip, FLOPs, bytes, collectives and what they are for, the least time that a step can take, the
-largest batch a chip that fits, and the chip-hours of the run at best. It claims no speed. A batch
-that does not fit, or that the chips cannot share, ends with status 2 and one sentence.
+chip, FLOPs, bytes, and whether it fits. It claims no speed. A batch that does not fit, or that the
+chips cannot share, ends with status 2 and one sentence.
 
 No recordings are needed: `--clips` and `--classes` say how many there are where the data set is not
 a known one. The compilers, beside jax 0.10.2 (a TPU's step takes minutes, a GPU's seconds to
@@ -19,10 +18,9 @@ minutes; what was compiled once is kept in the cache folder):
 Topologies: v5e:2x4, v4:2x2x1, v5p:2x2x1, h100:8, a100:8, t4:1 and the like, one slice or one host.
 """
 
-import copy
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -32,7 +30,6 @@ from asd_jax.errors import UserError
 from asd_jax.main import read_config
 from launch.planning.hardware import Topology, read_topology
 from launch.planning.report import report
-from launch.planning.search import largest_batch
 from launch.planning.sizes import STAGES, Size, size_of
 from launch.planning.stage import StagePlan, plan_stage
 
@@ -42,9 +39,6 @@ CLASSES = flags.DEFINE_integer("classes", 0, "Machines to tell apart; 0 for what
 ONLY = flags.DEFINE_list("stages", None, "Only these stages, by name.")
 A_CHIP = flags.DEFINE_integer(
     "batch_per_chip", 0, "Clips a chip in a batch, in place of the config's batch sizes."
-)
-TRIES = flags.DEFINE_integer(
-    "search", 4, "Compilations a stage to find the largest batch; below 2 none is looked for."
 )
 
 
@@ -66,8 +60,6 @@ def main(argv: Sequence[str]) -> int:
     for name in names:
         print(f"compiling {name} for {topology} ...", file=sys.stderr, flush=True)
         plans.append(plan_stage(values, name, topology, size))
-        if TRIES.value > 1:
-            plans[-1].largest = search(values, plans[-1], topology, size, TRIES.value)
     print(report(topology, plans, head(topology, size, plans)), end="")
     for plan in plans:
         if plan.too_large:
@@ -97,34 +89,11 @@ def set_batch(
         )
 
 
-def search(values: Mapping[str, Any], plan: StagePlan, topology: Topology, size: Size, tries: int):
-    """The largest batch a chip of a stage that has been compiled once."""
-    seen = {plan.batch // topology.devices: plan.needed}
-
-    def needs(a_chip: int) -> float | None:
-        if a_chip not in seen:
-            print(f"  trying {a_chip} a chip ...", file=sys.stderr, flush=True)
-            other = copy.deepcopy(dict(values))
-            other[plan.name]["batch_size"] = a_chip * topology.devices
-            try:
-                seen[a_chip] = plan_stage(other, plan.name, topology, size).needed
-            except UserError as error:  # a compiler that gives up says nothing about memory
-                print(f"  {error}", file=sys.stderr, flush=True)
-        return seen.get(a_chip)
-
-    start, most = plan.batch // topology.devices, max(1, size.clips[plan.name] // topology.devices)
-    return largest_batch(needs, memory=topology.chip.memory, start=start, most=most, tries=tries)
-
-
 def refusal(plan: StagePlan, topology: Topology) -> str:
     """The sentence for a batch that does not fit."""
-    advice = "take more chips or a smaller batch"
-    if plan.largest and plan.largest.fits:
-        fits = plan.largest.fits * topology.devices
-        advice = f"--config.{plan.name}.batch_size={fits} fits"
     return (
         f"stage {plan.name}: a batch of {plan.batch} does not fit on {topology}: {plan.too_large}; "
-        f"{advice}."
+        f"take more chips or a smaller --config.{plan.name}.batch_size."
     )
 
 

@@ -19,8 +19,8 @@ from typing import Any
 from asd_jax.errors import UserError
 from asd_jax.report.files import write_results
 from launch.cells import chunks, job_command
+from launch.local import end_with_parent
 from launch.sweep_file import Run
-from launch.worker import end_with_parent
 
 
 def add_flags(group: Any) -> None:

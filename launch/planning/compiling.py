@@ -1,13 +1,11 @@
 """Compiles the step of one stage for hardware that is not there, in a process of its own.
 
 A crash of a compiler ends the process that it runs in, so `launch.plan` starts this one:
-`python -m launch.planning.compiling REQUEST.json`. It leaves `facts.json` and, if the compiler made
-a program, `hlo.txt.gz` in a folder named after the program, the target and the compilers, and
-writes that folder's path to the request's `answer`; what is there already is not compiled again.
+`python -m launch.planning.compiling REQUEST.json`. It keeps what the compiler said in a file named
+after the program, the target and the compilers, so that nothing is compiled twice, and writes it to
+the request's `answer`.
 """
 
-import dataclasses
-import gzip
 import hashlib
 import importlib.metadata
 import json
@@ -23,12 +21,12 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from asd_jax import target
+from asd_jax.files import write_json
 from asd_jax.recipes.programs import programs
 from asd_jax.train import resident
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step
 from launch.planning.hardware import Topology, read_topology
-from launch.planning.operations import operations
 
 TARGETS = pathlib.Path(__file__).resolve().parents[1] / "topologies"
 PACKAGES = ("jax", "jaxlib", "flax", "libtpu", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
@@ -52,33 +50,28 @@ def main(path: str) -> None:
     made = repr((lowered.as_text(), str(topology), versions()))
     if topology.chip.platform == "gpu":
         made += os.environ.get("XLA_FLAGS", "")
-    folder = os.path.join(request["cache"], hashlib.sha256(made.encode()).hexdigest()[:24])
-    if not os.path.exists(os.path.join(folder, "facts.json")):
-        store(folder, lowered)
-    with open(os.path.join(folder, "facts.json"), encoding="utf-8") as file:
+    name = hashlib.sha256(made.encode()).hexdigest()[:24]
+    path = os.path.join(request["cache"], f"{name}.json")
+    if not os.path.exists(path):
+        os.makedirs(request["cache"], exist_ok=True)
+        write_json(path, compiled(lowered))
+    with open(path, encoding="utf-8") as file:
         facts = json.load(file) | facts
-    with open(request["answer"], "w", encoding="utf-8") as file:
-        json.dump(facts | {"folder": folder, "versions": versions()}, file)
+    write_json(request["answer"], facts | {"versions": versions()})
 
 
 def known_before(program: Program, chips: int) -> dict[str, Any]:
-    """What needs no compiler: sizes, and operations and FLOPs of one chip's share of the batch."""
+    """What needs no compiler: sizes, and FLOPs of one chip's share of the batch."""
     share = {
         name: jax.ShapeDtypeStruct((x.shape[0] // chips, *x.shape[1:]), x.dtype)
         for name, x in program.batch.items()
     }
     alone = jax.jit(program.step).lower(program.state, share)
-    numbers, flops = operations(alone.as_text())
     return {
         "total_steps": program.total_steps,
         "batch": program.batch["wave"].shape[0],
         "batch_bytes": sum(x.size * x.dtype.itemsize for x in share.values()),
-        "batch_norms": len(jax.tree.leaves(program.state.stats)) // 2,  # a mean and a variance each
         "flops": alone.cost_analysis()["flops"],
-        "operations": [
-            {**dataclasses.asdict(kind), "number": number, "flops": flops[kind]}
-            for kind, number in sorted(numbers.items(), key=lambda item: -item[1])
-        ],
     }
 
 
@@ -106,28 +99,23 @@ def devices(topology: Topology) -> list[Any]:
     return topologies.get_topology_desc(platform="tpu", topology_name=name, **more).devices
 
 
-def store(folder: str, lowered: Any) -> None:
-    """Compiles, and writes what is to be known; a program too large for the memory is a fact."""
-    os.makedirs(folder, exist_ok=True)
+def compiled(lowered: Any) -> dict[str, Any]:
+    """What the compiler says of a program; that it is too large for the memory is a fact too."""
     began, facts = time.monotonic(), {}
     try:
-        compiled = lowered.compile()
+        program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         facts["too_large"] = str(error)
     else:
-        memory = compiled.memory_analysis()
+        memory = program.memory_analysis()
         names = ("argument", "output", "alias", "temp", "generated_code")
         facts["memory"] = {name: getattr(memory, f"{name}_size_in_bytes") for name in names}
         facts["memory"]["peak"] = memory.peak_memory_in_bytes
-        cost = compiled.cost_analysis() or {}  # empty for GPUs
+        cost = program.cost_analysis() or {}  # empty for GPUs
         facts["cost"] = {name: cost[name] for name in ("flops", "bytes accessed") if name in cost}
-        with gzip.open(os.path.join(folder, "hlo.txt.gz"), "wt", encoding="utf-8") as file:
-            file.write(compiled.as_text())
-    facts["compile_seconds"] = time.monotonic() - began
-    with open(os.path.join(folder, "facts.json"), "w", encoding="utf-8") as file:
-        json.dump(facts, file, indent=1)
+    return facts | {"compile_seconds": time.monotonic() - began}
 
 
 def versions() -> dict[str, str]:

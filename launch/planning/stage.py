@@ -1,7 +1,6 @@
 """One stage on one topology: compiled in a process of its own, and what that says."""
 
 import dataclasses
-import gzip
 import importlib.util
 import json
 import os
@@ -15,13 +14,8 @@ from typing import Any
 
 from asd_jax.errors import UserError
 from asd_jax.files import cache_folder
-from launch.planning import hlo
-from launch.planning.collectives import Collective, collectives
 from launch.planning.hardware import Topology
-from launch.planning.roofline import Roofline, roofline
-from launch.planning.search import Found
 from launch.planning.sizes import Size
-from launch.planning.traffic import traffic
 
 # The module that a compiler comes with, and how to get it.
 COMPILERS = {
@@ -44,32 +38,23 @@ class StagePlan:
     """What is known of a stage; see `launch.planning.compiling` for most of it.
 
     Attributes:
-        batch_norms: BatchNorm layers.
         too_large: why the compiler refused it, or ''.
         clips_bytes: of the clips that lie on a chip; 0 where batches are read.
         needed: bytes a chip: of the program, of the batch that is read ahead, and of such clips.
-        traffic: bytes to and from the memory of a chip in a step.
-        largest: the largest batch, if it was looked for.
     """
 
     name: str
     batch: int
     total_steps: int
     flops: float
-    operations: list[dict[str, Any]]
     batch_bytes: int
     clips_bytes: int
-    batch_norms: int
     seconds: float
     versions: dict[str, str]
     too_large: str = ""
     memory: dict[str, int] = dataclasses.field(default_factory=dict)
     cost: dict[str, float] = dataclasses.field(default_factory=dict)
     needed: float = 0.0
-    traffic: float = 0.0
-    collectives: list[Collective] = dataclasses.field(default_factory=list)
-    roofline: Roofline | None = None
-    largest: Found | None = None
 
 
 def compile_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: Size) -> dict:
@@ -137,21 +122,13 @@ def _failure(stage: str, topology: Topology, done: subprocess.CompletedProcess) 
 def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: Size) -> StagePlan:
     """Compiles a stage and reads what came of it."""
     facts = compile_stage(values, stage, topology, size)
-    names = [
-        "batch",
-        "total_steps",
-        "flops",
-        "operations",
-        "batch_bytes",
-        "clips_bytes",
-        "batch_norms",
-    ]
+    names = ("batch", "total_steps", "flops", "batch_bytes", "clips_bytes", "versions")
     plan = StagePlan(
         name=stage,
         seconds=facts["compile_seconds"],
         cost=facts.get("cost", {}),
         memory=facts.get("memory", {}),
-        **{name: facts[name] for name in [*names, "versions"]},
+        **{name: facts[name] for name in names},
     )
     if "too_large" in facts:
         plan.too_large, plan.needed = _refused(facts["too_large"], topology)
@@ -164,19 +141,6 @@ def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: 
                 f", {plan.clips_bytes / 2**30:.2f} of them for clips, which "
                 "--config.data.on_device=no leaves in the host's memory"
             )
-    with gzip.open(os.path.join(facts["folder"], "hlo.txt.gz"), "rt", encoding="utf-8") as file:
-        module = hlo.parse(file.read())
-    plan.traffic, plan.collectives = traffic(module), collectives(module)
-    exact = [found["precision"] == "HIGHEST" for found in plan.operations]
-    pairs = list(zip(plan.operations, exact, strict=True))
-    plan.roofline = roofline(
-        topology.chip,
-        flops=plan.flops,
-        exact_flops=sum(found["flops"] for found, high in pairs if high),
-        types={found["types"].split(" x ")[0] for found, high in pairs if not high},
-        traffic=plan.traffic,
-        collectives=plan.collectives,
-    )
     return plan
 
 

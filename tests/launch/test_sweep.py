@@ -12,7 +12,7 @@ import time
 import pytest
 
 from asd_jax.errors import UserError
-from launch import cells, sweep, sweep_file, worker
+from launch import cells, local, sweep, sweep_file
 from tests.launch.conftest import FILE, PROJECT
 
 SWEEPS = PROJECT / "configs" / "sweeps"
@@ -105,8 +105,8 @@ def test_each_worker_has_a_device_of_its_own(folder, monkeypatch):
 def test_a_device_is_a_gpu_or_a_chip(monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS"):
         monkeypatch.delenv(name, raising=False)
-    assert worker.device_environment(0, 0) == {}
-    shown = worker.device_environment(2, 4)
+    assert local.device_environment(0, 0) == {}
+    shown = local.device_environment(2, 4)
     assert (shown["CUDA_VISIBLE_DEVICES"], shown["TPU_VISIBLE_CHIPS"]) == ("2", "2")
     assert shown["TPU_CHIPS_PER_PROCESS_BOUNDS"] == shown["TPU_PROCESS_BOUNDS"] == "1,1,1"
 
@@ -151,8 +151,8 @@ def test_a_sweep_killed_in_the_middle_ends_in_the_right_table(folder):
 def test_no_two_processes_make_one_cell(folder, capsys):
     table = sweep_file.read_sweep("table.py")
     run = next(run for run in table.runs if run.name == SLOW_CELL)
-    lock = worker.take_lock(cells.lock_path("runs/table", run))
-    assert worker.take_lock(cells.lock_path("runs/table", run)) is None
+    lock = local.take_lock(cells.lock_path("runs/table", run))
+    assert local.take_lock(cells.lock_path("runs/table", run)) is None
 
     def finish():  # as another launcher's process does, after the other cells are done here
         until(lambda: len(folder.notes("results.json")) == 3)
@@ -249,7 +249,7 @@ def test_a_group_is_one_process_and_of_it_only_what_is_left(folder, capsys):
 
 
 def test_a_group_waits_for_the_locks_of_all_its_runs(folder):
-    lock = worker.take_lock(str(folder / "runs/table/locks" / f"{SLOW_CELL}.lock"))
+    lock = local.take_lock(str(folder / "runs/table/locks" / f"{SLOW_CELL}.lock"))
     going = launch("--pack=2", "--workers=2")
     until(lambda: len(folder.notes("results.json")) == 2)
     time.sleep(0.5)
