@@ -4,7 +4,7 @@
     dcase2020 ... dcase2025      --parts chooses dev (the default), additional, test, truth
     mimii_due                    likewise
 
-An interrupted fetch goes on with the same command. `--check=DIR` says what lies in a folder.
+An interrupted fetch goes on with the same command. `--check=DIR` says how much of it is there.
 """
 
 import os
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 
 from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
@@ -25,7 +25,7 @@ SNR = flags.DEFINE_list("snr", [], "MIMII: noise levels of -6,0,6 in dB; default
 PARTS = flags.DEFINE_list(
     "parts", [], "DCASE, MIMII DUE: of dev,additional,test,truth, or all; default dev."
 )
-CHECK = shared_flags.check("Says which data set lies in this folder, how complete.")
+CHECK = shared_flags.check("Says how complete a data set in this folder is, that was fetched.")
 ACCEPT = flags.DEFINE_bool("accept_licence", False, "Accepts the data set's licence.")
 ARCHIVES = flags.DEFINE_string(
     "archives",
@@ -77,19 +77,19 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
         root: the folder; what is there already is not fetched again.
         source: `source.Source`.
     """
-    from asd_jax.data.download import job, ledger, licence, records
+    from asd_jax.data.download import job, licence, manifest, records
     from asd_jax.data.download.source import complete_facts
 
     parts = chosen_parts(data)
     archives, lists = records.choose(data, parts=parts, machines=MACHINES.value)
-    notes = ledger.Ledger(root)
+    notes = manifest.Manifest(root)
     if notes.data not in ("", data.name):
         raise UserError(f"{root} holds {notes.data}; give {data.name} another --dir.")
     if notes.licence != data.licence:
         licence.accept(data, accepted=ACCEPT.value)
-    zips = pathlib.Path(ARCHIVES.value or root / job.ARCHIVES).expanduser()
-    with ledger.alone_in(root):
-        notes = ledger.Ledger(root)
+    zips = pathlib.Path(ARCHIVES.value or root / manifest.ARCHIVES).expanduser()
+    with manifest.alone_in(root):
+        notes = manifest.Manifest(root)
         notes.begin(data.name, data.licence)
         todo = [archive for archive in archives if not notes.done(archive.name)]
         todo = complete_facts(todo, source)
@@ -130,12 +130,11 @@ def training(data: Any, root: pathlib.Path, parts: Sequence[str]) -> str:
 
 def check_folder(root: pathlib.Path) -> int:
     """Prints what lies in a folder; 1 if something in it is incomplete."""
-    from asd_jax.data.download.check import check, lines
+    from asd_jax.data.download.manifest import check
 
-    logging.set_verbosity(logging.ERROR)  # the report says it all
-    report = check(root)
-    print("\n".join(lines(report)))
-    return 0 if report.complete else 1
+    lines, whole = check(root)
+    print("\n".join(lines))
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

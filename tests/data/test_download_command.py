@@ -56,7 +56,7 @@ def test_a_licence_that_is_not_accepted_is_refused(command, server, tmp_path, mo
 
 
 def test_a_folder_holds_one_data_set_and_one_fetch(command, server, mimii, tmp_path):
-    from asd_jax.data.download.ledger import alone_in
+    from asd_jax.data.download.manifest import alone_in
 
     command("mimii", machines=["fan"])
     with pytest.raises(UserError, match="holds mimii; give dcase2022 another --dir"):

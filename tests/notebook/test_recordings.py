@@ -177,7 +177,7 @@ def test_listening_plays_at_the_level_of_the_recording(tmp_path, monkeypatch):
 
 def test_a_command_that_fails_ends_the_notebook(tmp_path, capsys):
     assert command.run("asd_jax.fetch", f"--check={tmp_path}", "", allowed=(1,)) == 1
-    assert "holds no public data set" in capsys.readouterr().out
+    assert "has no fetch.json" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"asd_jax\.fetch ended with status 2"):
         command.run("asd_jax.fetch", "nothing")
     assert "error: give one data set" in capsys.readouterr().out

@@ -12,12 +12,11 @@ from typing import Any
 from asd_jax.data.download import transfer
 from asd_jax.data.download.disk import free_bytes, on_one_disk, size_text, writing
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
-from asd_jax.data.download.ledger import NAME, Ledger
+from asd_jax.data.download.manifest import ARCHIVES, NAME, Manifest
 from asd_jax.data.download.records import Archive, TruthList
 from asd_jax.data.download.source import Source
 from asd_jax.errors import UserError
 
-ARCHIVES = "archives"  # the folder of the zips, below the root where no other is given
 # Unpacked bytes for each byte of zip: MIMII has 8 channels of 320 kB in about 1.95 MB; the others'
 # single channels are packed to about 0.8 of their size.
 _UNPACKED = {True: 0.18, False: 1.4}
@@ -68,7 +67,7 @@ def fetch_archive(
     archive: Archive,
     root: pathlib.Path,
     source: Source,
-    ledger: Ledger,
+    manifest: Manifest,
     *,
     zips: pathlib.Path,
     keep: bool,
@@ -79,7 +78,7 @@ def fetch_archive(
         UserError: it can't be had, is not the published one, is damaged, or the disk is full.
     """
     zipped = zips / archive.name
-    checksum = f"md5:{archive.md5}" if archive.md5 else ledger.hash_of(archive.name)
+    checksum = f"md5:{archive.md5}" if archive.md5 else manifest.hash_of(archive.name)
     if not zipped.exists():
         with _bytes_bar(archive, transfer.size_of(transfer.part_of(zipped))) as bar:
             transfer.download(
@@ -90,13 +89,13 @@ def fetch_archive(
                 patience=source.patience,
                 bar=bar,
             )
-    elif not ledger.hash_of(archive.name) and not transfer.matches(zipped, checksum):
+    elif not manifest.hash_of(archive.name) and not transfer.matches(zipped, checksum):
         raise UserError(f"{zipped} is not the published file; remove it and try again.")
     if not checksum:
         print(f"{archive.name}: no checksum is published; {NAME} holds its own.", file=sys.stderr)
-    ledger.note(archive.name, hash=checksum or _pin(zipped), size=zipped.stat().st_size)
-    folders = _unpack(archive, zipped, root, ledger)
-    ledger.note(archive.name, folders=folders)
+    manifest.note(archive.name, hash=checksum or _pin(zipped), size=zipped.stat().st_size)
+    folders = _unpack(archive, zipped, root, manifest)
+    manifest.note(archive.name, folders=folders)
     if not keep:
         zipped.unlink()
         if zips == root / ARCHIVES and not any(zips.iterdir()):
@@ -110,7 +109,7 @@ def _pin(zipped: pathlib.Path) -> str:
 
 
 def _unpack(
-    archive: Archive, zipped: pathlib.Path, root: pathlib.Path, ledger: Ledger
+    archive: Archive, zipped: pathlib.Path, root: pathlib.Path, manifest: Manifest
 ) -> dict[str, int]:
     def bar(members: Sequence[Any]) -> Any:
         return _bar(members, desc=f"unpacking {archive.name}", unit="file")
@@ -122,7 +121,7 @@ def _unpack(
     except DamagedArchiveError as error:
         zipped.unlink()
         if not archive.md5:  # what was pinned is the damage
-            ledger.forget(archive.name)
+            manifest.forget(archive.name)
         raise UserError(
             f"{error}; the archive was deleted, and the same command gets it anew."
         ) from error

@@ -10,15 +10,17 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from asd_jax.data.download.disk import writing
+from asd_jax.data.download.disk import size_text, writing
+from asd_jax.data.download.records import DATA_SETS
 from asd_jax.errors import UserError
 from asd_jax.files import locked, write_json
 
 NAME = "fetch.json"
+ARCHIVES = "archives"  # the folder of the zips, below the root where no other is given
 
 
-class Ledger:
-    """The notes of a data folder; every change is on the disk at once."""
+class Manifest:
+    """What is noted of a data folder; every change is on the disk at once."""
 
     def __init__(self, root: pathlib.Path):
         self.root = root
@@ -58,7 +60,7 @@ class Ledger:
         return self._notes["archives"].get(archive, {}).get("folders", {})
 
     def missing(self, archive: str) -> dict[str, int]:
-        """How many files of an unpacked archive are gone from each folder."""
+        """How many files of an unpacked archive are gone from each folder, or empty."""
         folders = self.folders_of(archive)
         gone = {name: count - _files_in(self.root / name) for name, count in folders.items()}
         return {name: count for name, count in gone.items() if count > 0}
@@ -71,6 +73,49 @@ class Ledger:
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.root / NAME, self._notes)
+
+
+def check(root: pathlib.Path) -> tuple[list[str], bool]:
+    """What of a data set lies in a folder, as lines for a terminal, and whether it is whole.
+
+    What was fetched is held against the count of files that came out of its archives.
+
+    Raises:
+        UserError: there is no such folder, or its manifest can't be read.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder; --check takes the folder of a data set.")
+    manifest = Manifest(root)
+    if manifest.data not in DATA_SETS:
+        return [f"{root} has no {NAME}: only what asd_jax.fetch has fetched can be checked."], False
+    data, lines = DATA_SETS[manifest.data], []
+    there = [archive for archive in data.archives if manifest.folders_of(archive.name)]
+    for archive in there:
+        folders, gone = manifest.folders_of(archive.name), manifest.missing(archive.name)
+        state = "incomplete" if gone else "complete"
+        lines.append(f"  {archive.name:36}{state:12}{sum(folders.values()):6d} files")
+        lines += [f"      {f}: {folders[f] - gone[f]} of {folders[f]} files" for f in gone]
+    whole = sum(manifest.done(archive.name) for archive in there)
+    absent = [archive.name for archive in data.archives if archive not in there]
+    if absent:
+        lines.append(f"  not there: {', '.join(absent)}")
+    troubles = list(_troubles(manifest))
+    head = f"{root}: {data.title}, {whole} of {len(data.archives)} archives complete."
+    return [head, *lines, *troubles], bool(there) and whole == len(there) and not troubles
+
+
+def _troubles(manifest: Manifest) -> Iterator[str]:
+    """One sentence each."""
+    root, data = manifest.root, DATA_SETS[manifest.data]
+    for part in sorted((root / ARCHIVES).glob("*.part")):
+        size = size_text(part.stat().st_size)
+        yield f"{part.name.removesuffix('.part')} is half downloaded ({size})."
+    for archive in sorted((root / ARCHIVES).glob("*.zip")):
+        if not manifest.folders_of(archive.name):
+            yield f"{archive.name} is downloaded but not all unpacked."
+    tested = any(manifest.folders_of(a.name) for a in data.archives if a.part == "test")
+    if tested and not all((root / truth.name).exists() for truth in data.lists):
+        yield "The test clips have no labels: --parts=truth fetches them."
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -90,9 +135,14 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _files_in(folder: pathlib.Path) -> int:
+    """Files that are not hidden; a recording that a power cut has left empty is none."""
     try:
         with os.scandir(folder) as entries:
-            return sum(not entry.name.startswith(".") and entry.is_file() for entry in entries)
+            names = [entry for entry in entries if not entry.name.startswith(".")]
+            return sum(
+                entry.is_file() and not (entry.name.endswith(".wav") and not entry.stat().st_size)
+                for entry in names
+            )
     except (FileNotFoundError, NotADirectoryError):
         return 0
 
