@@ -13,12 +13,10 @@ def roc(
 
     Equal scores are passed together, so that the area under the curve counts a tie as a half.
     """
-    order = np.argsort(-scores, kind="stable")
-    sorted_scores, faulty = scores[order], labels[order] == 1
-    last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
-    caught = np.concatenate([[0], np.cumsum(faulty)[last]])
-    alarms = np.concatenate([[0], np.cumsum(~faulty)[last]])
-    return alarms / alarms[-1], caught / caught[-1]
+    from sklearn.metrics import roc_curve
+
+    alarms, caught, _ = roc_curve(labels == 1, scores, drop_intermediate=False)
+    return alarms, caught
 
 
 def area(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> float:

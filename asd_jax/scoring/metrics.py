@@ -138,15 +138,13 @@ def pauc(
 
 
 def roc_curve(labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]) -> RocCurve:
-    """The ROC with a point for each distinct score; rates are NaN for a class without clips."""
+    """The ROC with a point for each distinct score; one point of NaN with one class only."""
+    from sklearn import metrics
+
     labels, scores = known(labels, scores)
-    values, index = counts_by_score(labels, scores)
-    rates = []
-    for label in (0, 1):
-        counts = np.bincount(index[labels == label], minlength=len(values))
-        with np.errstate(invalid="ignore"):
-            rates.append(np.concatenate([[0.0], np.cumsum(counts) / np.sum(counts)]))
-    return RocCurve(*rates, np.concatenate([[np.inf], values]))
+    if len(np.unique(labels)) < 2:
+        return RocCurve(*np.full((3, 1), np.nan))
+    return RocCurve(*metrics.roc_curve(labels, scores, drop_intermediate=False))
 
 
 def far_frr_curve(
@@ -178,7 +176,7 @@ def eer(
     gap = (
         1.0 - curve.true_positive_rate - curve.false_positive_rate
     )  # FAR - FRR, falls from 1 to -1
-    if np.isnan(gap).any() or len(gap) < 2:
+    if np.isnan(gap).any():
         return float("nan"), float("nan")
     last = int(np.argmax(gap <= 0.0))
     share = gap[last - 1] / (gap[last - 1] - gap[last])

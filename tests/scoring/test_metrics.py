@@ -40,16 +40,6 @@ def test_raw_pauc_is_the_area_over_p():
     assert raw == pytest.approx(0.95 * (2 * rescaled - 1) + 0.05, abs=1e-12)
 
 
-@pytest.mark.parametrize("levels", [None, 2])
-def test_roc_curve_equals_sklearn(levels):
-    labels, scores = draw(1, levels=levels)
-    ours = metrics.roc_curve(labels, scores)
-    fpr, tpr, thresholds = sk.roc_curve(labels, scores, drop_intermediate=False)
-    np.testing.assert_allclose(ours.false_positive_rate, fpr)
-    np.testing.assert_allclose(ours.true_positive_rate, tpr)
-    np.testing.assert_allclose(ours.thresholds, thresholds)
-
-
 def test_far_frr_are_liaos_words():
     labels, scores = draw(2)
     curve = metrics.far_frr_curve(labels, scores, points=11)
