@@ -2,7 +2,7 @@
 
 A 10-s clip at 16 kHz is 320 kB here, an eighth of an eight-channel MIMII wav; reading it back is
 a copy from the page cache. A directory may serve many data sets and settings; deleting it is always
-safe. `cache_store.py` keeps the files.
+safe. `wave_settings.py` says how long a row is, `cache_store.py` keeps the files.
 """
 
 import dataclasses
@@ -15,77 +15,7 @@ from jaxtyping import Int16
 
 from asd_jax.data.cache_store import Store
 from asd_jax.data.table import Clip
-from asd_jax.errors import UserError
-
-# A recording this little longer than its last window (share of a window) gets no window more: it
-# would be the last one again, all but a tenth of it.
-_IGNORED_REMAINDER = 0.1
-
-
-@dataclasses.dataclass(frozen=True)
-class WaveSettings:
-    """How a recording becomes rows of fixed length."""
-
-    sample_rate: int = 16000  # Hz
-    clip_seconds: float = 10.0
-    channel: int | str = 0  # or 'mean'
-    long: str = "cut"  # recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it
-    hop_seconds: float = 0.0  # from window to window; 0 means clip_seconds
-
-    def __post_init__(self) -> None:
-        if self.sample_rate < 1 or self.samples < 1:
-            raise UserError(
-                f"config.data.clip_seconds {self.clip_seconds} at config.data.sample_rate "
-                f"{self.sample_rate} leaves no samples; both must be above 0."
-            )
-        if self.long not in ("cut", "windows"):
-            raise UserError(f"config.data.long is {self.long!r}; known are 'cut', 'windows'.")
-        if self.hop_seconds < 0 or self.hop_samples < 1:
-            raise UserError(f"config.data.hop_seconds is {self.hop_seconds}; it must be 0 or more.")
-        if self.channel != "mean" and (not isinstance(self.channel, int) or self.channel < 0):
-            raise UserError(
-                f"config.data.channel is {self.channel!r}; it must be 0, 1, ... or 'mean'."
-            )
-
-    @property
-    def samples(self) -> int:
-        """Samples in a row: the one place that turns seconds into a row's length."""
-        return round(self.sample_rate * self.clip_seconds)
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples between the starts of two windows."""
-        return round(self.sample_rate * (self.hop_seconds or self.clip_seconds))
-
-    @property
-    def folder(self) -> str:
-        """The name of the folder for these settings, inside a cache directory."""
-        cut = self.long if self.long == "cut" else f"windows{self.hop_samples}"
-        return f"{self.sample_rate}hz_{self.samples}_channel_{self.channel}_{cut}"
-
-    def starts(self, frames: int) -> list[int]:
-        """First samples of the rows of a recording of `frames` samples.
-
-        The last window is aligned to the recording's end, so that nothing of it is lost but what is
-        less than a tenth of a window.
-        """
-        rest = frames - self.samples
-        if self.long == "cut" or rest <= _IGNORED_REMAINDER * self.samples:
-            return [0]
-        starts = list(range(0, rest + 1, self.hop_samples))
-        if rest - starts[-1] > _IGNORED_REMAINDER * self.samples:
-            starts.append(rest)
-        return starts
-
-    def rows(self, wave: Int16[np.ndarray, " frames"]) -> Int16[np.ndarray, "rows samples"]:
-        """The rows of a recording: cut or in windows; a short one is repeated to the full length.
-
-        Repetition, unlike zeros, adds no silence and no edge that a detector could learn.
-        """
-        if len(wave) < self.samples:
-            return np.resize(wave, (1, self.samples))
-        starts = self.starts(len(wave))
-        return np.stack([wave[start : start + self.samples] for start in starts])
+from asd_jax.data.wave_settings import WaveSettings
 
 
 class WaveCache:

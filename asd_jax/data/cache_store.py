@@ -15,17 +15,15 @@ import pathlib
 import shutil
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
 from asd_jax.data.decode import UnreadableError, decode, recording_seconds, why_unreadable
+from asd_jax.data.wave_settings import WaveSettings
 from asd_jax.errors import UserError
 from asd_jax.files import locked, write_json
-
-if TYPE_CHECKING:
-    from asd_jax.data.cache import WaveSettings
 
 _VERSION = 1
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
@@ -53,7 +51,7 @@ class _Rows(NamedTuple):
 class Store:
     """One data file and one index, for one `WaveSettings`, in one folder."""
 
-    def __init__(self, folder: pathlib.Path, settings: "WaveSettings"):
+    def __init__(self, folder: pathlib.Path, settings: WaveSettings):
         self.folder = folder
         self.settings = settings
         self.data = folder / "waves.i16"
@@ -166,7 +164,7 @@ class Store:
 
 
 def _decoded(
-    paths: list[str], settings: "WaveSettings", progress: bool
+    paths: list[str], settings: WaveSettings, progress: bool
 ) -> Iterator[tuple[str, _Rows | UnreadableError]]:
     """Decodes in threads (libsndfile works without the interpreter's lock), a few files ahead."""
     import soundfile  # noqa: F401  # imported once here, not by all threads at once
@@ -192,7 +190,7 @@ def _decoded(
             pool.shutdown(cancel_futures=True)
 
 
-def _decode_rows(path: str, settings: "WaveSettings") -> _Rows | UnreadableError:
+def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
     try:
         wave, rate, clipped = decode(
@@ -211,7 +209,7 @@ class _Notes:
     def __init__(self) -> None:
         self._paths: dict[str, list[str]] = {}
 
-    def add(self, path: str, rows: _Rows, settings: "WaveSettings") -> None:
+    def add(self, path: str, rows: _Rows, settings: WaveSettings) -> None:
         """Takes note of one recording."""
         if rows.rate != settings.sample_rate:
             what = f"at {rows.rate} Hz were resampled to {settings.sample_rate} Hz"
@@ -229,7 +227,7 @@ class _Notes:
         if rows.silent:
             self._paths.setdefault("are silent (is it the right channel?)", []).append(path)
 
-    def log(self, settings: "WaveSettings") -> None:
+    def log(self, settings: WaveSettings) -> None:
         """Says each thing once, with a count and the first file."""
         for what, paths in self._paths.items():
             count = f"{len(paths)} of them, the first " if len(paths) > 1 else "one, "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.report.live import as_picture
+from asd_jax.notebook.live import as_picture
 
 RATE = 16000  # Hz
 _TICKS = (250, 500, 1000, 2000, 4000, 8000)  # Hz
