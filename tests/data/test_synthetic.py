@@ -351,7 +351,7 @@ def test_noise_has_the_wished_power_and_harmonics_the_wished_lines():
 
 
 def test_difficulty_knows_its_split_and_refuses_other_folders(tmp_path):
-    from asd_jax.data.synthetic.difficulty import describe_difficulty
+    from tests.benchmarks.difficulty import describe_difficulty
 
     with pytest.raises(UserError, match=r"ground_truth"):
         describe_difficulty(tmp_path)

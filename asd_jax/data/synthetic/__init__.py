@@ -2,11 +2,12 @@
 
 A machine (`fan`, `pump`, `slider`, `valve`: constants of a unit, state of a run, faults that change
 the state) stands in a room before a microphone (`room`) in a factory whose background moves
-(`factory`). `render` makes one clip of it, `write` a set, `difficulty` measures a set.
+(`factory`). `render` makes one clip of it, `write` a set.
 Version 2 (`version2`, README.md): units of one model, sessions, bursts, faults of three kinds.
 
-Difficulty of version 1, set by the ranges of the physics with the two references of `difficulty`
-alone, before any network was tried, and then frozen. AUC, mean over id_00 and id_02, of settings
+Difficulty of version 1, set by the ranges of the physics with the two references of
+`tests/benchmarks/difficulty.py` alone, before any network was tried, and then frozen.
+AUC, mean over id_00 and id_02, of settings
 `seconds=6, normal=130, abnormal=48`, 0 dB, split as MIMII's baseline splits, for seeds 0, 1, 2:
 
 | type   | level            | distance of level | Gaussian on mean log-mel |

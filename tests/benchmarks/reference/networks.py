@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.benchmarks.protocol import Work
 from tests.benchmarks.reference.temporal import Temporal
-from tests.models.golden.make_timm import stub_torchvision
+from tests.tools.make_timm import stub_torchvision
 
 SHAPES = {
     "ghostnetv2": (2, 224, 313),

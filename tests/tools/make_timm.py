@@ -1,6 +1,6 @@
 """Writes what timm's networks compute with seeded weights.
 
-`python -m tests.models.golden.make_timm`, run from the repository's root, needs torch and timm (the
+`python -m tests.tools.make_timm`, run from the repository's root, needs torch and timm (the
 extra `golden`), not the project's own dependencies, and not torchvision: timm's networks take only
 a few names from that.
 """
@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.models.golden.seeded import image, sample, seeded_state
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parents[1] / "models" / "golden"
 CLASSES = 5
 # Even and odd sizes: TensorFlow pads strided convolutions unevenly, and differently for each.
 # The gain keeps activations near 1 through residual sums and to the last layer.

@@ -1,4 +1,4 @@
-"""How hard a set is for two simple references: `python -m asd_jax.data.synthetic.difficulty ROOT`.
+"""How hard a set is for two simple references: `python -m tests.benchmarks.difficulty ROOT`.
 
 The level of a clip alone must say little, and a Gaussian on the time-averaged log-mel spectrum must
 see the faults that show in an average and miss those that do not.
@@ -98,7 +98,7 @@ def _aucs(normal: np.ndarray, abnormal: np.ndarray, kinds: np.ndarray) -> dict[s
 def main() -> None:
     """Prints the table, and the means over the IDs of each type."""
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m asd_jax.data.synthetic.difficulty ROOT")
+        raise SystemExit("usage: python -m tests.benchmarks.difficulty ROOT")
     try:
         table = describe_difficulty(sys.argv[1])
     except UserError as error:

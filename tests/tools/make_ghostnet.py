@@ -1,18 +1,17 @@
 """Writes what timm's GhostNetV2 computes with seeded weights.
 
-`python -m tests.models.golden.make_ghostnet`, run from the repository's root, needs torch and timm
+`python -m tests.tools.make_ghostnet`, run from the repository's root, needs torch and timm
 (the extra `golden`), not the project's own dependencies.
 """
 
 import json
-import pathlib
 import types
 
 import numpy as np
 import torch
 
-from tests.models.golden.make_timm import stub_torchvision
 from tests.models.golden.seeded import image, sample, seeded_state
+from tests.tools.make_timm import HERE, stub_torchvision
 
 # Odd widths on the way (75, 19, 5, 3): there nearest upsampling and floor pooling show their rules.
 SHAPE = (4, 96, 75, 2)
@@ -78,7 +77,7 @@ def main() -> None:
         sum(p.numel() for n, p in full.named_parameters() if not n.startswith("classifier"))
     )
     print(saved["parameters"], saved["trunk"])
-    np.savez_compressed(pathlib.Path(__file__).parent / "ghostnetv2.npz", **saved)
+    np.savez_compressed(HERE / "ghostnetv2.npz", **saved)
 
 
 if __name__ == "__main__":
