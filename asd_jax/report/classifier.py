@@ -53,6 +53,7 @@ def section(report: Report) -> dict[str, Any] | None:
         "calibration_error": f"{found.calibration_error:.3f}",
         "conditions": [(name, _measures_short(part)) for name, part in found.conditions.items()],
         "versions": found.clips > found.recordings,
+        "per_bin": (report.config.get("features") or {}).get("normalise") == "per_bin",
         "found": found,
     }
 
