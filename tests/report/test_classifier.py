@@ -83,6 +83,18 @@ def test_empty_bins_are_left_out_of_the_reliability():
     assert "said 90%, is 60% of 40" in drawing
 
 
+def test_versions_of_a_recording_make_no_interval_narrower():
+    def heights(found):
+        bars = re.findall(
+            r'class="interval" d="M\S+ (\S+)V(\S+)"', classifier.reliability_panel(found)
+        )
+        return [abs(float(top) - float(bottom)) for top, bottom in bars]
+
+    assert FOUND.clips > FOUND.recordings
+    apart = dataclasses.replace(FOUND, recordings=FOUND.clips)
+    assert all(a > b for a, b in zip(heights(FOUND), heights(apart), strict=True))
+
+
 @pytest.mark.parametrize("confusion", [(0, 0, 0, 5), (5, 0, 0, 0)])
 def test_one_class_only_draws(confusion):
     one = dataclasses.replace(
