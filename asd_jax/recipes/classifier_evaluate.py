@@ -352,11 +352,17 @@ def _embedding(corpus: LabelledCorpus, test: np.ndarray, points: np.ndarray) -> 
     )
 
 
+def most_wrong(rows: Sequence[Any], recording: np.ndarray) -> np.ndarray:
+    """Places of the rows furthest from their label first, the worst version of each recording."""
+    order = np.argsort([-abs(row["score"] - row["label"]) for row in rows], kind="stable")
+    _, first = np.unique(recording[order], return_index=True)
+    return order[np.sort(first)]
+
+
 def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tuple[Example, ...]:
-    """The clips that it gets most wrong: first those furthest from their label."""
+    """The recordings that it gets most wrong: first those furthest from their label."""
     corpus, spec = run.corpus, detector.spec
-    wrongness = np.array([abs(row["score"] - row["label"]) for row in rows])
-    order = np.argsort(-wrongness, kind="stable")[:EXAMPLES]
+    order = most_wrong(rows, corpus.recording[corpus.parts.test])[:EXAMPLES]
     chosen = corpus.parts.test[order]
     group, waves = corpus.group(chosen), corpus.waves.gather(chosen)
     level, departure = detector.departure(to_float(jnp.asarray(waves)), group)

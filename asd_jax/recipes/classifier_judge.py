@@ -13,6 +13,7 @@ from jaxtyping import Float
 from asd_jax.data.clips import NORMAL
 from asd_jax.recipes.classifier_corpus import LabelledCorpus
 from asd_jax.recipes.classifier_settings import Decision
+from asd_jax.report.summary import percent
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.paired import compare_areas
 from asd_jax.scoring.platt import Platt, fit_platt
@@ -79,7 +80,7 @@ def how_set(settings: Decision) -> str:
     if settings.false_alarm_rate:
         return (
             "on healthy validation recordings, so that about "
-            f"{settings.false_alarm_rate:.0%} of healthy clips raise a false alarm; the "
+            f"{percent(settings.false_alarm_rate)} of healthy clips raise a false alarm; the "
             "classifier itself has learned from faults"
         )
     return (

@@ -15,6 +15,7 @@ from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.classifier_settings import PumpClassifier
 from asd_jax.recipes.settings import Compute
 from asd_jax.train.ahead import Ahead, Executable
+from asd_jax.train.processes import one_first
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -87,16 +88,19 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
     """The variables that training starts from: drawn, or a weights file on top of that.
 
     Raises:
-        UserError: the weights file is absent, or is of another network or of another padding.
+        UserError: the weights are absent, or are of another network or of another padding.
     """
+    from asd_jax.data.download import weights
     from asd_jax.models.pretrained import check_padding, from_timm, load_safetensors
     from asd_jax.models.rows import body_of, with_body
 
     variables = net.init(key)
     if not config.init_from:
         return variables
-    state = load_safetensors(config.init_from)
-    check_padding(config.network.name, config.init_from)
+    with one_first("weights"):
+        path = weights.find(config.init_from, config.network.name)
+    state = load_safetensors(path)
+    check_padding(config.network.name, path)
     return with_body(variables, from_timm(config.network.name, state, body_of(variables)))
 
 

@@ -142,7 +142,7 @@ class PumpClassifier:
     protocol: str = "recommended"  # or 'literal'; recorded with every result
     seed: int = 0
     pack: int = 1  # runs of so many seeds, from `seed` on, trained side by side
-    init_from: str = ""  # a .safetensors file of timm's network to start from; '' draws at random
+    init_from: str = ""  # timm's weights to start from, a .safetensors file or a name; '' draws
     data: Data = _PUMP
     synthetic: Synthetic = _PUMPS
     split: Split = Split()

@@ -351,7 +351,7 @@ class Ensemble:
     seed: int = 0
     pack: int = 1  # runs of so many seeds, from `seed` on, trained side by side
     networks: str = "auto"  # train them where there is something to identify, or 'always'
-    init_from: str = ""  # a .safetensors file of timm's network for the encoder to start from
+    init_from: str = ""  # timm's weights for the encoder to start from: .safetensors file or name
     data: Data = Data()
     synthetic: Synthetic = Synthetic()
     features: Features = Features()

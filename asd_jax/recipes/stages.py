@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from asd_jax.data.download import weights
 from asd_jax.data.loader import Waves, eval_batches
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import Moments, collect_moments
@@ -20,6 +21,7 @@ from asd_jax.recipes import branches, extractor, networks, objectives, settings
 from asd_jax.recipes.corpus import Corpus
 from asd_jax.recipes.workdir import Workdir
 from asd_jax.train.ahead import Ahead
+from asd_jax.train.processes import one_first
 from asd_jax.train.resident import Shelf
 from asd_jax.train.step import Loss
 
@@ -211,8 +213,10 @@ def initial_variables(run: Run) -> Variables:
     variables: Variables = {"normaliser": fit_normaliser(run)}
     if run.config.init_from:
         drawn = run.nets.encoder.init(jax.random.key(run.config.seed))
-        weights = load_safetensors(run.config.init_from)
-        variables["encoder"] = from_timm(run.config.encoder.name, weights, drawn)
+        name = run.config.encoder.name
+        with one_first("weights"):
+            path = weights.find(run.config.init_from, name)
+        variables["encoder"] = from_timm(name, load_safetensors(path), drawn)
     return variables
 
 

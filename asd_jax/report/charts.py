@@ -223,7 +223,7 @@ def _loss_panel(stage: str, lines: Mapping[str, list[tuple[float, float]]], of: 
         panel.text(
             panel.width - panel.right,
             panel.top + 8 + 13 * index,
-            name,
+            name.replace("_", " "),
             anchor="end",
             css=f"halo fill{index}",
         )

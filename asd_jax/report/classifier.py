@@ -53,6 +53,7 @@ def section(report: Report) -> dict[str, Any] | None:
         "calibration_error": f"{found.calibration_error:.3f}",
         "conditions": [(name, _measures_short(part)) for name, part in found.conditions.items()],
         "versions": found.clips > found.recordings,
+        "per_bin": (report.config.get("features") or {}).get("normalise") == "per_bin",
         "found": found,
     }
 
@@ -85,7 +86,10 @@ def confusion_panel(found: Classification) -> Markup:
 
 
 def reliability_panel(found: Classification) -> Markup:
-    """Observed share of faults over the predicted probability, with an interval for each bin."""
+    """Observed share of faults over the predicted probability, with an interval for each bin.
+
+    The versions of a recording say the same once: a bin counts as so many recordings' clips.
+    """
     panel = Panel(260, 236, left=54, bottom=34, right=14)
     panel.axes(
         x_ticks=_TICKS, y_ticks=_TICKS, x_label="said: probability of a fault, %",
@@ -96,7 +100,8 @@ def reliability_panel(found: Classification) -> Markup:
     for predicted, observed, count in found.reliability:
         if not count:
             continue
-        low, high = wilson(round(observed * count), count)
+        alone = max(1, round(count * found.recordings / found.clips))
+        low, high = wilson(observed * alone, alone)
         at = panel.px(predicted)
         panel.add(
             f'<path class="interval" d="M{at:.1f} {panel.py(low):.1f}V{panel.py(high):.1f}"/>'

@@ -14,6 +14,7 @@ METRICS = {
     "accuracy": "classification.accuracy",
     "balanced accuracy": "classification.balanced_accuracy",
     "AUC": "classification.auc",
+    "network alone": "references.network_alone.auc",
     "logistic regression": "references.logistic_regression.auc",
     "level alone": "references.level.auc",
     "trivial": "classification.trivial",

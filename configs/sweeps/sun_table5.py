@@ -16,6 +16,7 @@ METRICS = {
     "loss": "classification.loss",
     "balanced accuracy": "classification.balanced_accuracy",
     "AUC": "classification.auc",
+    "network alone": "references.network_alone.auc",
     "logistic regression": "references.logistic_regression.auc",
     "level alone": "references.level.auc",
     "trivial": "classification.trivial",

@@ -12,6 +12,8 @@ FOLDER = PROJECT / "configs" / "sweeps"
 @pytest.mark.parametrize("table", ["sun_table4", "sun_table5", "sun_table6"])
 def test_simple_references_are_columns(table):
     metrics = sweep_file.read_sweep(str(FOLDER / f"{table}.py")).metrics
+    # A row's network shows in what it hears alone: the head's regression is the same in all rows.
+    assert metrics["network alone"] == "references.network_alone.auc"
     assert metrics["logistic regression"] == "references.logistic_regression.auc"
     assert metrics["level alone"] == "references.level.auc"
 

@@ -152,4 +152,11 @@ def test_a_machines_interval_draws_recordings_too():
 def test_how_the_threshold_was_set_is_said():
     assert "at the probability 0.5" in classifier_judge.how_set(Decision())
     wished = dataclasses.replace(WISHED, false_alarm_rate=0.05)
-    assert "about 5% of healthy clips" in classifier_judge.how_set(wished)
+    assert "about 5\N{NO-BREAK SPACE}% of healthy clips" in classifier_judge.how_set(wished)
+
+
+def test_of_a_recordings_versions_the_worst_is_shown():
+    scores = (0.9, 0.2, 0.8, 0.1, 0.7, 0.6)
+    rows = [{"score": score, "label": 0} for score in scores]
+    order = classifier_evaluate.most_wrong(rows, np.array(["a", "b", "a", "b", "c", "c"]))
+    assert order.tolist() == [0, 4, 1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asd_jax.report import classifier, summary
-from asd_jax.report.contents import Classification, Report
+from asd_jax.report.contents import Classification, Example, Report
 from asd_jax.report.html import render
 
 FOUND = Classification(
@@ -81,6 +81,18 @@ def test_empty_bins_are_left_out_of_the_reliability():
     drawing = classifier.reliability_panel(FOUND)
     assert drawing.count("<circle") == 2
     assert "said 90%, is 60% of 40" in drawing
+
+
+def test_versions_of_a_recording_make_no_interval_narrower():
+    def heights(found):
+        bars = re.findall(
+            r'class="interval" d="M\S+ (\S+)V(\S+)"', classifier.reliability_panel(found)
+        )
+        return [abs(float(top) - float(bottom)) for top, bottom in bars]
+
+    assert FOUND.clips > FOUND.recordings
+    apart = dataclasses.replace(FOUND, recordings=FOUND.clips)
+    assert all(a > b for a, b in zip(heights(FOUND), heights(apart), strict=True))
 
 
 @pytest.mark.parametrize("confusion", [(0, 0, 0, 5), (5, 0, 0, 0)])
@@ -161,3 +173,27 @@ def test_accuracy_is_drawn_beside_the_loss():
     assert "Accuracy of stage finetune: from 0.5 to 0.7." in page
     assert "Loss of stage finetune" in page
     assert "Accuracy of stage" not in render(Report({}, rows(), history=tuple(history)))
+
+
+def test_a_clip_has_its_probability_and_the_picture_that_the_network_saw():
+    clip = Example(
+        path="loud.wav",
+        machine_type="pump",
+        machine_id="00",
+        label=1,
+        score=0.25,
+        spectrogram=np.zeros((8, 5)),
+        departure=np.zeros((8, 5)),
+        mel_frequencies=np.linspace(100, 4000, 8),
+        frame_times=np.arange(5.0),
+        threshold=0.5,
+        percentile=40.0,
+        seen=np.linspace(-1, 1, 16).reshape(4, 4),
+    )
+    config = {"features": {"normalise": "per_bin"}}
+    report = Report({}, rows(), classification=FOUND, examples=(clip,), config=config)
+    text = text_of(render(report))
+    assert "probability of a fault 0.25" in text and "higher than 40 % of normal clips" in text
+    assert "The picture that the network saw" in text and "relative to that row's mean" in text
+    plain = dataclasses.replace(report, config={"features": {"normalise": "per_clip"}})
+    assert "relative to that row's mean" not in text_of(render(plain))
