@@ -42,10 +42,21 @@ def room_for_virtual_devices() -> None:
         os.environ.setdefault("NPROC", str(max(8 * number, os.cpu_count() or 1)))
 
 
+def one_thread_for_linear_algebra() -> None:
+    """NumPy's BLAS on one thread, unless the user says otherwise; before NumPy's import.
+
+    Scorers need thousands of factorisations of small matrices. Several threads make none of them
+    faster, and where other work wants the processors they wait for one another most of the time.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def prepare_jax() -> None:
     """Settings that belong before the first computation: devices, compilation cache, allocator."""
     memory.keep()
     room_for_virtual_devices()
+    one_thread_for_linear_algebra()
     import jax
 
     # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.

@@ -145,6 +145,8 @@ def literal(config) -> None:
     config.temporal.optimizer.update(dataclasses.asdict(optimizer("adamw", 5e-3, 5e-4)))
     config.fusion.optimizer.update(dataclasses.asdict(optimizer("sgd", 0.05, 0.005, 0.9)))
     config.finetune.update(loss="literal", negatives="literal", identification=0.0)
+    for stage in ("pretrain", "finetune", "temporal", "fusion"):
+        config[stage].updates = 0
     config.networks = "always"
     config.statistics.update(pool="gwap", scale="linear", n_mels=0)
     config.scoring.update(

@@ -160,3 +160,27 @@ def test_virtual_devices_have_threads_enough_unless_the_user_has_said_how_many(m
     devices, threads = map(int, done.stdout.split())
     assert devices == 4
     assert threads == (expected if more else max(expected, os.cpu_count()))
+
+
+BLAS = """
+import os
+from asd_jax import commands
+commands.prepare_jax()
+import numpy, threadpoolctl
+print(os.environ["OPENBLAS_NUM_THREADS"])
+for pool in threadpoolctl.threadpool_info():
+    print(pool["num_threads"])
+"""
+
+
+@pytest.mark.parametrize("asked", ["", "2"])
+def test_linear_algebra_has_one_thread_unless_the_user_wants_more(asked):
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    environment |= {"OPENBLAS_NUM_THREADS": asked} if asked else {}
+    command = [sys.executable, "-c", BLAS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    told, *pools = map(int, done.stdout.split())
+    assert told == (int(asked) if asked else 1)
+    allowed = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count()
+    assert pools == [min(told, allowed)] * len(pools)

@@ -23,6 +23,7 @@ from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
 from asd_jax.recipes import branches, fitting, pretext
 from asd_jax.recipes.backends import PROTOTYPES, backend_of
+from asd_jax.recipes.guard import least_skill
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.stages import Run
 from asd_jax.scoring import ensemble as ensembles
@@ -108,8 +109,7 @@ def identification(run: Run, material: Material) -> dict[str, float]:
 
 def _learned(run: Run, material: Material) -> dict[str, tuple[float, float]]:
     """Held-out accuracy of each branch that a network learned, and the one above chance."""
-    chance, clips = 1.0 / max(len(run.corpus.classes.names), 1), max(len(run.corpus.held_out), 1)
-    level = chance + 2.0 * np.sqrt(chance * (1.0 - chance) / clips)
+    level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
     found = identification(run, material)
     if "spectral" in found:  # an early map of the same network
         found["tap"] = found["spectral"]

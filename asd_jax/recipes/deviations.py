@@ -35,6 +35,7 @@ PRINTED: dict[str, Any] = {
     "arcface.sub_centres": 1,
     "pretrain.epochs": 50.0,
     "pretrain.batch_size": 128,
+    "pretrain.updates": 0,
     "pretrain.ema": 0.0,
     "pretrain.pair": "same_class",
     "pretrain.similarity": 1.0,
@@ -51,6 +52,7 @@ PRINTED: dict[str, Any] = {
     "pretrain.auxiliary.warmup": 0.0,
     "finetune.epochs": 50.0,
     "finetune.batch_size": 64,
+    "finetune.updates": 0,
     "finetune.ema": 0.0,
     "finetune.optimizer.kind": "adamw",
     "finetune.optimizer.learning_rate": 1e-3,
@@ -66,6 +68,7 @@ PRINTED: dict[str, Any] = {
     "finetune.identification": 0.0,
     "temporal.epochs": 200.0,
     "temporal.batch_size": 128,
+    "temporal.updates": 0,
     "temporal.ema": 0.0,
     "temporal.embedding_norm": False,
     "temporal.optimizer.kind": "adamw",
@@ -75,6 +78,7 @@ PRINTED: dict[str, Any] = {
     "temporal.optimizer.warmup": 0.0,
     "fusion.epochs": 20.0,
     "fusion.batch_size": 128,
+    "fusion.updates": 0,
     "fusion.ema": 0.0,
     "fusion.optimizer.kind": "sgd",
     "fusion.optimizer.learning_rate": 0.05,
@@ -106,6 +110,10 @@ _SAID = {
     "does not mention.",
     "temporal.embedding_norm": "The waveform network's embedding has a BatchNorm that Table 1 does "
     "not have.",
+    **dict.fromkeys(
+        (f"{stage}.updates" for stage in ("finetune", "temporal", "fusion")), ""
+    ),  # of pretrain's sentence
+    "pretrain.updates": "Where few clips train, batches are smaller than printed.",
     "augment.pitch": "A pitch shift changes the tempo with the pitch, as a machine's speed does; "
     "the paper's shifts the pitch alone.",
     "finetune.loss": "Eq. 6 is taken on embeddings of length 1, with a hinge on the distance and "

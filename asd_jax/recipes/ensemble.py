@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from asd_jax.recipes import calibrate, corpus, ensemble_training, evaluate, networks, stages
-from asd_jax.recipes.guard import kept
+from asd_jax.recipes.guard import kept, trained_again, without_constant
 from asd_jax.recipes.material import FILE, Material, fingerprint
 from asd_jax.recipes.pretext import networks_wanted
 from asd_jax.recipes.settings import Ensemble, from_config
@@ -51,7 +51,9 @@ def run(values: dict[str, Any], folder: str) -> int:
     stages.compile_ahead(run_, trainings)
     variables = stages.initial_variables(run_)
     for training in trainings:
-        trained = training.train(stage_key(config.seed, training.plan.name), variables)
+        training.run, key = run_, stage_key(config.seed, training.plan.name)
+        trained = training.train(key, variables)
+        run_, trained = trained_again(run_, training, key, variables, trained)
         variables |= kept(run_, training.plan, variables, trained)
         clock.lap(training.plan.name)
     if first():
@@ -72,15 +74,16 @@ def stage_key(seed: int, stage: str) -> jax.Array:
 
 def conclude(run_: stages.Run, variables: Variables, clock: Clock) -> None:
     """From trained networks to the detector and the report."""
-    clips, workdir = run_.corpus, run_.workdir
-    trained = run_.extract(variables, clips.waves, clips.training)
+    workdir = run_.workdir
+    trained = run_.extract(variables, run_.corpus.waves, run_.corpus.training)
+    run_ = without_constant(run_, trained)
     key = stage_key(run_.config.seed, "calibrate")
     material = Material(
         trained=trained,
         weak=calibrate.weak_features(run_, key, variables),
         tested=evaluate.test_features(run_, variables, trained),
         prototypes=calibrate.prototypes(run_, variables),
-        clips=fingerprint(clips.names),
+        clips=fingerprint(run_.corpus.names),
     )
     material.save(workdir.path(FILE))
     clock.lap("features")

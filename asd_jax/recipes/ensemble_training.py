@@ -24,16 +24,18 @@ from asd_jax.train.step import Step, compile_step, make_step, parts_of
 class Training:
     """A plan made ready: its optimizer, its devices, its step, compiled when first asked for."""
 
-    def __init__(self, run: Run, plan: Plan) -> None:
+    def __init__(self, run: Run, plan: Plan, folder: str = "") -> None:
+        """Args: run, plan; folder of its checkpoints, if not that of the plan's name."""
         schedule = getattr(run.config, plan.name)
-        self.run, self.plan = run, plan
-        self.size = min(schedule.batch_size, len(run.corpus.fit))
+        self.run, self.plan, self._folder = run, plan, folder or plan.name
+        self.size = schedule.batch(len(run.corpus.fit))
         if self.size < schedule.batch_size:
-            logging.warning(
-                "Stage %s: %d clips train, fewer than a batch: batch %d.",
+            logging.info(
+                "Stage %s: %d clips train, in batches of %d instead of %d.",
                 plan.name,
+                len(run.corpus.fit),
                 self.size,
-                self.size,
+                schedule.batch_size,
             )
         self.total = max(1, round(schedule.epochs * len(run.corpus.fit) / self.size))
         self._average = schedule.ema > 0
@@ -47,7 +49,7 @@ class Training:
     @property
     def directory(self) -> str:
         """Where its checkpoints lie."""
-        return self.run.workdir.checkpoints(self.plan.name)
+        return self.run.workdir.checkpoints(self._folder)
 
     def finished(self) -> bool:
         """Whether its last step is done and kept."""
@@ -101,7 +103,7 @@ class Training:
         """What the loop needs to know of it; `batches` gives those from a step on."""
         name = self.plan.name
         return Stage(
-            name=name,
+            name=self._folder,
             step=self.step,
             total_steps=self.total,
             batches=batches,

@@ -18,6 +18,7 @@ from asd_jax.recipes import branches
 from asd_jax.recipes.backends import backend_of
 from asd_jax.recipes.calibrate import identification
 from asd_jax.recipes.deviations import deviations, readings
+from asd_jax.recipes.guard import least_skill
 from asd_jax.recipes.material import Material
 from asd_jax.recipes.settings import Ensemble
 from asd_jax.recipes.stages import Run
@@ -229,10 +230,15 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
         )
     if accuracy is None:
         return notes
-    chance = 1 / count
-    margin = 2 * np.sqrt(chance * (1 - chance) / max(held, 1))
-    if accuracy > chance + margin:
+    if accuracy > least_skill(count, held):
         return notes
+    chance = 1 / count
+    if run.config.networks == "auto":  # a linear classifier can tell them apart
+        return [
+            *notes,
+            f"The network has not learned to tell the {what} apart: on held-out clips it names the "
+            f"right one in {accuracy:.0%} of cases, and guessing would in {chance:.0%}.",
+        ]
     return [
         *notes,
         f"The {what} sound alike: on held-out clips the network names the right one in "
@@ -263,7 +269,8 @@ def _domain_notes(run: Run) -> list[str]:
 
 def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:
     """The fused embeddings (or the first branch) of training and test clips."""
-    name = "fusion" if "fusion" in trained else run.config.scoring.branches[0]
+    scored = run.config.scoring.branches
+    name = "fusion" if "fusion" in scored else scored[0]
     order = [*run.corpus.training, *run.corpus.test]
     clips = [run.corpus.clips[i] for i in order]
     return Embedding(

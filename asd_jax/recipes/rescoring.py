@@ -11,7 +11,7 @@ from typing import Any
 from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.files import plain
-from asd_jax.recipes import branches, calibrate, corpus, evaluate, networks, stages
+from asd_jax.recipes import branches, calibrate, corpus, evaluate, guard, networks, stages
 from asd_jax.recipes.ensemble import open_workdir
 from asd_jax.recipes.material import FILE, Material, fingerprint
 from asd_jax.recipes.settings import Ensemble, from_config
@@ -38,7 +38,8 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
         raise UserError(f"--output={workdir.folder} is the run itself; give another folder.")
     clock = Clock()
     run, material = _opened(before, workdir, config)
-    variables = _variables(before, config)
+    run = guard.without_constant(run, material.trained)
+    variables = _variables(before, run.config)
     results = read_results(before.path("results.json"))
     open_workdir(values, workdir.folder)
     if workdir.finished():

@@ -22,6 +22,8 @@ THRESHOLDS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip"}
 
+SMALLEST_BATCH = 16  # that `Schedule.updates` makes
+
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
 FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
 
@@ -227,12 +229,24 @@ class Schedule:
 
     epochs: float = 50.0
     batch_size: int = 128
+    updates: int = 16  # in an epoch, at least: few clips train in smaller batches; 0 for never
     ema: float = 0.0  # decay of averaged parameters; 0 means the last ones
 
     def __post_init__(self) -> None:
         if not self.epochs >= 0:
             raise UserError(f"config.epochs is {self.epochs!r}; it must be 0 (off) or above.")
         positive("batch_size", self.batch_size)
+        if self.updates < 0:
+            raise UserError(f"config.updates is {self.updates!r}; it must be 0 (off) or above.")
+
+    def batch(self, clips: int) -> int:
+        """Clips of a batch where so many train: no more than there are, nor than `updates` leave.
+
+        A schedule in epochs makes few updates of few clips; smaller batches, down to
+        `SMALLEST_BATCH`, make more of the same work.
+        """
+        size = min(self.batch_size, clips)
+        return min(size, max(SMALLEST_BATCH, clips // self.updates)) if self.updates else size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from asd_jax.data.download import weights
 from asd_jax.data.loader import Waves, eval_batches
@@ -55,7 +56,7 @@ class Run:
     @functools.cached_property
     def shelf(self) -> Shelf:
         """Where the clips of a stage lie on the devices."""
-        return Shelf()
+        return self.beside.shelf if self.beside else Shelf()
 
     @functools.cached_property
     def learning(self) -> networks.Networks:
@@ -70,6 +71,13 @@ class Run:
         if self.beside:
             return self.beside.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
+
+
+def noted(run: Run, sentence: str) -> Run:
+    """The run with one more sentence for its log, its results and its report."""
+    logging.warning("%s", sentence)
+    corpus = dataclasses.replace(run.corpus, notes=(*run.corpus.notes, sentence))
+    return dataclasses.replace(run, corpus=corpus, beside=run.beside or run)
 
 
 def fit_normaliser(run: Run) -> Tree:
@@ -243,9 +251,13 @@ def compile_ahead(run: Run, trainings: Sequence[Any]) -> None:
 
 
 def variable_shapes(config: settings.Ensemble, nets: networks.Networks) -> Variables:
-    """Shapes and dtypes of the variables of every network, and the normaliser (of zeros)."""
-    key, names = jax.random.key(0), [field.name for field in dataclasses.fields(nets)]
-    drawn = {name: jax.eval_shape(getattr(nets, name).init, key) for name in names}
+    """Shapes and dtypes of all that a stage or a branch begins with, and the normaliser (zeros).
+
+    Networks that no branch of the config needs are not traced: they take seconds.
+    """
+    names = branches.needed(config.scoring.branches) - {"normaliser"}
+    names |= {"identify"} if "encoder" in names else set()
+    drawn = {n: jax.eval_shape(getattr(nets, n).init, jax.random.key(0)) for n in sorted(names)}
     features = config.features
     shape = (features.n_mels, len(features.channels))
     scatter = (shape[1], shape[0], shape[0]) if features.normalise == "whiten" else shape

@@ -68,7 +68,7 @@ def jackknife(
     the paper takes that of the pseudo-values, which makes the interval clips - 1 times too
     narrow; `literal` gives their number.
     """
-    from scipy import stats
+    from scipy import special
 
     labels, scores = metrics.known(labels, scores)
     clips = len(labels)
@@ -92,7 +92,7 @@ def jackknife(
     pseudo = clips * whole - (clips - 1) * left_out
     spread = left_out if literal else pseudo
     deviation = np.sqrt(np.sum((spread - spread.mean()) ** 2) / (clips * (clips - 1)))
-    critical = stats.t.ppf(0.5 * (1.0 + level), clips - 1)
+    critical = special.stdtrit(clips - 1, 0.5 * (1.0 + level))
     return Jackknife(float(pseudo.mean()), float(critical * deviation))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from asd_jax.errors import UserError
 from asd_jax.recipes import backends, settings
+from asd_jax.recipes.settings import Schedule
 from asd_jax.recipes.workdir import Workdir
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -160,3 +161,21 @@ def test_a_channel_is_an_index_or_the_mean(channel, source):
 def test_another_channel_is_refused(channel):
     with pytest.raises(UserError, match=r"config\.data\.channel"):
         settings.Data(channel=channel)
+
+
+@pytest.mark.parametrize(
+    "clips,batch",
+    [(222, 16), (1000, 62), (2048, 128), (9000, 128), (12, 12)],
+)
+def test_few_clips_train_in_smaller_batches_for_as_many_epochs(clips, batch):
+    schedule = Schedule(batch_size=128)
+    assert schedule.batch(clips) == batch
+    updates = clips / batch
+    assert updates >= schedule.updates or batch <= 16
+    assert Schedule(batch_size=128, updates=0).batch(clips) == min(128, clips)
+    assert Schedule(batch_size=8).batch(clips) == 8
+
+
+def test_updates_below_none_are_refused():
+    with pytest.raises(UserError, match="updates"):
+        Schedule(updates=-1)

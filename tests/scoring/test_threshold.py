@@ -38,6 +38,16 @@ def test_gamma_is_that_of_the_moments():
     assert fit_threshold(scores) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("rate", [0.3, 0.02])
+def test_gamma_of_few_clips_is_wider_by_student_t(rate):
+    scores = stats.gamma(3.0, loc=5.0).rvs(9, random_state=0)
+    shape = 4.0 / stats.skew(scores) ** 2
+    unit = stats.gamma(shape, loc=-np.sqrt(shape), scale=1.0 / np.sqrt(shape)).ppf(1.0 - rate)
+    wider = stats.t.ppf(1.0 - rate, 8) * np.sqrt(1.0 + 1.0 / 9) / stats.norm.ppf(1.0 - rate)
+    expected = scores.mean() + wider * unit * scores.std(ddof=1)
+    assert fit_threshold(scores, false_alarm_rate=rate) == pytest.approx(expected)
+
+
 def test_gamma_follows_shift_and_scale():
     scores = stats.gamma(3.0).rvs(30, random_state=0)
     assert fit_threshold(5.0 * scores - 90.0) == pytest.approx(5.0 * fit_threshold(scores) - 90.0)
