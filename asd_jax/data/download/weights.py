@@ -11,11 +11,10 @@ import os
 import pathlib
 from typing import Any
 
-from asd_jax.commands import cache_folder
 from asd_jax.data.download import transfer
-from asd_jax.data.download.disk import replace_text
 from asd_jax.data.download.responses import Patience
 from asd_jax.errors import UserError
+from asd_jax.files import cache_folder, write_json
 
 HUB = "https://huggingface.co"  # $HF_ENDPOINT names a mirror, as for the hub's own tools
 FILE = "model.safetensors"
@@ -67,7 +66,7 @@ def find(given: str, network: str, *, patience: Patience | None = None) -> str:
     facts = _facts(given, patience or Patience())
     logging.info("%s: %s, from %s", given, facts["licence"], facts["url"])
     _download(given, facts, path, patience)
-    replace_text(note, json.dumps(facts, indent=1) + "\n")
+    write_json(note, facts)
     return str(path)
 
 
