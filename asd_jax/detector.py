@@ -25,8 +25,10 @@ from asd_jax.detector_folder import (
 )
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
-from asd_jax.recipes import judge, networks
-from asd_jax.recipes.settings import Ensemble, from_config
+from asd_jax.recipes.ensemble import inference as judge
+from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import percentile
@@ -307,7 +309,7 @@ def load_detector(folder: str) -> Any:
     about, arrays = read_folder(folder)
     recipe = about.get("recipe")
     if recipe == "pump_classifier":
-        from asd_jax.recipes.classifier_detector import ClassifierDetector
+        from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 
         return ClassifierDetector.from_parts(about, arrays)
     if recipe != "ensemble":

@@ -95,7 +95,7 @@ class AnomalousSoundDetector:
             UserError: a setting is wrong, or a recording or folder cannot be read or found.
         """
         from asd_jax.detector import load_detector
-        from asd_jax.recipes import ensemble
+        from asd_jax.recipes.ensemble import recipe as ensemble
 
         with contextlib.ExitStack() as stack:
             root = stack.enter_context(_as_folder(X, self._settings().data.sample_rate))
@@ -157,7 +157,8 @@ class AnomalousSoundDetector:
         return self.detector_
 
     def _settings(self) -> Any:
-        from asd_jax.recipes.settings import Ensemble, from_config
+        from asd_jax.recipes.ensemble.settings import Ensemble
+        from asd_jax.runs.settings import from_config
 
         return from_config(Ensemble, self._values(""))
 
@@ -165,7 +166,7 @@ class AnomalousSoundDetector:
         """The nested settings of the training run."""
         import dataclasses
 
-        from asd_jax.recipes.settings import Ensemble
+        from asd_jax.recipes.ensemble.settings import Ensemble
 
         values = dataclasses.asdict(Ensemble())
         for name, value in FOLDER.items():
@@ -258,7 +259,7 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
 def _clips(detector: Any, X: Recordings) -> tuple[list[tuple], list[int], int]:
     """The clips of all recordings as a detector takes them, the recording of each, their number."""
     from asd_jax.live.recordings import machines_of, read_windows
-    from asd_jax.recipes.corpus import wave_settings
+    from asd_jax.runs.recordings import wave_settings
 
     settings, groups = wave_settings(detector.config.data), detector.groups
     clips, owner, recordings = [], [], _listed(X)

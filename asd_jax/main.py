@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
-from asd_jax.recipes import cells
+from asd_jax.runs import cells
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, perhaps with an argument: FILE.py:ARG.", lock_config=True
@@ -36,8 +36,8 @@ COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, 
 
 # The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
 RECIPES = {
-    "ensemble": "asd_jax.recipes.ensemble",
-    "pump_classifier": "asd_jax.recipes.pump_classifier",
+    "ensemble": "asd_jax.recipes.ensemble.recipe",
+    "pump_classifier": "asd_jax.recipes.pump_classifier.recipe",
 }
 
 
@@ -84,9 +84,9 @@ def main(argv: Sequence[str]) -> int:
 
         profile.ask(PROFILE.value)
     if together:
-        return importlib.import_module("asd_jax.recipes.packed").run(together)
+        return importlib.import_module("asd_jax.runs.packed").run(together)
     if config.get("pack", 1) > 1:
-        return importlib.import_module("asd_jax.recipes.seeds").run(config.to_dict(), workdir)
+        return importlib.import_module("asd_jax.runs.seeds").run(config.to_dict(), workdir)
     recipe = importlib.import_module(RECIPES[config.recipe])
     return recipe.run(config.to_dict(), workdir)
 

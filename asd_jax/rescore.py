@@ -19,9 +19,10 @@ def define_config() -> None:
     """`--config.FIELD=VALUE`; not on import, for `asd_jax.main` has a flag of this name."""
     from ml_collections import config_flags
 
-    from asd_jax.recipes import settings
+    from asd_jax.recipes.ensemble import settings
+    from asd_jax.runs.settings import as_config
 
-    defaults = settings.as_config(settings.Ensemble())
+    defaults = as_config(settings.Ensemble())
     try:  # the command line is read at once
         config_flags.DEFINE_config_dict("config", defaults, "Fields of config.scoring to change.")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     if not changes:
         raise UserError("give what to change, such as --config.scoring.scorer=knn.")
     commands.prepare_jax()
-    from asd_jax.recipes.rescoring import rescore
+    from asd_jax.recipes.ensemble.rescoring import rescore
 
     rescore(argv[1].rstrip("/") or argv[1], changes, OUTPUT.value or "")
     return 0

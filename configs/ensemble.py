@@ -20,7 +20,8 @@ schedule on a data set: not measured yet.
 import dataclasses
 
 from asd_jax.errors import UserError
-from asd_jax.recipes import settings
+from asd_jax.recipes.ensemble import settings
+from asd_jax.runs.settings import Optimizer, as_config
 
 YEARS = tuple(f"dcase{year}" for year in range(2021, 2026))
 DATA_SETS = ("mimii", "dcase2020", "mimii_due", *YEARS, "folder")
@@ -29,7 +30,7 @@ DATA_SETS = ("mimii", "dcase2020", "mimii_due", *YEARS, "folder")
 def get_config(arg: str = ""):
     """The settings of the run that `arg` names."""
     words = [word for word in (arg or "quickstart").split(",") if word]
-    config = settings.as_config(settings.Ensemble())
+    config = as_config(settings.Ensemble())
     changes = {"v2": version2, "literal": literal, "statistics": statistics}
     source = [word for word in words if word not in changes] or ["quickstart"]
     if len(source) > 1:
@@ -136,7 +137,7 @@ def literal(config) -> None:
         mix_beta=0.0,
     )
     # Weight decay as printed, of the optimizer that it stands beside; cosine for the auxiliary one.
-    optimizer = settings.Optimizer
+    optimizer = Optimizer
     config.pretrain.update(pair="same_class", similarity=1.0)
     config.pretrain.backbone.update(dataclasses.asdict(optimizer("sgd", 0.05, 0.005, 0.9)))
     auxiliary = optimizer("adamw", 0.01, 0.0, schedule="cosine")

@@ -24,8 +24,8 @@ test recordings). MIMII: not measured yet.
 """
 
 from asd_jax.errors import UserError
-from asd_jax.recipes import settings
-from asd_jax.recipes.classifier_settings import PumpClassifier
+from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.runs.settings import as_config
 
 SOURCES = ("quickstart", "smoke", "mimii", "folder")
 
@@ -41,7 +41,7 @@ def get_config(arg: str = ""):
             f"configs/pump_classifier.py:{sources[0]} is not known; known are "
             f"{', '.join(SOURCES)}, full, literal."
         )
-    config = settings.as_config(PumpClassifier())
+    config = as_config(PumpClassifier())
     if sources[0] in ("mimii", "folder"):
         config.data.layout = sources[0]
     if sources[0] == "folder":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from asd_jax.errors import UserError
-from asd_jax.recipes.tunables import may_differ
+from asd_jax.runs.tunables import may_differ
 from launch.sweep_file import Run, Sweep
 
 Group = tuple[Run, ...]

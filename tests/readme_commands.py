@@ -22,7 +22,9 @@ from absl import flags
 from ml_collections import config_flags  # noqa: F401  before the forks, once for all of them
 
 from asd_jax.errors import UserError
-from asd_jax.recipes import classifier_settings, settings
+from asd_jax.recipes.ensemble import settings
+from asd_jax.recipes.pump_classifier import settings as classifier_settings
+from asd_jax.runs.settings import from_config
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = (
@@ -156,12 +158,12 @@ def _read(name: str, arguments: list[str]) -> None:
         changes = flags.FLAGS["config"].override_values
         if len(rest) != 1 or not changes or not all(f.startswith("scoring.") for f in changes):
             raise UserError(f"{name} takes one run and fields of config.scoring")
-        settings.from_config(settings.Ensemble, flags.FLAGS.config.to_dict())
+        from_config(settings.Ensemble, flags.FLAGS.config.to_dict())
     if name in ("asd_jax.main", "launch.plan"):
         from asd_jax.main import read_config
 
         config = read_config()
-        settings.from_config(SETTINGS[config.recipe], config.to_dict())
+        from_config(SETTINGS[config.recipe], config.to_dict())
     if name == "launch.plan":
         from launch.planning.hardware import read_topology
 

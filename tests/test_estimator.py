@@ -12,11 +12,13 @@ from sklearn.base import clone
 
 from asd_jax import AnomalousSoundDetector, estimator
 from asd_jax.errors import UserError
-from asd_jax.recipes import ensemble, networks
-from asd_jax.recipes.settings import Ensemble, from_config
+from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.ensemble import recipe as ensemble
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs.settings import from_config
 from tests.live import machine
 from tests.recipes import tiny
-from tests.recipes.test_settings import get_config
+from tests.runs.test_settings import get_config
 
 TINY = {
     "data": {"clip_seconds": 1.0},

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from asd_jax.recipes import classifier_settings, settings
+from asd_jax.recipes.ensemble import settings
+from asd_jax.recipes.pump_classifier import settings as classifier_settings
+from asd_jax.runs.settings import as_config
 from tests import readme_commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -43,7 +45,7 @@ def test_every_command_of_every_readme_is_accepted():
 @functools.cache
 def configs():
     classes = (settings.Ensemble, classifier_settings.PumpClassifier)
-    return [settings.as_config(made()) for made in classes]
+    return [as_config(made()) for made in classes]
 
 
 def known(field):

@@ -12,7 +12,7 @@ import pytest
 
 from asd_jax import target, traced
 from asd_jax.models import ops
-from asd_jax.recipes import classifier_network
+from asd_jax.recipes.pump_classifier import network as classifier_network
 from tests.deploy import detectors
 from tests.live import machine
 from tests.recipes import tiny

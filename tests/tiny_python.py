@@ -8,7 +8,8 @@ import os
 import runpy
 import sys
 
-from asd_jax.recipes import classifier_network, networks
+from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.pump_classifier import network as classifier_network
 from tests.recipes import tiny
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def read_clips(detector: Any, paths: Sequence[str]) -> Clips:
         asd_jax.data.decode.UnreadableError: a recording cannot be read.
     """
     from asd_jax.live.recordings import find_recordings, machines_of, read_windows
-    from asd_jax.recipes.corpus import wave_settings
+    from asd_jax.runs.recordings import wave_settings
 
     settings = wave_settings(detector.config.data)
     names, waves, told = [], [], []

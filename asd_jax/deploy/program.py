@@ -12,8 +12,10 @@ from jaxtyping import Array, Float, Int, Int16
 import asd_jax
 from asd_jax import detector as detectors
 from asd_jax.deploy import weights
-from asd_jax.recipes import branches, classifier_network, judge
-from asd_jax.recipes.settings import Scoring
+from asd_jax.recipes.ensemble import branches
+from asd_jax.recipes.ensemble import inference as judge
+from asd_jax.recipes.ensemble.settings import Scoring
+from asd_jax.recipes.pump_classifier import network as classifier_network
 
 INPUTS = ("float32", "int16")
 OUTPUTS = ("score", "threshold", "decision")

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from asd_jax import target
 from asd_jax.files import write_json
-from asd_jax.recipes.programs import programs
+from asd_jax.runs.programs import programs
 from asd_jax.train import resident
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step

@@ -9,7 +9,7 @@ import pytest
 
 from asd_jax.augment.spectrogram import MixSettings, mix_batch, mix_pair, splice_mask
 from asd_jax.errors import UserError
-from asd_jax.recipes.tunables import unchecked
+from asd_jax.runs.tunables import unchecked
 
 MELS, FRAMES = 12, 17
 

@@ -19,7 +19,7 @@ from asd_jax.augment.waveform import (
     white_noise,
 )
 from asd_jax.errors import UserError
-from asd_jax.recipes.tunables import unchecked
+from asd_jax.runs.tunables import unchecked
 
 RATE = 16000
 

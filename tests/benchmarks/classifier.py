@@ -84,7 +84,7 @@ class Judge:
 
     def __init__(self, config: Any, count: dict[str, int]) -> None:
         """Args: as of `Fresh`."""
-        from asd_jax.recipes import classifier_network as network
+        from asd_jax.recipes.pump_classifier import network
 
         self.fresh = Fresh(config, count)
         readers = network.reader(config, network.build(config)), network.level_moments(config)
@@ -111,7 +111,7 @@ class Judge:
 
     def references(self, config: Any) -> dict[str, np.ndarray]:
         """Scores of the fresh clips by what learns from the clips that the run trained on."""
-        from asd_jax.recipes import classifier_corpus
+        from asd_jax.recipes.pump_classifier import clips as classifier_corpus
         from asd_jax.scoring.supervised import reference_scores
 
         corpus = classifier_corpus.load(config, progress=False)

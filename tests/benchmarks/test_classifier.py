@@ -7,7 +7,7 @@ import numpy as np
 from asd_jax.data.synthetic import render
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.models.rows import WIDE
-from asd_jax.recipes.settings import Synthetic
+from asd_jax.runs.settings import Synthetic
 from tests.benchmarks import classifier
 
 SYNTHETIC = Synthetic(

@@ -109,7 +109,7 @@ import sys
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "asd_jax.recipes.networks":
+        if name != "asd_jax.recipes.ensemble.networks":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

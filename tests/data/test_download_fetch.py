@@ -16,6 +16,7 @@ from asd_jax.data.clips import read_clips
 from asd_jax.data.decode import read_wave
 from asd_jax.data.download.records import DATA_SETS, Archive, DataSet
 from asd_jax.errors import UserError
+from asd_jax.runs.settings import from_config
 from tests.data.fetching import md5, mimii_zip
 
 
@@ -51,7 +52,8 @@ def test_the_other_noise_levels_keep_their_folders(command, mimii, tmp_path, lev
 
 
 def test_what_was_fetched_goes_through_the_recipe(command, mimii, tmp_path, monkeypatch):
-    from asd_jax.recipes import corpus, settings
+    from asd_jax.recipes.ensemble import clips as corpus
+    from asd_jax.recipes.ensemble import settings
     from configs import ensemble
 
     command("mimii", machines=["fan"])
@@ -59,7 +61,7 @@ def test_what_was_fetched_goes_through_the_recipe(command, mimii, tmp_path, monk
     config.data.root = str(tmp_path / "data")
     config.data.cache = str(tmp_path / "cache")
     config.data.clip_seconds = 0.25
-    loaded = corpus.load(settings.from_config(settings.Ensemble, config.to_dict()), progress=False)
+    loaded = corpus.load(from_config(settings.Ensemble, config.to_dict()), progress=False)
     assert loaded.groups == (("fan", "00"), ("fan", "02"))
     assert len(loaded.training) and len(loaded.test)
 
@@ -67,7 +69,7 @@ def test_what_was_fetched_goes_through_the_recipe(command, mimii, tmp_path, monk
 # asd_jax.main with networks of a few weights
 MAIN = """
 from asd_jax import commands, main
-from asd_jax.recipes import networks
+from asd_jax.recipes.ensemble import networks
 from tests.recipes import tiny
 
 networks.build = tiny.build

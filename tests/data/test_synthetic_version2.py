@@ -16,8 +16,10 @@ from asd_jax.data.synthetic import streams
 from asd_jax.data.synthetic.sounds import Clock
 from asd_jax.data.synthetic.version2 import bursts, faults, render, sessions, units
 from asd_jax.errors import UserError
-from asd_jax.recipes import corpus, settings
-from tests.recipes.test_settings import get_config
+from asd_jax.recipes.ensemble import settings
+from asd_jax.runs import recordings
+from asd_jax.runs.settings import from_config
+from tests.runs.test_settings import get_config
 
 SMALL = synthetic.SyntheticMachines(
     types=("fan", "valve"), normal=4, abnormal=3, seconds=2.0, seed=3, version=2
@@ -312,7 +314,7 @@ def test_version_2_needs_two_seconds_and_an_unknown_version_is_refused():
 @pytest.mark.parametrize(("source", "types"), [("quickstart", 4), ("alike", 1), ("smoke", 2)])
 def test_v2_in_the_configs_argument_changes_version_and_ids_alone(source, types):
     def read(argument: str) -> settings.Ensemble:
-        return settings.from_config(settings.Ensemble, get_config("ensemble", argument).to_dict())
+        return from_config(settings.Ensemble, get_config("ensemble", argument).to_dict())
 
     plain, changed = read(source), read(f"{source},v2")
     assert plain.synthetic.version == 1 and changed.synthetic.version == 2
@@ -320,9 +322,9 @@ def test_v2_in_the_configs_argument_changes_version_and_ids_alone(source, types)
     undone = {"version": 1, "ids": plain.synthetic.ids}
     synthetic_undone = dataclasses.replace(changed.synthetic, **undone)
     assert dataclasses.replace(changed, synthetic=synthetic_undone) == plain
-    roots = {corpus.synthetic_root(c.synthetic, c.data) for c in (plain, changed)}
+    roots = {recordings.synthetic_root(c.synthetic, c.data) for c in (plain, changed)}
     assert len(roots) == 2
-    assert corpus.synthetic_machines(changed.synthetic).version == 2
+    assert recordings.synthetic_machines(changed.synthetic).version == 2
 
 
 def test_v2_of_a_real_data_set_is_refused():

@@ -6,10 +6,10 @@ import pytest
 
 from asd_jax.deploy.program import make_program
 from asd_jax.detector import load_detector
-from asd_jax.recipes import classifier_network
-from asd_jax.recipes.classifier_detector import ClassifierDetector
-from asd_jax.recipes.classifier_settings import Features, Network, PumpClassifier
-from asd_jax.recipes.settings import Data
+from asd_jax.recipes.pump_classifier import network as classifier_network
+from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
+from asd_jax.recipes.pump_classifier.settings import Features, Network, PumpClassifier
+from asd_jax.runs.settings import Data
 from asd_jax.scoring.platt import Platt
 
 

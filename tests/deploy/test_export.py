@@ -16,7 +16,8 @@ from asd_jax.deploy import check, files, program
 from asd_jax.deploy.export import export
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
-from asd_jax.recipes import classifier_network, networks
+from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.scoring import scorers
 from tests.deploy import detectors
 from tests.recipes import tiny

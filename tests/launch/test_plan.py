@@ -15,7 +15,7 @@ from launch.planning.compiling import TARGETS
 from launch.planning.hardware import CHIPS, read_topology
 from launch.planning.report import report
 from launch.planning.sizes import size_of
-from tests.recipes.test_settings import get_config
+from tests.runs.test_settings import get_config
 
 
 @pytest.mark.parametrize("text", ["v5e:4x4", "v5e:16x16", "v4:2x2x1", "h100:8", "t4:1"])

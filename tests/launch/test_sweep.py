@@ -283,10 +283,10 @@ def test_a_bad_sweep_file_is_one_sentence(tmp_path, text, message):
 
 @pytest.mark.parametrize("name", ["sun_table4", "sun_table5", "sun_table6"])
 def test_the_published_tables_are_sweeps_of_valid_settings(name):
-    from asd_jax.recipes.classifier_network import build
-    from asd_jax.recipes.classifier_settings import PumpClassifier
-    from asd_jax.recipes.settings import from_config
-    from tests.recipes.test_settings import get_config
+    from asd_jax.recipes.pump_classifier.network import build
+    from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+    from asd_jax.runs.settings import from_config
+    from tests.runs.test_settings import get_config
 
     table = sweep_file.read_sweep(str(SWEEPS / f"{name}.py"))
     assert set(table.paper) <= set(table.rows) and table.reference in table.rows

@@ -7,8 +7,9 @@ import numpy as np
 
 from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
-from asd_jax.recipes import branches, networks
-from asd_jax.recipes.settings import Data, Ensemble, Features, Scoring
+from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
+from asd_jax.runs.settings import Data
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import fit_threshold

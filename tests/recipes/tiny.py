@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from asd_jax import models
 from asd_jax.models.model import wrap
-from asd_jax.recipes import networks
+from asd_jax.recipes.ensemble import networks
 
 
 class Encoder(nn.Module):

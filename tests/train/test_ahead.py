@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asd_jax import commands
-from asd_jax.recipes.settings import Optimizer
+from asd_jax.runs.settings import Optimizer
 from asd_jax.train.ahead import Ahead, Executable
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh

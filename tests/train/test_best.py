@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asd_jax.recipes.settings import Optimizer
+from asd_jax.runs.settings import Optimizer
 from asd_jax.train.best import Best
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.loop import Stage, train

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from asd_jax.recipes.settings import Optimizer
+from asd_jax.runs.settings import Optimizer
 from asd_jax.train.optimizer import learning_rate, make_optimizer
 
 

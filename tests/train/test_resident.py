@@ -9,7 +9,9 @@ import pytest
 from asd_jax.data.cache import WaveCache
 from asd_jax.data.loader import train_batches
 from asd_jax.errors import UserError
-from asd_jax.recipes import objectives, settings, tunables
+from asd_jax.recipes.ensemble import objectives, settings
+from asd_jax.runs import tunables
+from asd_jax.runs.settings import Data, Optimizer
 from asd_jax.train import resident
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.resident import Resident, Shelf, stays
@@ -64,11 +66,11 @@ def test_each_device_holds_its_part_and_a_batch_moves_no_more_than_itself(waves)
 @pytest.mark.parametrize("devices", [1, 8])
 def test_the_losses_of_twenty_steps_are_equal(waves, devices):
     config = settings.Ensemble(
-        data=settings.Data(clip_seconds=SAMPLES / 16000),
+        data=Data(clip_seconds=SAMPLES / 16000),
         augment=settings.Augment(transforms=("time_shift", "white_noise")),
     )
     nets, names, mesh = tiny.build(config, 3), ("temporal", "temporal_identify"), data_mesh(devices)
-    optimizer = make_optimizer(dict.fromkeys(names, settings.Optimizer("adamw", 1e-3)), STEPS)
+    optimizer = make_optimizer(dict.fromkeys(names, Optimizer("adamw", 1e-3)), STEPS)
     variables = {n: getattr(nets, n).init(jax.random.key(0)) for n in names}
     step = compile_step(make_step(objectives.temporal_loss(config, nets), optimizer), mesh)
 
@@ -102,4 +104,4 @@ def test_they_stay_where_they_fit_or_where_the_user_says_so(monkeypatch):
     assert stays("auto", 40, clip, mesh) and not stays("auto", 41, clip, mesh)
     assert stays("yes", 41, clip, mesh) and not stays("no", 1, clip, mesh)
     with pytest.raises(UserError, match=r"data\.on_device"):
-        settings.Data(on_device="perhaps")
+        Data(on_device="perhaps")

@@ -4,7 +4,7 @@ The names of the folders on the way to a recording decide, in any case: `train` 
 the use, `normal` and `abnormal` the label, the folders above the first of these the machine, and
 the folders below it nothing. `<machine>/{normal,abnormal}` leaves the use to a split rule. Where no
 such name occurs at all, every recording is a normal training sound of one machine. What the folders
-below mean for training is `asd_jax.recipes.classes`' to say.
+below mean for training is `asd_jax.recipes.ensemble.pretext_labels`' to say.
 """
 
 import pathlib

@@ -15,7 +15,7 @@ from asd_jax import losses, models
 from asd_jax.models import ops
 from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
-from asd_jax.recipes.settings import Optimizer
+from asd_jax.runs.settings import Optimizer
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state

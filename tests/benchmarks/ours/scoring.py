@@ -8,8 +8,8 @@ import numpy as np
 from asd_jax.detector import Detector
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments, fit_normaliser
-from asd_jax.recipes import branches, networks
-from asd_jax.recipes.settings import Ensemble
+from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.score import score_paths
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers

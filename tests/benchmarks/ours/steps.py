@@ -10,9 +10,10 @@ from asd_jax import models
 from asd_jax.features.normalise import Normaliser
 from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
-from asd_jax.recipes import networks as ensemble
-from asd_jax.recipes import objectives, tunables
-from asd_jax.recipes.settings import Ensemble
+from asd_jax.recipes.ensemble import networks as ensemble
+from asd_jax.recipes.ensemble import objectives
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs import tunables
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import TrainState, create_state

@@ -1,0 +1,248 @@
+"""From trained networks to a detector, on normal clips alone.
+
+Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
+scorer that has not seen it, and no network that scores has seen it either. For the rule
+'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No
+anomaly, and no test clip, has a part in this.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Array
+
+from asd_jax import losses
+from asd_jax.augment.waveform_faults import weak_fault
+from asd_jax.detector import Detector
+from asd_jax.features.logmel import to_float
+from asd_jax.recipes.ensemble import branches, fitting, pretext
+from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
+from asd_jax.recipes.ensemble.guard import least_skill
+from asd_jax.recipes.ensemble.material import Material
+from asd_jax.recipes.ensemble.stages import Run
+from asd_jax.scoring import ensemble as ensembles
+from asd_jax.scoring import scorers
+from asd_jax.scoring.domains import balanced
+from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.words import machine_name
+
+Tree = Any
+Scores = dict[str, np.ndarray]
+
+# Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
+# ranking branches as true anomalies do; the others ask for what a time average does not show.
+WEAK = (("band_gain", 1.0), ("band_gain", 3.0), ("tone", -20.0), ("clicks", -10.0))
+POOL_BELOW = 30  # held-out clips; machines with fewer borrow their type's for the threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Held-out scores: what everything label-free is derived from."""
+
+    group: np.ndarray  # of each held-out clip
+    normal: Scores  # by branch
+    weak: dict[str, Scores]  # by branch, by kind
+
+
+def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) -> Detector:
+    """Fits scorers, weighs the branches, sets the thresholds.
+
+    Args:
+        run: the run.
+        variables: of the trained networks (folded or not, see `judge.fold`), and the normaliser.
+        material: the branches' features. Those of test clips have no part in this.
+    """
+    trained = material.trained
+    clips, config = run.corpus, run.config
+    fits = _fits(run, trained, material.prototypes)
+    fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
+    calibration = _cross_fit(run, fits, material.weak)
+    names = [clips.groups[g] for g in calibration.group]
+    ensemble = ensembles.fit_ensemble(
+        calibration.normal,
+        calibration.weak,
+        names,
+        rule=config.scoring.rule,
+        weights=config.scoring.weights,
+        learned=_learned(run, material),
+    )
+    combined = ensembles.combine(ensemble, calibration.normal, names)
+    frame_mean, frame_std = _frame_moments(run, trained)
+    by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
+    domain = np.array([clips.clips[i].domain for i in clips.held_out])
+    alike = [
+        balanced(own, domain[calibration.group == g]) if len(own) else own
+        for g, own in enumerate(by_group)
+    ]
+    return Detector(
+        config=config,
+        groups=clips.groups,
+        variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
+        scorers=fitted,
+        ensemble=ensemble,
+        thresholds=_thresholds(run, alike),
+        normal_scores=tuple(np.sort(scores) for scores in by_group),
+        frame_mean=frame_mean,
+        frame_std=frame_std,
+    )
+
+
+def identification(run: Run, material: Material) -> dict[str, float]:
+    """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
+    classes, held = run.corpus.classes, np.isin(run.corpus.training, run.corpus.held_out)
+    if len(classes.names) < 2 or run.config.data.all_train:
+        return {}
+    found = {}
+    for branch, centres in material.prototypes.items():
+        if branch in material.trained:
+            embedding = jnp.asarray(material.trained[branch][held])
+            nearest = np.argmax(losses.class_cosines(embedding, jnp.asarray(centres)), axis=-1)
+            found[branch] = float(np.mean(nearest == classes.label[run.corpus.held_out]))
+    return found
+
+
+def _learned(run: Run, material: Material) -> dict[str, tuple[float, float]]:
+    """Held-out accuracy of each branch that a network learned, and the one above chance."""
+    level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
+    found = identification(run, material)
+    if "spectral" in found:  # an early map of the same network
+        found["tap"] = found["spectral"]
+    return {name: (found.get(name, 0.0), level) for name in branches.NETWORKS}
+
+
+def _fits(
+    run: Run, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
+) -> dict[str, fitting.Branch]:
+    """What each branch's scorers are fitted to, and by which back-end."""
+    corpus, scoring = run.corpus, run.config.scoring
+    rows, alike = corpus.training, relatives(run, features)
+    return {
+        name: fitting.Branch(
+            name=name,
+            backend=backend_of(scoring, name),
+            features=features[name],
+            group=corpus.label[rows],
+            domain=np.array([corpus.clips[i].domain for i in rows]),
+            classes=corpus.classes.label[rows],
+            prototypes=prototypes.get(name),
+            unseen=np.isin(rows, corpus.held_out),
+            relatives=alike,
+        )
+        for name in scoring.branches
+    }
+
+
+def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
+    """Of each machine the others of its type, where a linear classifier cannot tell them apart."""
+    corpus, found = run.corpus, {}
+    label = corpus.label[corpus.training]
+    for machine_type in {group[0] for group in corpus.groups}:
+        own = [g for g, group in enumerate(corpus.groups) if group[0] == machine_type]
+        rows = np.isin(label, own)
+        if len(own) < 2 or pretext.tell_apart(features["frame_mean"][rows], label[rows]).apart:
+            continue
+        found |= {g: tuple(other for other in own if other != g) for g in own}
+    return found
+
+
+def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
+    """The class centres of each branch that has learned some, `[classes, centres, dim]`."""
+    centres = {
+        branch: (getattr(run.nets, name), jax.tree.map(jnp.asarray, variables[name]))
+        for branch, name in PROTOTYPES.items()
+        if name in variables
+    }
+    return {b: np.asarray(net.apply(tree, train=False)[0]) for b, (net, tree) in centres.items()}
+
+
+def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
+    """Features of weakly changed versions of the held-out clips, by kind; `key` draws them.
+
+    None where the ensemble's rule does not ask for them.
+    """
+    if run.config.scoring.rule != "discriminant":
+        return {}
+
+    def changed(kind: str, strength: float, root: jax.Array, wave: Array, index: Array) -> Array:
+        keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
+        change = functools.partial(
+            weak_fault, kind=kind, strength_db=strength, sample_rate=run.config.data.sample_rate
+        )
+        return jax.vmap(change)(keys, to_float(wave))
+
+    features = {}
+    for number, (kind, strength) in enumerate(WEAK):
+        change = functools.partial(changed, kind, strength, jax.random.fold_in(key, number))
+        name = f"{kind} {strength:+g} dB"
+        features[name] = run.extract(variables, run.corpus.waves, run.corpus.held_out, change)
+    return features
+
+
+def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dict]) -> Calibration:
+    """Scores held-out clips, and their weak versions, by scorers that have not seen them."""
+    corpus, folds = run.corpus, run.config.scoring.folds
+    held = corpus.held_out
+    group = corpus.label[held]
+    at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
+    normal = {b: np.zeros(len(held)) for b in fits}
+    weak_scores = {b: {k: np.zeros(len(held)) for k in weak} for b in normal}
+    score = jax.jit(scorers.score)
+    for g in np.unique(group):
+        rows = np.flatnonzero(group == g)
+        for fold in range(min(folds, len(rows))):
+            out = rows[fold::folds]
+            for branch, fit in fits.items():
+                scorer = fit.fit(int(g), without=at[out])
+                # All versions of the clips at once: a call costs more than what it computes.
+                versions = [fit.features[at[out]], *(f[branch][out] for f in weak.values())]
+                found = np.split(np.asarray(score(scorer, np.concatenate(versions))), len(versions))
+                normal[branch][out] = found[0]
+                for kind, scores in zip(weak, found[1:], strict=True):
+                    weak_scores[branch][kind][out] = scores
+    return Calibration(group, normal, weak_scores)
+
+
+def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
+    """A threshold a machine; one with few held-out clips borrows those of its type, or of all.
+
+    Args:
+        run: the run.
+        by_group: scores of each machine's held-out clips, in which domains weigh alike.
+    """
+    settings, groups = run.config.scoring, run.corpus.groups
+    thresholds = np.full(len(groups), np.nan)
+    for g, (machine_type, _) in enumerate(groups):
+        pool = by_group[g]
+        if len(pool) < POOL_BELOW and settings.rule != "literal":
+            alike = [by_group[k] for k, other in enumerate(groups) if other[0] == machine_type]
+            pool = np.concatenate(alike)
+            if len(pool) < POOL_BELOW:
+                pool = np.concatenate(by_group)
+        if len(pool) < 2:
+            name = machine_name(groups[g], groups)
+            logging.warning("%s has too few clips for a threshold.", name)
+            continue
+        # What is kept for use never knows a label; an oracle is for the report (`evaluate`).
+        method = "gamma" if settings.threshold in ORACLES else settings.threshold
+        thresholds[g] = fit_threshold(
+            pool, method=method, false_alarm_rate=settings.false_alarm_rate
+        )
+    return thresholds
+
+
+def _frame_moments(run: Run, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of a normal frame's level in dB, each `[groups, mels]`."""
+    label = run.corpus.label[run.corpus.training]
+    means, deviations = [], []
+    for g in range(len(run.corpus.groups)):
+        mean = features["frame_mean"][label == g].mean(0)
+        square = features["frame_square"][label == g].mean(0)
+        means.append(mean)
+        deviations.append(np.sqrt(np.maximum(square - mean**2, 0.25)))  # at least half a dB
+    return np.stack(means), np.stack(deviations)

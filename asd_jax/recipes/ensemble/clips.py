@@ -1,0 +1,134 @@
+"""The clips of a run: which are trained on, held out and tested, and of which machine each is."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from asd_jax.data import cache, clips
+from asd_jax.data.clips import Clip
+from asd_jax.data.splits import hold_out
+from asd_jax.errors import UserError
+from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.ensemble import pretext_labels as classes
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs.recordings import collected_warnings, open_recordings
+from asd_jax.words import machine_name
+
+FEW = 20  # normal clips of a machine, below which its user is warned
+Group = tuple[str, str]  # (machine type, machine ID): one set of scorers, one threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Decoded clips and their roles; the index arrays point into `clips` and `waves`.
+
+    Attributes:
+        groups: the machines, sorted; only those that have normal training clips.
+        label: machine of each clip, -1 for a clip of a machine that has no training clips.
+        classes: what the networks learn to tell apart: the machines, or what stands in for them.
+        fit: normal training clips that networks and normalisers see.
+        held_out: normal training clips that only the calibration sees.
+        test: clips to score.
+        notes: what the user should know, one sentence each.
+    """
+
+    clips: tuple[Clip, ...]
+    waves: cache.WaveCache
+    groups: tuple[Group, ...]
+    label: np.ndarray
+    classes: classes.Classes
+    fit: np.ndarray
+    held_out: np.ndarray
+    test: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def training(self) -> np.ndarray:
+        """All normal training clips: `fit` and `held_out`, in order."""
+        return np.union1d(self.fit, self.held_out)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the clips that train, are held out and are tested, in this order."""
+        order = np.concatenate([self.fit, self.held_out, self.test])
+        return [self.clips[i].name for i in order]
+
+
+def load(config: Ensemble, *, progress: bool = True) -> Corpus:
+    """Finds, decodes and splits the recordings that the config names.
+
+    Raises:
+        UserError: no root, no clips, or no normal clips to train on.
+    """
+    with collected_warnings() as notes:
+        opened = open_recordings(config, progress=progress)
+        corpus = assemble(opened, config.data.hold_out, config.seed)
+        if config.data.all_train:
+            logging.warning(
+                "All normal clips train, so none calibrates that the networks have not seen: "
+                "thresholds are lower than fresh clips need, and identification is not measured."
+            )
+            corpus = dataclasses.replace(corpus, fit=corpus.training)
+        taught = _classes(corpus, config)
+    return dataclasses.replace(corpus, classes=taught, notes=tuple(notes))
+
+
+def _classes(corpus: Corpus, config: Ensemble) -> classes.Classes:
+    """The classes that the config asks for."""
+    return classes.choose(
+        config.data.classes,
+        corpus.classes,
+        corpus.clips,
+        corpus.fit,
+        corpus.training,
+        lambda: classes.mean_spectra(
+            corpus.waves.gather, corpus.training, networks.front_end(config)
+        ),
+        clusters=config.data.clusters,
+        seed=config.seed,
+    )
+
+
+def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
+    """Gives every decoded clip its role; each machine is a class."""
+    table = opened.clips
+    train = [i for i, c in enumerate(table) if c.split == "train" and c.label == clips.NORMAL]
+    if not train:
+        raise UserError("there is no readable normal recording to train on.")
+    groups = tuple(sorted({table[i].group for i in train}))
+    class_of = {group: number for number, group in enumerate(groups)}
+    label = np.array([class_of.get(c.group, -1) for c in table], np.int32)
+    for sentence in _few_clips(table, groups):
+        logging.warning("%s", sentence)
+    fit, held = hold_out(table, share, seed)
+    test = [i for i, c in enumerate(table) if c.split == "test" and label[i] >= 0]
+    return Corpus(
+        clips=table,
+        waves=opened.waves,
+        groups=groups,
+        label=label,
+        classes=classes.by_machine(groups, label),
+        fit=np.asarray(fit, int),
+        held_out=np.asarray(held, int),
+        test=np.array(test, int),
+        notes=(),
+    )
+
+
+def _few_clips(table: Sequence[Clip], groups: Sequence[Group]) -> list[str]:
+    """A sentence for each machine with so few normal clips that its threshold is rough."""
+    trained = Counter(clip.group for clip in table if clip.split == "train")
+    few = [
+        f"{machine_name(group, groups)} ({trained[group]})"
+        for group in groups
+        if trained[group] < FEW
+    ]
+    if not few:
+        return []
+    return [
+        f"There are few normal clips of {', '.join(few)}: the thresholds are rough. Some 50 clips "
+        "from different days make a detector that can be trusted."
+    ]

@@ -1,0 +1,336 @@
+"""The last stage: test clips through the detector, and the files that a finished run leaves."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+import asd_jax
+from asd_jax.data.clips import UNKNOWN, Clip
+from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
+from asd_jax.data.layouts.dcase import is_evaluation
+from asd_jax.detector import Detector, decide
+from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.recipes.ensemble import branches
+from asd_jax.recipes.ensemble.backends import backend_of
+from asd_jax.recipes.ensemble.calibrate import identification
+from asd_jax.recipes.ensemble.deviations import deviations, readings
+from asd_jax.recipes.ensemble.guard import least_skill
+from asd_jax.recipes.ensemble.material import Material
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.recipes.ensemble.stages import Run
+from asd_jax.report.card import write_card
+from asd_jax.report.contents import Branch, Embedding, Example, Report
+from asd_jax.report.files import write_results, write_scores
+from asd_jax.report.html import write_report
+from asd_jax.report.summary import machines, verdict
+from asd_jax.scoring import metrics
+from asd_jax.scoring import references as simple
+from asd_jax.scoring.summary import summarise
+from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.words import first_few
+
+EXAMPLES = 8  # clips shown with their spectrogram
+Rows = list[dict[str, Any]]
+
+
+def test_features(
+    run: Run, variables: dict[str, Any], trained: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The branches' features of the test clips; `trained` has the shapes where there are none."""
+    if not len(run.corpus.test):
+        return {name: value[:0] for name, value in trained.items()}
+    return run.extract(variables, run.corpus.waves, run.corpus.test)
+
+
+def evaluate(
+    run: Run,
+    detector: Detector,
+    material: Material,
+    seconds: Mapping[str, float],
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Scores the test clips and writes scores.csv, report.html and, last, results.json.
+
+    Args:
+        run: the run.
+        detector: of it.
+        material: the branches' features.
+        seconds: what each part of the run took.
+        about: more entries of results.json.
+    """
+    began = time.monotonic()
+    corpus, config = run.corpus, run.config
+    trained, tested = material.trained, material.tested
+    group = corpus.label[corpus.test]
+    scores = detector.branch_scores(tested, group)
+    total = detector.combine(scores, group)
+    test = [corpus.clips[i] for i in corpus.test]
+    labels = np.array([clip.label for clip in test])
+    thresholds = detector.thresholds
+    if config.scoring.threshold in ORACLES:
+        thresholds = _oracle_thresholds(thresholds, total, labels, group)
+    rows = score_rows(test, total, scores, thresholds[group])
+    write_scores(run.workdir.path("scores.csv"), rows)
+
+    accuracy = identification(run, material)
+    notes = [
+        *corpus.notes,
+        *_pretext_notes(run, accuracy.get("spectral")),
+        *_domain_notes(run),
+        *detector.notes,
+    ]
+    results = {
+        "protocol": _protocol(config),
+        "seed": config.seed,
+        **summarise(
+            rows,
+            draws=config.scoring.bootstrap,
+            seed=config.seed,
+            evaluation=_evaluation(config.data.layout),
+        ),
+        "identification": {
+            "classes": corpus.classes.kind,
+            "accuracy": accuracy.get("spectral"),
+            "branches": accuracy,
+            "chance": 1 / len(corpus.classes.names),
+        },
+        "references": references(corpus.label[corpus.training], trained, group, labels, tested),
+        "weights": detector.weights,
+        "notes": notes,
+        "version": asd_jax.__version__,
+        **(about or {}),
+    }
+    report = Report(
+        results=results,
+        rows=tuple(rows),
+        embedding=_embedding(run, trained, tested),
+        examples=_examples(run, detector, rows),
+        branches=_branches(run, detector),
+        history=tuple(run.workdir.logbook().read()),
+        warnings=tuple(notes),
+        oracle=config.scoring.threshold in ORACLES,
+        config=run.workdir.config(),
+        version=asd_jax.__version__,
+    )
+    results["verdict"] = " ".join(verdict(report, machines(report)).headline)
+    results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
+    write_report(run.workdir.path("report.html"), report)
+    write_card(run.workdir.path("detector"), results, run.workdir.config())
+    write_results(run.workdir.path("results.json"), results)
+
+
+def _protocol(config: Ensemble) -> dict[str, Any]:
+    """What the figures are of, and where that departs from the paper."""
+    return {
+        "name": config.protocol,
+        "layout": config.data.layout,
+        "split": config.data.split,
+        "snr": list(config.data.snr),
+        "oracle": config.scoring.threshold in ORACLES,
+        "false_alarm_rate": config.scoring.false_alarm_rate,
+        "deviations": deviations(config),
+        "readings": readings(config),
+    }
+
+
+def _evaluation(layout: str) -> Callable[[str, str], bool] | None:
+    """Tells the machines of a challenge's evaluation set from those of development."""
+    if layout not in DCASE_LAYOUTS:
+        return None
+    return functools.partial(is_evaluation, layout)
+
+
+def _oracle_thresholds(
+    thresholds: np.ndarray, scores: np.ndarray, labels: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """Where each machine's error rates are equal, found with the labels of its test clips."""
+    found = thresholds.copy()
+    for g in np.unique(group):
+        own = (group == g) & (labels != UNKNOWN)
+        if len(set(labels[own])) == 2:
+            found[g] = fit_threshold(scores[own], method="eer", labels=labels[own])
+    return found
+
+
+def references(
+    trained_group: np.ndarray,
+    trained: Mapping[str, np.ndarray],
+    group: np.ndarray,
+    labels: np.ndarray,
+    tested: Mapping[str, np.ndarray],
+) -> dict[str, float | None]:
+    """Mean AUC over machines of scores that need no network, see `reference_scores`."""
+    found: dict[str, list[float]] = {name: [] for name in simple.NAMES}
+    for g in np.unique(group):
+        own = (group == g) & (labels != UNKNOWN)
+        if len(set(labels[own])) < 2:
+            continue
+        normal = {name: trained[name][trained_group == g] for name in trained}
+        scores = simple.reference_scores(normal, {name: tested[name][own] for name in tested})
+        for name, values in scores.items():
+            found[name].append(metrics.auc(labels[own], values))
+    return {name: float(np.mean(aucs)) if aucs else None for name, aucs in found.items()}
+
+
+def score_rows(
+    clips: Sequence[Clip],
+    total: np.ndarray,
+    scores: dict[str, np.ndarray],
+    thresholds: np.ndarray,
+) -> Rows:
+    """One row a clip, as scores.csv holds them; no decision where there is no threshold.
+
+    With clips of several signal-to-noise ratios each row says its own in `snr`, dB.
+    """
+    rows = []
+    several = len({clip.snr for clip in clips}) > 1
+    for i, clip in enumerate(clips):
+        snr = {"snr": clip.snr} if several else {}
+        rows.append(
+            {
+                "path": clip.name,
+                "machine_type": clip.machine_type,
+                "machine_id": clip.machine_id,
+                "domain": clip.domain,
+                "label": clip.label,
+                "score": float(total[i]),
+                **{f"score_{name}": float(values[i]) for name, values in scores.items()},
+                "threshold": float(thresholds[i]),
+                "decision": decide(total[i], thresholds[i]),
+                **snr,
+            }
+        )
+    return rows
+
+
+def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
+    """Says what stood in for machines, and when identification had nothing to teach.
+
+    The learned branches are blind then.
+    """
+    if not set(branches.NETWORKS) & set(run.config.scoring.branches):
+        return []  # none was trained; where that was decided for the user, the corpus says why
+    classes, held = run.corpus.classes, len(run.corpus.held_out)
+    count = len(classes.names)
+    if count < 2:
+        return [
+            "There is only one machine, so the networks had nothing to identify; "
+            "the statistics carry the score."
+        ]
+    notes, what = [], "machines"
+    if classes.kind != "machines":
+        what = {"folders": "sub-folders", "clusters": "clusters of recordings"}[classes.kind]
+        notes.append(
+            f"The networks learned to tell {count} {what} apart ({first_few(classes.names, 6)}); "
+            "the scores and the threshold of a machine are those of all its recordings."
+        )
+    if accuracy is None:
+        return notes
+    if accuracy > least_skill(count, held):
+        return notes
+    chance = 1 / count
+    if run.config.networks == "auto":  # a linear classifier can tell them apart
+        return [
+            *notes,
+            f"The network has not learned to tell the {what} apart: on held-out clips it names the "
+            f"right one in {accuracy:.0%} of cases, and guessing would in {chance:.0%}.",
+        ]
+    return [
+        *notes,
+        f"The {what} sound alike: on held-out clips the network names the right one in "
+        f"{accuracy:.0%} of cases, and guessing would in {chance:.0%}. "
+        "Identification has taught it little.",
+    ]
+
+
+def _domain_notes(run: Run) -> list[str]:
+    """Says which options for two domains had none to work on."""
+    corpus, scoring = run.corpus, run.config.scoring
+    if len({corpus.clips[i].domain for i in corpus.training}) > 1:
+        return []
+    backends = [backend_of(scoring, branch) for branch in scoring.branches]
+    idle = [
+        name
+        for name, used in (
+            ("domains", any(b.domains == "minimum" for b in backends)),
+            ("smote", any(b.smote for b in backends)),
+        )
+        if used
+    ]
+    return [
+        f"config.scoring.{name} changed nothing: the training clips are of one domain."
+        for name in idle
+    ]
+
+
+def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:
+    """The fused embeddings (or the first branch) of training and test clips."""
+    scored = run.config.scoring.branches
+    name = "fusion" if "fusion" in scored else scored[0]
+    order = [*run.corpus.training, *run.corpus.test]
+    clips = [run.corpus.clips[i] for i in order]
+    return Embedding(
+        points=np.concatenate([trained[name], tested[name]]).astype(np.float64),
+        machine_types=tuple(clip.machine_type for clip in clips),
+        machine_ids=tuple(clip.machine_id for clip in clips),
+        labels=np.array([clip.label for clip in clips]),
+        splits=tuple(clip.split for clip in clips),
+        name=name,
+    )
+
+
+def _examples(run: Run, detector: Detector, rows: Rows) -> tuple[Example, ...]:
+    """The most anomalous clips: where in time and frequency each departs from normal."""
+    corpus, spec = run.corpus, run.spec
+    scores = np.array([row["score"] for row in rows])
+    if not len(scores):
+        return ()
+    # Machines differ in the unit of their scores: count deviations of the machine's own normals.
+    unit = np.array([max(n.std(), 1e-6) if len(n) else 1.0 for n in detector.normal_scores])
+    base = np.array([row["threshold"] if np.isfinite(row["threshold"]) else 0.0 for row in rows])
+    beyond = (scores - base) / unit[corpus.label[corpus.test]]
+    order = np.argsort(-beyond, kind="stable")[:EXAMPLES]
+    chosen, group = corpus.test[order], corpus.label[corpus.test[order]]
+    waves = corpus.waves.gather(chosen)
+    level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
+    percentiles = detector.percentiles(scores[order], group)
+    examples = []
+    for k, row_number in enumerate(order):
+        row = rows[row_number]
+        known = np.isfinite(row["threshold"])
+        examples.append(
+            Example(
+                path=row["path"],
+                machine_type=row["machine_type"],
+                machine_id=row["machine_id"],
+                label=row["label"],
+                score=row["score"],
+                threshold=row["threshold"] if known else None,
+                percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
+                spectrogram=level[k],
+                departure=departure[k],
+                normal_db=detector.frame_mean[group[k]],
+                mel_frequencies=mel_frequencies(spec),
+                frame_times=frame_times(spec, level.shape[2]),
+                audio=waves[k],
+                sample_rate=spec.sample_rate,
+            )
+        )
+    return tuple(examples)
+
+
+def _branches(run: Run, detector: Detector) -> tuple[Branch, ...]:
+    """The weight of each branch and, where one was gated, why."""
+    return tuple(
+        Branch(
+            name=name,
+            weight=detector.weights.get(name),
+            gated=name in detector.gated,
+            reason=detector.gated.get(name, branches.BRANCHES.get(name, "")),
+        )
+        for name in run.config.scoring.branches
+    )

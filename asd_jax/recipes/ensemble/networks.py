@@ -1,0 +1,113 @@
+"""The networks of the ensemble, built from its settings, and what they are fed."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from asd_jax.augment.spectrogram import MixSettings
+from asd_jax.augment.waveform import WaveformAugment
+from asd_jax.features.logmel import LogMel, num_frames
+from asd_jax.recipes.ensemble import settings
+from asd_jax.runs.settings import Compute
+
+PROJECTION = 512  # width of the SimSiam heads
+TEMPORAL = 512  # width of the waveform network's embedding (Table 1)
+FUSED = 128  # width of the fused embedding (Table 2, layer 5)
+
+# `asd_jax.models.Model`. Flax comes with it, whose import a detector that is kept as traced need
+# not wait for; so models are imported where networks are built.
+Model = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Every network of the recipe; their variables live in the states and in the detector."""
+
+    encoder: Model
+    projector: Model
+    predictor: Model
+    identify: Model  # class centres on the encoder's embedding
+    temporal: Model
+    temporal_identify: Model
+    fusion: Model
+    fusion_identify: Model
+
+
+def front_end(config: settings.Ensemble) -> LogMel:
+    """The log-mel settings of the run."""
+    features = config.features
+    return LogMel(
+        sample_rate=config.data.sample_rate,
+        n_mels=features.n_mels,
+        n_fft=features.n_fft,
+        hop_length=features.hop_length,
+        channels=tuple(features.channels),
+    )
+
+
+def waveform_augment(config: settings.Ensemble, make: Any = WaveformAugment) -> WaveformAugment:
+    """The waveform transforms of the run; `make` puts them together, see `tunables.unchecked`."""
+    augment = config.augment
+    return make(
+        transforms=tuple(augment.transforms),
+        probability=augment.probability,
+        shift_frames=augment.shift_frames,
+        hop_length=config.features.hop_length,
+        semitones=tuple(augment.semitones),
+        fade_share=augment.fade_share,
+        snr_db=tuple(augment.snr_db),
+        pitch=augment.pitch,
+    )
+
+
+def mix_settings(config: settings.Ensemble, make: Any = MixSettings) -> MixSettings:
+    """The spliced mixup of the run; `make` as above."""
+    augment = config.augment
+    return make(
+        ratio=augment.mix_ratio,
+        splice=augment.splice,
+        beta=augment.mix_beta,
+        label_weight=augment.mix_label,
+        probability=augment.mix_probability,
+    )
+
+
+def clip_samples(config: settings.Ensemble) -> int:
+    """Samples of one clip."""
+    return round(config.data.clip_seconds * config.data.sample_rate)
+
+
+def build(config: settings.Ensemble, classes: int) -> Networks:
+    """All networks of the run as they score, for so many machines to tell apart."""
+    return build_for_training(dataclasses.replace(config, compute=Compute()), classes)
+
+
+def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
+    """The same networks as `config.compute` has them train; the variables are the same."""
+    from asd_jax import models
+
+    compute = config.compute
+    body = {"dtype": jnp.dtype(compute.precision), "rematerialise": compute.rematerialise}
+    spec, encoder = front_end(config), config.encoder
+    samples, dim = clip_samples(config), encoder.embed_dim
+    shape = (spec.n_mels, num_frames(samples, spec), len(spec.channels))
+
+    def centres(width: int) -> Model:
+        return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
+
+    own = {"embedding_norm": encoder.embedding_norm}
+    if encoder.name == "ghostnetv2":
+        own["pool"] = encoder.pool
+    return Networks(
+        encoder=models.backbone(
+            encoder.name, shape, width=encoder.width, embed_dim=dim, **own, **body
+        ),
+        projector=models.projector(dim, out=PROJECTION),
+        predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),
+        identify=centres(dim),
+        temporal=models.temporal((samples,), embedding_norm=config.temporal.embedding_norm, **body),
+        temporal_identify=centres(TEMPORAL),
+        fusion=models.fusion((TEMPORAL, dim), layout=config.fusion.layout, embed_dim=FUSED),
+        fusion_identify=centres(FUSED),
+    )

@@ -1,0 +1,130 @@
+"""Whether the machines can be told apart at all: a linear classifier finds out in a second.
+
+Networks that learn to identify learn nothing where all classes sound alike, and a detector is not
+the better for what they then do. So they are trained only where there is something to learn.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from asd_jax.data.loader import eval_batches
+from asd_jax.features.decibel import power_to_db
+from asd_jax.features.logmel import mel_power, to_float
+from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.clips import Corpus
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.scoring.scorers.covariance import ledoit_wolf
+from asd_jax.words import first_few
+
+FOLDS = 5
+SKILL = 0.3  # least share of the way from guessing to knowing
+
+
+def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
+    """The config and clips as they are, or without networks where these would learn nothing.
+
+    Decided by shrinkage linear discriminants on the mean level of each band, cross-validated over
+    normal training clips, and said in a note of the corpus.
+    """
+    learned = set(branches.NETWORKS) & set(config.scoring.branches)
+    if config.networks != "auto" or not learned or "statistics" not in config.scoring.branches:
+        return config, clips
+    sentence = _why_not(config, clips)
+    if not sentence:
+        return config, clips
+    logging.info("%s", sentence)
+    scoring = dataclasses.replace(
+        config.scoring, branches=("statistics",), rule="equal", weights=()
+    )
+    noted = dataclasses.replace(clips, notes=(*clips.notes, sentence))
+    return dataclasses.replace(config, scoring=scoring), noted
+
+
+def _why_not(config: Ensemble, clips: Corpus) -> str:
+    """A sentence on why no network is trained, or ''."""
+    names = clips.classes.names
+    if len(names) < 2:
+        return (
+            "There is only one machine, so a network would have nothing to identify: none was "
+            "trained, and the statistics of the spectrum give the score."
+        )
+    found = tell_apart(mean_levels(config, clips), clips.classes.label[clips.training])
+    if found.apart:
+        return ""
+    return (
+        f"The {clips.classes.kind} sound alike ({first_few(names, 6)}): a linear classifier names "
+        f"the right one of {found.accuracy:.0%} of healthy clips, and always naming the commonest "
+        f"would of {found.chance:.0%}. No network was trained, and the statistics of the spectrum "
+        "give the score."
+    )
+
+
+class Told(NamedTuple):
+    """Whether classes can be told apart, by which share of clips, and what guessing would reach."""
+
+    apart: bool
+    accuracy: float
+    chance: float
+
+
+def tell_apart(features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, "clips"]) -> Told:
+    """Linear discriminants by cross-validation against naming the commonest class always."""
+    accuracy = linear_accuracy(features, label)
+    chance = float(np.unique(label, return_counts=True)[1].max() / len(label))
+    margin = 2.0 * np.sqrt(chance * (1.0 - chance) / len(label))
+    return Told(accuracy > chance + max(margin, SKILL * (1.0 - chance)), accuracy, chance)
+
+
+def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mels"]:
+    """The mean level of each band of the normal training clips, in dB."""
+    spec = networks.front_end(config)
+    levels = jax.jit(lambda wave: power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1))
+    batches = eval_batches(clips.waves, clips.training, batch_size=config.eval_batch_size)
+    found = [np.asarray(levels(batch["wave"]))[np.asarray(batch["valid"])] for batch in batches]
+    return np.concatenate(found)
+
+
+def linear_accuracy(
+    features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, "clips"]
+) -> float:
+    """Share of clips that linear discriminants of the other folds' clips name rightly."""
+    classes, rank = np.unique(label), np.zeros(len(label), int)
+    for c in classes:  # folds that share out each class, in the order of its clips
+        own = np.flatnonzero(label == c)
+        rank[own] = np.arange(len(own))
+    right = np.zeros(len(label), bool)
+    for fold in range(FOLDS):
+        out = rank % FOLDS == fold
+        if not out.any() or len(np.unique(label[~out])) < 2:
+            continue
+        right[out] = _discriminants(features[~out], label[~out], features[out]) == label[out]
+    return float(right.mean())
+
+
+def _discriminants(
+    features: Float[np.ndarray, "clips dim"],
+    label: Int[np.ndarray, "clips"],
+    asked: Float[np.ndarray, "asked dim"],
+) -> Int[np.ndarray, "asked"]:
+    """The class of each row of `asked` by Fisher's discriminants, the covariance shrunk.
+
+    As scikit-learn's 'lsqr' with shrinkage 'auto': each class's covariance by Ledoit and Wolf
+    (2004) in units of each feature's deviation, weighed by its share of the clips. Its import
+    takes longer than all of this.
+    """
+    features, asked = np.asarray(features, np.float64), np.asarray(asked, np.float64)
+    classes, count = np.unique(label, return_counts=True)
+    means = np.stack([features[label == c].mean(axis=0) for c in classes])
+    within = np.zeros((features.shape[1],) * 2)
+    for c, share in zip(classes, count / len(label), strict=True):
+        own = features[label == c]
+        scale = np.where(own.std(axis=0) > 0.0, own.std(axis=0), 1.0)
+        within += share * np.outer(scale, scale) * ledoit_wolf((own - own.mean(axis=0)) / scale)
+    slope = np.linalg.lstsq(within, means.T, rcond=None)[0]
+    offset = np.log(count / len(label)) - 0.5 * np.sum(means.T * slope, axis=0)
+    return classes[np.argmax(asked @ slope + offset, axis=1)]

@@ -1,0 +1,112 @@
+"""A finished run with other scorers, another ensemble or threshold: no training, no network."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from asd_jax.detector import Detector
+from asd_jax.errors import UserError
+from asd_jax.files import plain
+from asd_jax.recipes.ensemble import branches, calibrate, evaluate, guard, networks, stages
+from asd_jax.recipes.ensemble import clips as corpus
+from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
+from asd_jax.recipes.ensemble.recipe import open_workdir
+from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.report.files import read_results
+from asd_jax.runs.settings import from_config
+from asd_jax.runs.workdir import Clock, Workdir
+
+
+def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
+    """Writes a new folder as a run leaves it, but for checkpoints; the run stays as it is.
+
+    Args:
+        folder: of a finished run of the ensemble.
+        changes: values by field, such as `scoring.scorer`.
+        output: the new folder; '' is `rescored-<digest of the scoring settings>` in the run's.
+
+    Raises:
+        UserError: no such run, a field that needs training, or recordings that have changed.
+    """
+    before = Workdir(folder)
+    values = changed_config(before, changes)
+    config = from_config(Ensemble, values)
+    workdir = Workdir(output or before.path(f"rescored-{_digest(values['scoring'])}"))
+    if os.path.realpath(workdir.folder) == os.path.realpath(folder):
+        raise UserError(f"--output={workdir.folder} is the run itself; give another folder.")
+    clock = Clock()
+    run, material = _opened(before, workdir, config)
+    run = guard.without_constant(run, material.trained)
+    variables = _variables(before, run.config)
+    results = read_results(before.path("results.json"))
+    open_workdir(values, workdir.folder)
+    if workdir.finished():
+        workdir.say_result()
+        return
+    shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
+    clock.lap("data")
+    detector = calibrate.fit_detector(run, variables, material)
+    detector.save(workdir.path("detector"))
+    clock.lap("calibrate")
+    about = {
+        "identification": results["identification"],
+        "rescored": {"run": folder, "changes": dict(changes)},
+    }
+    evaluate.evaluate(run, detector, material, clock.seconds, about)
+    workdir.say_result()
+
+
+def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a finished run with these changes; see `rescore`."""
+    if not before.finished():
+        raise UserError(f"{before.folder} holds no finished run; give the folder of one.")
+    values = before.config()
+    if values.get("recipe") != "ensemble":
+        raise UserError(
+            f"{before.folder} is a run of {values.get('recipe')!r}; only the ensemble's can be "
+            "scored anew."
+        )
+    for field in changes:
+        if not field.startswith("scoring."):
+            raise UserError(
+                f"config.{field} needs training; asd_jax.rescore changes config.scoring alone: "
+                "give asd_jax.main another --workdir."
+            )
+    own = {name.removeprefix("scoring."): value for name, value in changes.items()}
+    return {**values, "scoring": {**values["scoring"], **plain(own)}}
+
+
+def _opened(before: Workdir, workdir: Workdir, config: Ensemble) -> tuple[stages.Run, Material]:
+    """The run's clips, and what it has heard of them."""
+    material = Material.load(before.path(FILE))
+    clips = corpus.load(config, progress=False)
+    if fingerprint(clips.names) != material.clips:
+        raise UserError(
+            f"The recordings are no longer those that {before.folder} was made of; train anew."
+        )
+    said = f"Scored anew from the run {before.folder}, whose networks these are."
+    clips = dataclasses.replace(clips, notes=(*clips.notes, said))
+    nets = networks.build(config, len(clips.classes.names))
+    return stages.Run(config, workdir, clips, nets), material
+
+
+def _variables(before: Workdir, config: Ensemble) -> Mapping[str, Any]:
+    """Those of the run's detector; raises UserError where a branch wants others."""
+    found = Detector.load(before.path("detector"))
+    missing = branches.needed(config.scoring.branches) - found.variables.keys()
+    if missing:
+        raise UserError(
+            f"config.scoring.branches needs the network {', '.join(sorted(missing))}, which the "
+            f"detector of {before.folder} lacks; its branches are "
+            f"{', '.join(found.config.scoring.branches)}."
+        )
+    return found.variables
+
+
+def _digest(scoring: Mapping[str, Any]) -> str:
+    text = json.dumps(plain(scoring), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

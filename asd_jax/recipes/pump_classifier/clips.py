@@ -1,0 +1,84 @@
+"""The clips of a supervised run: decoded, labelled, and parted without asking the layout."""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from asd_jax.data.cache import WaveCache
+from asd_jax.data.clips import ANOMALY, NORMAL, Clip
+from asd_jax.data.supervised import Parts, split_supervised
+from asd_jax.data.table import recording_keys
+from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.runs.recordings import collected_warnings, open_recordings
+
+Group = tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledCorpus:
+    """Decoded clips and their parts; index arrays point into `clips` and `waves`.
+
+    Attributes:
+        label: 0 normal, 1 anomalous, -1 unknown, of each clip.
+        recording: a name of the recording that each clip is a version or window of.
+        groups: the machines of the clips that train, sorted.
+        notes: what the user should know, one sentence each.
+    """
+
+    clips: tuple[Clip, ...]
+    waves: WaveCache
+    label: np.ndarray
+    recording: np.ndarray
+    parts: Parts
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...]
+
+    def group(self, indices: np.ndarray) -> np.ndarray:
+        """The index in `groups` of each clip's machine; -1 for one that did not train."""
+        number = {group: g for g, group in enumerate(self.groups)}
+        return np.array([number.get(self.clips[i].group, -1) for i in indices], int)
+
+
+def balanced(clips: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """The clips, those of the rarer class repeated until both classes are as many.
+
+    Args:
+        clips: positions.
+        label: of every position.
+    """
+    sides = [clips[label[clips] == y] for y in (NORMAL, ANOMALY)]
+    most = max(map(len, sides))
+    return np.concatenate([np.resize(side, most) for side in sides if len(side)])
+
+
+def load(config: PumpClassifier, *, progress: bool = True) -> LabelledCorpus:
+    """Finds, decodes and splits the recordings that the config names.
+
+    Raises:
+        UserError: no root, no clips, a class without clips, or a split that cannot be.
+    """
+    split = config.split
+    with collected_warnings() as notes:
+        opened = open_recordings(config, progress=progress)
+        clips = opened.clips
+        parts = split_supervised(
+            clips,
+            split.rule,
+            draw=split.draw,
+            total=split.total,
+            test_id=split.test_id,
+            seed=split.seed,
+            shares=split.shares,
+        )
+        for note in parts.notes:
+            logging.warning("%s", note)
+    return LabelledCorpus(
+        clips=clips,
+        waves=opened.waves,
+        label=np.array([clip.label for clip in clips], np.int32),
+        recording=np.array(recording_keys(clips)),
+        parts=parts,
+        groups=tuple(sorted({clips[i].group for i in parts.train})),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,191 @@
+"""What a trained classifier is for: waveforms in, probabilities of an anomaly and decisions out."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float, Int, Int16
+
+from asd_jax.data.clips import UNKNOWN
+from asd_jax.detector import Group, decide, padded_batches
+from asd_jax.detector_folder import (
+    below,
+    flatten_tree,
+    read_folder,
+    unflatten_tree,
+    write_folder,
+)
+from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.recipes.pump_classifier import network
+from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.runs.settings import from_config
+from asd_jax.scoring.platt import AS_IT_IS, Platt
+from asd_jax.scoring.threshold import percentile
+from asd_jax.traced import Traced
+
+Tree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierDetector:
+    """A trained classifier with what is normal for each machine that it was trained on.
+
+    It answers `asd_jax.score` as `asd_jax.detector.Detector` does. Its score is the probability of
+    an anomaly; a machine that it has not heard is scored too, which only a supervised detector can.
+
+    Attributes:
+        config: the settings of the run that made it.
+        groups: the machines (type, ID) that it was trained on; a group index points in here, and
+            -1 stands for any other machine.
+        variables: of the network.
+        normal_scores: validation normals' scores of each group, ascending, and last of all.
+        calibration: from its logit to the probability.
+        threshold: of the probability, for all machines.
+        frame_mean, frame_std: a normal frame's level in dB, `[groups + 1, mels]`, the last of all.
+    """
+
+    config: PumpClassifier
+    groups: tuple[Group, ...]
+    variables: Tree
+    normal_scores: tuple[np.ndarray, ...]
+    frame_mean: np.ndarray
+    frame_std: np.ndarray
+    calibration: Platt = AS_IT_IS
+    threshold: float = 0.5
+
+    @property
+    def thresholds(self) -> Float[np.ndarray, "groups"]:
+        """The decision threshold of each group; the same for all."""
+        return np.full(len(self.groups), self.threshold)
+
+    @property
+    def spec(self) -> LogMel:
+        """The spectrogram that reports show."""
+        return network.display(self.config)
+
+    @property
+    def samples(self) -> int:
+        """Samples of one clip."""
+        return network.clip_samples(self.config)
+
+    @functools.cached_property
+    def folded(self) -> Tree:
+        """The variables with BatchNorm in the filters, as a detector's folder has them."""
+        if "folded" in self.variables:
+            return self.variables
+        return network.build(self.config).fold(self.variables)
+
+    @functools.cached_property
+    def _run(self) -> Traced:
+        """What is read off int16 waveforms, with the folded variables as arguments."""
+        return Traced(
+            lambda: network.reader(self.config, network.build(self.config)),
+            self.folded,
+            self._about(),
+        )
+
+    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
+        """The probability of an anomaly of each clip, whichever machine it is."""
+        return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
+
+    def percentiles(
+        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
+    ) -> Float[np.ndarray, "clips"]:
+        """Share of validation normals of the machine with a lower score, in percent."""
+        return np.array(
+            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
+        )
+
+    def departure(
+        self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
+        level = np.asarray(log_mel(wave, spec=self.spec))[..., 0]
+        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
+        return level, (level - mean) / std
+
+    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
+        """Scores int16 clips of `samples` samples.
+
+        Args:
+            clips: (name, waveform, indices of the groups that it may be of); the groups only say
+                what the clip is called and which normals it is ranked among.
+
+        Returns:
+            rows as scores.csv holds them, and `percentile`.
+        """
+        rows = []
+        for part, waves in padded_batches(clips, self.samples):
+            logit = np.asarray(self._run(waves)["logit"], np.float64)
+            rows += [
+                self._row(name, self.calibration(logit[i]), candidates)
+                for i, (name, _, candidates) in enumerate(part)
+            ]
+        return rows
+
+    def _row(self, name: str, score: float, candidates: Sequence[int]) -> dict[str, Any]:
+        group = candidates[0] if len(candidates) == 1 else -1
+        types = {self.groups[g][0] for g in candidates}
+        machine_type, machine_id = (
+            self.groups[group] if group >= 0 else (types.pop() if len(types) == 1 else "", "")
+        )
+        threshold = self.threshold
+        return {
+            "path": name,
+            "machine_type": machine_type,
+            "machine_id": machine_id,
+            "domain": "",
+            "label": UNKNOWN,
+            "score": float(score),
+            "threshold": threshold,
+            "decision": decide(score, threshold),
+            "percentile": percentile(score, self.normal_scores[group]),
+        }
+
+    def save(self, folder: str) -> None:
+        """Writes the folder; an older one in its place is replaced file by file."""
+        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
+        arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
+        arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
+        arrays |= {
+            "calibration": np.array(self.calibration, np.float64),
+            "threshold": np.array(self.threshold, np.float64),
+        }
+        write_folder(folder, self._about(), arrays)
+
+    def _about(self) -> dict[str, Any]:
+        """All but the arrays, as `detector.json` holds it."""
+        return {
+            "recipe": self.config.recipe,
+            "config": dataclasses.asdict(self.config),
+            "groups": [list(group) for group in self.groups],
+        }
+
+    @classmethod
+    def load(cls, folder: str) -> "ClassifierDetector":
+        """Reads a folder that `save` wrote; raises UserError if it is none."""
+        return cls.from_parts(*read_folder(folder))
+
+    @classmethod
+    def from_parts(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "ClassifierDetector":
+        """The detector of what `read_folder` found."""
+        groups = tuple((g[0], g[1]) for g in about["groups"])
+        config = from_config(PumpClassifier, about["config"])
+        older = {"calibration": AS_IT_IS, "threshold": config.decision.threshold}
+        older = {name: np.array(value, np.float64) for name, value in older.items()}
+        arrays = {**older, **arrays}
+        return cls(
+            config=config,
+            groups=groups,
+            variables={"params": {}, "batch_stats": {}}
+            | unflatten_tree(below(arrays, "variables/")),
+            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups) + 1)),
+            frame_mean=arrays["frame_mean"],
+            frame_std=arrays["frame_std"],
+            calibration=Platt(*map(float, arrays["calibration"])),
+            threshold=float(arrays["threshold"]),
+        )

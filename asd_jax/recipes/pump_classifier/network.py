@@ -1,0 +1,180 @@
+"""The classifier's network, what it is fed, and what is read off it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int16
+
+from asd_jax.data.loader import eval_batches
+from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
+from asd_jax.features.pictures import Picture, picture
+from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.runs.settings import Compute
+from asd_jax.train.ahead import Ahead, Executable
+from asd_jax.train.processes import one_first
+from asd_jax.train.sharding import data_mesh, replicated, sharded
+
+Tree = Any
+Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
+Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
+# fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
+Readout = Callable[[Tree, Waves], dict[str, Array]]
+
+
+def front_end(config: PumpClassifier) -> Picture:
+    """The pictures that the network sees."""
+    features = config.features
+    return Picture(
+        kind=features.kind,
+        size=features.size,
+        render=features.render,
+        sample_rate=config.data.sample_rate,
+        n_fft=features.n_fft,
+        hop_length=features.hop_length,
+        n_mels=features.n_mels,
+        top_db=features.top_db,
+        scale="clip" if features.normalise == "per_clip" else "level",
+    )
+
+
+def display(config: PumpClassifier) -> LogMel:
+    """The spectrogram that reports show, whatever the network sees."""
+    return LogMel(sample_rate=config.data.sample_rate, n_mels=128, channels=("power",))
+
+
+def clip_samples(config: PumpClassifier) -> int:
+    """Samples of one clip."""
+    return round(config.data.clip_seconds * config.data.sample_rate)
+
+
+def clip_shape(config: PumpClassifier) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of one clip as a batch has it."""
+    return jax.ShapeDtypeStruct((clip_samples(config),), np.int16)
+
+
+def build(config: PumpClassifier) -> Model:
+    """The network of the run as it scores: one logit, of an anomaly."""
+    return build_for_training(dataclasses.replace(config, compute=Compute()))
+
+
+def build_for_training(config: PumpClassifier) -> Model:
+    """The same network as `config.compute` has it train; the variables are the same."""
+    from asd_jax.models.classifiers import build_classifier
+
+    network = config.network
+    return build_classifier(
+        network.name,
+        num_outputs=1,
+        attention=network.attention or None,
+        attention_stages=tuple(network.attention_stages),
+        simam=network.simam,
+        width=network.width,
+        depth=network.depth,
+        drop_path=network.drop_path if network.drop_path >= 0 else None,
+        scan=network.scan or None,
+        rematerialise=config.compute.rematerialise or None,
+        dtype=jnp.dtype(config.compute.precision),
+        input_size=config.features.size,
+        normalise_rows=config.features.normalise == "per_bin",
+        head=network.head,
+    )
+
+
+def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
+    """The variables that training starts from: drawn, or a weights file on top of that.
+
+    Raises:
+        UserError: the weights are absent, or are of another network or of another padding.
+    """
+    from asd_jax.data.download import weights
+    from asd_jax.models.pretrained import check_padding, from_timm, load_safetensors
+    from asd_jax.models.rows import body_of, with_body
+
+    variables = net.init(key)
+    if not config.init_from:
+        return variables
+    with one_first("weights"):
+        path = weights.find(config.init_from, config.network.name)
+    state = load_safetensors(path)
+    check_padding(config.network.name, path)
+    return with_body(variables, from_timm(config.network.name, state, body_of(variables)))
+
+
+def reader(config: PumpClassifier, net: Model) -> Readout:
+    """`read(variables, wave)` gives `logit` `[batch]` and `embedding` `[batch, dim]`, pure."""
+    spec = front_end(config)
+
+    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+        (output, taps), _ = net.apply(variables, picture(to_float(wave), spec=spec), train=False)
+        return {"logit": output[:, 0], "embedding": taps["embedding"]}
+
+    return read
+
+
+def level_moments(config: PumpClassifier) -> Readout:
+    """What simple references and pictures of a departure need of each clip.
+
+    `mean`, `square` and `deviation` over time of each band's level in dB, `[batch, mels]`, and the
+    `level` of the whole clip in dB of full scale, `[batch, 1]`.
+    """
+    spec = display(config)
+
+    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+        wave = to_float(wave)
+        level = power_to_db(mel_power(wave, spec=spec))
+        return {
+            "mean": level.mean(-1),
+            "square": (level**2).mean(-1),
+            "deviation": level.std(-1),
+            "level": power_to_db(jnp.square(wave).mean(-1, keepdims=True)),
+        }
+
+    return read
+
+
+class Reading:
+    """Runs a readout over clips: compiled once, whatever the variables."""
+
+    def __init__(self, read: Readout, *, batch_size: int) -> None:
+        # Each of several processes for itself, as in the ensemble's extractor.
+        self._mesh, self._batch_size = data_mesh(batch_size, local=True), batch_size
+        same, split = replicated(self._mesh), sharded(self._mesh)
+        self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
+        self._compiled: Callable[[], Any] | None = None
+
+    def prepare(
+        self, variables: Callable[[], Tree], clip: jax.ShapeDtypeStruct, about: Any, ahead: Ahead
+    ) -> None:
+        """Compiles beside the caller.
+
+        Args:
+            variables: gives their shapes and dtypes.
+            clip: shape and dtype of a clip.
+            about: what the readout is made of; see `Executable`.
+            ahead: does it, in its turn.
+        """
+
+        def lowered() -> jax.stages.Lowered:
+            wave = jax.ShapeDtypeStruct((self._batch_size, *clip.shape), clip.dtype)
+            return self._run.lower(variables(), wave)
+
+        program = Executable(["read", about, self._batch_size], self._mesh, lowered)
+        self._compiled = ahead.prepare(program)
+
+    def __call__(
+        self, variables: Tree, waves: Any, indices: np.ndarray
+    ) -> dict[str, Float[np.ndarray, "clips ..."]]:
+        """The readout of the clips at `indices` of the cache `waves`, in their order."""
+        split = sharded(self._mesh)
+        variables = jax.device_put(variables, replicated(self._mesh))
+        run = self._compiled() if self._compiled else self._run
+        parts: list[dict[str, np.ndarray]] = []
+        for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
+            valid = np.asarray(batch["valid"])
+            values = run(variables, batch["wave"])
+            parts.append({name: np.asarray(value)[valid] for name, value in values.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

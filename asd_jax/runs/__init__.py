@@ -1,0 +1,1 @@
+"""How any recipe runs: settings, folder, stages, several runs side by side."""

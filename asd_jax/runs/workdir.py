@@ -1,0 +1,123 @@
+"""The folder of a run: what made it, what is finished, and where things lie."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from asd_jax.errors import UserError
+from asd_jax.files import plain
+from asd_jax.report.files import read_results, write_results
+from asd_jax.runs.settings import FREE, flatten, is_retired
+from asd_jax.train.logbook import Logbook
+from asd_jax.train.processes import first, one_first
+from asd_jax.words import first_few
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Paths of one run."""
+
+    folder: str
+
+    @classmethod
+    def open(cls, folder: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> "Workdir":
+        """Makes the folder, or takes it up again if the same config made it.
+
+        Args:
+            folder: of the run.
+            config: the resolved config, nested plain values.
+            defaults: of the recipe, nested alike. A run that an earlier version began lacks the
+                fields that were added since: each counts as its default there.
+
+        Raises:
+            UserError: another config made the folder, or it cannot be written.
+        """
+        workdir = cls(folder)
+        try:
+            with one_first("workdir"):
+                os.makedirs(folder, exist_ok=True)
+                if os.path.exists(workdir.path("config.json")):
+                    _refuse_other(
+                        workdir.path("config.json"),
+                        flatten(plain(config)),
+                        flatten(plain(defaults)),
+                    )
+                else:
+                    write_results(workdir.path("config.json"), config)
+        except OSError as error:
+            raise UserError(f"--workdir={folder} cannot be used: {error.strerror}.") from error
+        return workdir
+
+    def path(self, *names: str) -> str:
+        """A path inside the folder."""
+        return os.path.join(self.folder, *names)
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config of the run."""
+        return read_results(self.path("config.json"))
+
+    def checkpoints(self, stage: str) -> str:
+        """Where a stage keeps its checkpoints."""
+        return self.path("checkpoints", stage)
+
+    def logbook(self) -> Logbook:
+        """The log of the run."""
+        return Logbook(self.path("metrics.jsonl"), write=first())
+
+    def finished(self) -> bool:
+        """Whether everything that a run leaves is there; results.json is written last."""
+        return os.path.exists(self.path("results.json"))
+
+    def say_result(self) -> None:
+        """Prints the outcome in three lines and where to look."""
+        results = read_results(self.path("results.json"))
+        mean = results["mean"]
+        print(results["verdict"])
+        if mean.get("auc") is not None:
+            print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
+        print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")
+
+
+class Clock:
+    """Seconds that each part of a run took; one that was resumed counts from there."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        """Args: seconds of parts that were booked elsewhere."""
+        self.seconds: dict[str, float] = dict(seconds or {})
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """Books the time since the last lap under `name`."""
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._last, 1)
+        self._last = now
+
+
+def _refuse_other(path: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = flatten(json.load(file))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; delete its folder or choose another.") from error
+    added = {name: value for name, value in defaults.items() if name not in before}
+    before |= added
+    differ = sorted(
+        name
+        for name in before.keys() | config.keys()
+        if name not in FREE
+        and before.get(name) != config.get(name)
+        and not is_retired(f"config.{name}", before.get(name))
+    )
+    if differ:
+        version = " by default, being of an earlier version"
+        shown = [
+            f"{n}: {before.get(n)} there{version if n in added else ''}, {config.get(n)} now"
+            for n in differ
+        ]
+        raise UserError(
+            f"{os.path.dirname(path)} holds a run of another config ({first_few(shown, 5)}); "
+            "give another --workdir, or delete that one."
+        )

@@ -1,0 +1,163 @@
+"""From validation recordings to decisions, and what is said beside the references."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from asd_jax.data.supervised import Parts
+from asd_jax.recipes.pump_classifier import decision as classifier_judge
+from asd_jax.recipes.pump_classifier import evaluate as classifier_evaluate
+from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
+from asd_jax.recipes.pump_classifier.settings import Decision
+from asd_jax.scoring.supervised import Learned
+from tests.recipes import tiny
+
+
+def corpus(train=80, validation=400, test=200, versions=1):
+    """Every second recording is faulty; a recording has so many clips."""
+    number = train + validation + test
+    recording = np.repeat(np.arange(number), versions)
+    ends = np.cumsum([train, validation]) * versions
+    train, validation, test = np.split(np.arange(number * versions), ends)
+    return tiny.bare(
+        LabelledCorpus,
+        label=recording % 2,
+        recording=recording.astype(str),
+        parts=Parts(train, validation, test, 0),
+    )
+
+
+def logits(clips, apart, seed=0):
+    """Normal and faulty recordings `apart` deviations from one another, far off zero."""
+    rng = np.random.default_rng(seed)
+    return 5.0 + rng.normal(size=len(clips.label)) + apart * clips.label
+
+
+WISHED = Decision(false_alarm_rate=0.1, calibrate="platt")
+
+
+def test_the_threshold_gives_the_wished_false_alarms_on_other_recordings():
+    clips = corpus()
+    logit = logits(clips, apart=2.0)
+    part, test = clips.parts.validation, clips.parts.test
+    judged = classifier_judge.judge(clips, logit[part], WISHED)
+    alarm = judged.calibration(logit[test]) > judged.threshold
+    false = alarm[clips.label[test] == 0].mean()
+    assert 0.04 < false < 0.18
+    assert alarm[clips.label[test] == 1].mean() > 0.6
+    # All logits lie above 0: at 0.5 every clip would be an alarm.
+    printed = classifier_judge.judge(clips, logit[part], Decision())
+    assert printed.threshold == 0.5 and (printed.calibration(logit[test]) > 0.5).mean() > 0.95
+
+
+def test_probabilities_are_those_of_the_validation_recordings():
+    clips = corpus()
+    logit = logits(clips, apart=2.0)
+    part, test = clips.parts.validation, clips.parts.test
+    said = classifier_judge.judge(clips, logit[part], WISHED).calibration(logit[test])
+    assert said.mean() == pytest.approx(0.5, abs=0.06)
+    sure = said > 0.7
+    assert clips.label[test][sure].mean() == pytest.approx(said[sure].mean(), abs=0.08)
+
+
+def test_few_validation_recordings_are_said_to_be_few():
+    clips = corpus(validation=8)
+    judged = classifier_judge.judge(clips, logits(clips, 2.0)[clips.parts.validation], WISHED)
+    assert "Only 4 held-out normal clips" in judged.notes[0]
+
+
+def beside(clips, logit, spectrum, alone=None):
+    rows = np.concatenate([clips.parts.train, clips.parts.test])
+    features = {"mean": spectrum, "deviation": np.zeros_like(spectrum), "level": spectrum[:, :1]}
+    features = {name: values[rows] for name, values in features.items()}
+    test = clips.parts.test
+    alone = logit if alone is None else alone
+    return classifier_judge.references(clips, features, logit[test], alone[test], draws=200, seed=0)
+
+
+def spectra(clips, apart, seed=1):
+    found = np.random.default_rng(seed).normal(size=(len(clips.label), 6))
+    found[:, 3] += apart * clips.label
+    return found
+
+
+def test_a_network_below_its_reference_is_told_so():
+    clips = corpus()
+    logit = logits(clips, apart=0.5)
+    found = beside(clips, logit, spectra(clips, apart=3.0))
+    assert found["logistic_regression"]["auc"] > 0.95 and found["level"]["auc"] < 0.65
+    assert found["logistic_regression"]["above_interval"][1] < 0
+    said = classifier_judge.sentences(Learned(0.6, 1e-4, 400), 0.63, found)
+    assert len(said) == 2 and said[0].startswith("AUC 0.630; a logistic regression")
+    assert "below a logistic regression" in said[1] and "by chance" not in said[1]
+
+
+def test_a_network_above_its_references_is_not():
+    clips = corpus()
+    found = beside(clips, logits(clips, apart=3.0), spectra(clips, apart=0.5))
+    said = classifier_judge.sentences(Learned(0.98, 1e-9, 400), 0.98, found)
+    assert len(said) == 1 and "below" not in said[0]
+
+
+def test_a_network_that_the_regression_holds_up_is_told_so():
+    clips = corpus()
+    spectrum = spectra(clips, apart=2.0)
+    alone = logits(clips, apart=0.5)
+    found = beside(clips, spectrum[:, 3] + 0.2 * alone, spectrum, alone)
+    assert found["network_alone"]["auc"] < found["logistic_regression"]["auc"]
+    said = classifier_judge.sentences(Learned(0.9, 1e-9, 400), 0.99, found)
+    assert "the network alone 0." in said[0] and said[1].startswith("The network alone is below")
+
+
+def test_it_is_the_network_that_must_have_learned():
+    clips = corpus()
+    part = clips.parts.validation
+    guess = np.random.default_rng(5).normal(size=len(part))
+    judged = classifier_judge.judge(clips, logits(clips, 3.0)[part], WISHED, network=guess)
+    assert judged.learned.certain is False
+
+
+def test_guessing_is_called_not_learned_before_anything_else():
+    said = classifier_judge.sentences(Learned(0.52, 0.3, 40), 0.55, {})
+    assert said[0].startswith("The network has not learned: on 40 validation recordings")
+
+
+def test_intervals_of_references_draw_recordings():
+    narrow = corpus(test=60)
+    wide = corpus(test=60, versions=8)
+    spectrum = spectra(narrow, apart=1.0)
+    each = beside(narrow, logits(narrow, 1.0), spectrum)["logistic_regression"]
+    logit = np.repeat(logits(narrow, 1.0), 8)
+    many = beside(wide, logit, np.repeat(spectrum, 8, axis=0))["logistic_regression"]
+    width = {name: np.ptp(found["auc_interval"]) for name, found in (("1", each), ("8", many))}
+    assert width["8"] == pytest.approx(width["1"], rel=0.25)
+
+
+def test_a_machines_interval_draws_recordings_too():
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(40) % 2, 10)
+    score = np.repeat(rng.normal(size=40), 10) + label
+    rows = [
+        {"machine_type": "pump", "machine_id": "00", "label": int(y), "score": float(s)}
+        for y, s in zip(label, score, strict=True)
+    ]
+    widths = []
+    for recording in (np.arange(400), np.repeat(np.arange(40), 10)):
+        entry = {"machine_type": "pump", "machine_id": "00"}
+        classifier_evaluate.by_recording([entry], rows, recording, draws=300, seed=0)
+        widths.append(np.ptp(entry["auc_interval"]))
+    assert widths[1] > 2 * widths[0]
+
+
+def test_how_the_threshold_was_set_is_said():
+    assert "at the probability 0.5" in classifier_judge.how_set(Decision())
+    wished = dataclasses.replace(WISHED, false_alarm_rate=0.05)
+    assert "about 5\N{NO-BREAK SPACE}% of healthy clips" in classifier_judge.how_set(wished)
+
+
+def test_of_a_recordings_versions_the_worst_is_shown():
+    scores = (0.9, 0.2, 0.8, 0.1, 0.7, 0.6)
+    rows = [{"score": score, "label": 0} for score in scores]
+    order = classifier_evaluate.most_wrong(rows, np.array(["a", "b", "a", "b", "c", "c"]))
+    assert order.tolist() == [0, 4, 1]
