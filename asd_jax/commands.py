@@ -18,7 +18,6 @@ from asd_jax.files import private_folder
 # A user wants to know what was said and when, not from which thread and line.
 _PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
-AHEAD = "compile ahead"  # the name of a thread that need not be waited for
 
 
 def fail(sentence: str) -> NoReturn:
@@ -101,43 +100,30 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         except KeyboardInterrupt:
             print("\nStopped. The same command goes on from here.", file=sys.stderr)
             if _waits_for_others():  # which have not agreed to it
-                _end_alone(STOPPED)
+                _end_now(STOPPED)
             return STOPPED
 
     try:
         app.run(guarded, flags_parser=_parse)
     except SystemExit as end:
-        _leave(end)
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException:
-        if not _waits_for_others():
-            raise
         traceback.print_exc()
-        _leave(SystemExit(1))
-
-
-def _leave(end: SystemExit) -> NoReturn:
-    """Exits at once, even where a thread is still compiling for a stage that will not come.
-
-    Python would take its lock from that thread while it is in the compiler, and abort. And where
-    other processes make the same run, one with an error would wait for them to come to their end
-    too, while they wait for it in a step: it is by its end that they learn of it.
-    """
-    code = end.code if isinstance(end.code, int) else int(bool(end.code))
-    wrong = code not in (0, STOPPED)
-    if wrong and _waits_for_others():
-        _end_alone(code)
-    if not any(thread.daemon and thread.name == AHEAD for thread in threading.enumerate()):
-        raise end
-    if _waits_for_others():
+        code = 1
+    if code == STOPPED and _waits_for_others():  # all of them stop at the same step
         sys.modules["jax"].distributed.shutdown()
-    _end_alone(code)
+    if code and (threading.active_count() > 1 or _waits_for_others()):
+        _end_now(code)
+    sys.exit(code)
 
 
-def _end_alone(code: int) -> NoReturn:
-    """Ends this process now: no other is waited for, and no thread."""
-    processes = sys.modules.get("asd_jax.train.processes")
-    if processes is not None:
-        processes.leave()
+def _end_now(code: int) -> NoReturn:
+    """Ends this process without its atexit functions, and without waiting for threads.
+
+    A thread may be compiling for a stage that will not come. And where other processes make the
+    same run, one with an error would wait for them to come to their end too, while they wait for it
+    in a step: it is by its end that they learn of it.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

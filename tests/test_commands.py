@@ -40,6 +40,22 @@ def test_a_command_ends_with_its_status_and_no_traceback(statement, status, said
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+SLEEPS = "import threading as t, time; t.Thread(target=time.sleep, args=(600,)).start(); "
+
+
+@pytest.mark.parametrize(
+    ("statement", "status", "last"),
+    [("raise UserError('mend x.')", 2, "error: mend x."), ("1 / 0", 1, "ZeroDivisionError: ")],
+)
+def test_a_command_that_fails_waits_for_no_thread(statement, status, last):
+    program = PROGRAM.format(statement=SLEEPS + statement)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == status
+    assert done.stderr.splitlines()[-1].startswith(last)
+
+
 def test_a_warning_is_said_without_its_thread_and_line():
     program = PROGRAM.format(statement="commands.logging.warning('few clips')")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

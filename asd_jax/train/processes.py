@@ -1,11 +1,8 @@
 """Several processes that make one run, one a host: their start, what they agree on, their end."""
 
-import atexit
 import collections
 import contextlib
 import faulthandler
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +40,7 @@ def start(processes: str, process: int | None, coordinator: str | None) -> None:
             "--processes takes 'auto' on SLURM, Open MPI, GKE and Cloud TPU, elsewhere a number, "
             "with --process=K (from 0) and --coordinator=HOST:PORT of process 0."
         )
-    _tell_of_an_abort()
+    faulthandler.disable()  # absl turns it on: a thread in a step is not to blame for an abort
     known: dict[str, Any] = {}
     if processes != "auto":
         known = {"num_processes": int(processes), "process_id": process}
@@ -60,47 +57,6 @@ def start(processes: str, process: int | None, coordinator: str | None) -> None:
             f"--processes={processes}: the processes did not meet "
             f"({str(error).splitlines()[0]}); see their logs and --coordinator."
         ) from error
-
-
-# Its last words, unless it reads that there is no need of any.
-_WITNESS = "import sys; sys.stdin.buffer.read() or print(sys.argv[1], file=sys.stderr)"
-_ENDED = (
-    "error: this process was ended from outside, or because it has lost another one of the run, "
-    "whose log then says why. The same commands go on from the last save."
-)
-_witness: subprocess.Popen | None = None
-
-
-def _tell_of_an_abort() -> None:
-    """Has a sentence printed when this process ends without a chance to print one itself.
-
-    Where a process falls silent jax aborts the others, and its message for that lies among the
-    registers of every thread. So a process of a few kilobytes waits for the end of this one.
-    """
-    global _witness
-    faulthandler.disable()  # absl turns it on: the thread that was in a step is not to blame
-    _witness = subprocess.Popen(
-        [sys.executable, "-S", "-c", _WITNESS, _ENDED],
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is not for it
-    )
-    atexit.register(_wait_and_leave)
-
-
-def _wait_and_leave() -> None:
-    """At the end: one of the others may be lost while this process waits for theirs."""
-    if jax.distributed.is_initialized():
-        jax.distributed.shutdown()
-    leave()
-
-
-def leave() -> None:
-    """Before an orderly end, with or without an error: nothing needs to be said of it."""
-    global _witness
-    if _witness is not None:
-        atexit.unregister(_wait_and_leave)
-        _witness.communicate(b"ended in order")
-        _witness = None
 
 
 def first() -> bool:

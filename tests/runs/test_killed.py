@@ -6,6 +6,7 @@ Its networks are tiny, but with KILL_PROGRAM=asd_jax.main. KILL_SEED=N draws oth
 import dataclasses
 import os
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -210,8 +211,8 @@ def ends_with_a_sentence(process):
     began = time.monotonic()
     code = process.end(90)
     took = time.monotonic() - began
-    time.sleep(0.5)  # its witness has the last word
     said = [line for line in process.shown().splitlines() if line.startswith("error: ")]
     print(f"the other ended {took:.1f} s later with {code}: {said}", flush=True)
     assert code != 0 and took < 60, process.shown()
-    assert len(said) == 1 and "go on from the last save" in said[0], process.shown()
+    if code != -signal.SIGABRT:  # by JAX, with its own words, where only silence tells
+        assert len(said) == 1 and "go on from the last save" in said[0], process.shown()

@@ -1,15 +1,15 @@
-"""Jobs beside the caller: order, results, errors, and a step that equals the jitted one."""
+"""Programs made beside the caller: order, errors, and a step that equals the jitted one."""
 
 import threading
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asd_jax import commands
 from asd_jax.runs.settings import Optimizer
-from asd_jax.train.ahead import Ahead, Executable
+from asd_jax.train.ahead import THREAD, Ahead, Executable
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state
@@ -23,92 +23,73 @@ def ahead():
     ahead.close()
 
 
-def test_jobs_run_in_order_and_not_in_the_caller(ahead):
-    seen = []
+class Traced:
+    """Stands for a lowered program, whose compilation lasts until somebody lets it go on."""
 
-    def job(number):
-        seen.append(number)
-        return number, threading.current_thread().name
+    def __init__(self):
+        self.go_on, self.compiled = threading.Event(), False
 
-    results = [ahead.submit(lambda n=n: job(n)) for n in range(5)]
-    assert [result()[0] for result in results] == seen == list(range(5))
-    assert results[0]()[1] != threading.current_thread().name
-
-
-def test_an_error_reaches_the_one_who_waits_and_later_jobs_run(ahead):
-    wrong, right = ahead.submit(lambda: 1 / 0), ahead.submit(lambda: "done")
-    with pytest.raises(ZeroDivisionError):
-        wrong()
-    assert right() == "done"
-
-
-def test_the_thread_ends_with_the_last_job(ahead):
-    def threads():
-        return [t for t in threading.enumerate() if t.name == commands.AHEAD]
-
-    before, go_on = threads(), threading.Event()
-    results = [ahead.submit(go_on.wait), ahead.submit(lambda: "last")]
-    ahead.close()
-    with pytest.raises(RuntimeError, match="after the last"):
-        ahead.submit(lambda: None)
-    (thread,) = (t for t in threads() if t not in before)
-    assert thread.is_alive()  # its jobs are not done
-    go_on.set()
-    assert [result() for result in results] == [True, "last"]
-    thread.join(5.0)
-    assert not thread.is_alive()
-
-
-class Stub(Executable):
-    """A program whose compilation lasts until somebody lets it go on."""
-
-    def __init__(self, error=None):
-        super().__init__("stub", data_mesh(1), self.lower)
-        self.traced, self.go_on = threading.Event(), threading.Event()
-        self.error, self.compiled = error, False
-
-    def lower(self):
-        self.traced.set()
-        if self.error:
-            raise self.error
-
-    def get(self):
+    def compile(self):
         assert self.go_on.wait(5.0)
         self.compiled = True
-        return self
+        return threading.current_thread().name, self
 
 
-def test_the_next_program_is_traced_while_one_is_compiled(ahead):
-    first, second = Stub(), Stub()
-    one, two = ahead.prepare(first), ahead.prepare(second)
-    assert second.traced.wait(5.0)
-    assert not first.compiled  # it is still being compiled
-    first.go_on.set(), second.go_on.set()
-    assert (one(), two()) == (first, second)
+def program(lower):
+    return Executable("stub", data_mesh(1), lower)
 
 
-def test_an_error_in_tracing_reaches_the_one_who_waits(ahead):
-    wrong, right = Stub(ValueError("shapes")), Stub()
+def test_the_next_program_is_traced_while_one_is_compiled_in_threads_of_their_own(ahead):
+    first, second, traced = Traced(), Traced(), threading.Event()
+    one = ahead.prepare(program(lambda: first))
+    two = ahead.prepare(program(lambda: (traced.set(), second)[1]))
+    assert traced.wait(5.0) and not first.compiled
+    second.go_on.set()
+    assert not second.compiled  # in its turn
+    first.go_on.set()
+    assert [one()[1], two()[1]] == [first, second]
+    assert one()[0].startswith(THREAD)
+
+
+def test_an_error_in_tracing_reaches_the_one_who_waits_and_later_programs_are_made(ahead):
+    right = Traced()
     right.go_on.set()
-    broken, whole = ahead.prepare(wrong), ahead.prepare(right)
-    with pytest.raises(ValueError, match="shapes"):
+    broken, whole = ahead.prepare(program(lambda: 1 / 0)), ahead.prepare(program(lambda: right))
+    with pytest.raises(ZeroDivisionError):
         broken()
-    assert whole() is right
+    assert whole()[1] is right
 
 
-def test_a_job_sees_the_context_of_its_submission(ahead):
+def test_the_threads_end_with_the_last_program(ahead):
+    def threads():
+        return {t for t in threading.enumerate() if t.name.startswith(THREAD)}
+
+    before, last = threads(), Traced()
+    result = ahead.prepare(program(lambda: last))
+    ahead.close()
+    with pytest.raises(RuntimeError):
+        ahead.prepare(program(lambda: last))
+    last.go_on.set()
+    assert result()[1] is last
+    for thread in threads() - before:
+        thread.join(5.0)
+    assert threads() <= before
+
+
+def test_a_program_is_traced_in_the_context_of_its_caller(ahead):
     from asd_jax.models import ops
 
     x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
 
-    def traced():
-        return str(jax.make_jaxpr(lambda x, k: ops.depthwise(x, k, padding=(1, 1)))(x, kernel))
+    def lower():
+        text = str(jax.make_jaxpr(lambda x, k: ops.depthwise(x, k, padding=(1, 1)))(x, kernel))
+        return types.SimpleNamespace(compile=lambda: text)
 
     with ops.implementation("lax"):
-        asked = ahead.submit(traced)
+        asked = ahead.prepare(program(lower))
     assert "conv_general_dilated" in asked()
     with ops.implementation("fast"):
-        asked = ahead.submit(traced)
+        asked = ahead.prepare(program(lower))
     assert "conv_general_dilated" not in asked()
 
 

@@ -17,13 +17,14 @@ import soundfile
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from asd_jax import commands, score
+from asd_jax import score
 from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import evaluate, networks, stages
 from asd_jax.recipes.ensemble import recipe as ensemble
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.train import loop
+from asd_jax.train.ahead import THREAD
 from tests.recipes import tiny
 from tests.runs.test_settings import get_config
 
@@ -89,7 +90,7 @@ def test_another_config_is_refused_with_the_fields_that_differ(finished):
 
 
 def test_nothing_waits_to_compile_after_a_run(finished):
-    threads = [thread for thread in threading.enumerate() if thread.name == commands.AHEAD]
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD)]
     for thread in threads:
         thread.join(60.0)
     assert not any(thread.is_alive() for thread in threads)
