@@ -1,260 +1,56 @@
-"""What a finished run is for: waveforms in, anomaly scores and decisions out.
+"""What a finished run is for: waveforms in, anomaly scores and decisions out, whatever its recipe.
 
 A detector is a folder of two files, `detector.json` (settings, machines, names) and `arrays.npz`
 (every array, without pickle). It holds no training data beyond what a scorer itself is made of, and
 no optimizer state.
 """
 
-import dataclasses
-import functools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Int16
+from jaxtyping import Array, Float, Int
 
+from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector_folder import (
-    below,
-    flatten_tree,
-    read_folder,
-    restore_normaliser,
-    unflatten_tree,
-    write_folder,
-)
+from asd_jax.detector_folder import read_folder
 from asd_jax.errors import UserError
-from asd_jax.features.logmel import LogMel, log_mel
-from asd_jax.recipes.ensemble import inference as judge
-from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.runs.settings import from_config
-from asd_jax.scoring import ensemble as ensembles
-from asd_jax.scoring import scorers
-from asd_jax.scoring.threshold import percentile
-from asd_jax.traced import Traced
 
-Tree = Any
-Group = tuple[str, str]
+Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
 
 
-@dataclasses.dataclass(frozen=True)
-class Detector:
-    """A trained and calibrated ensemble.
-
-    Attributes:
-        config: the settings of the run that made it.
-        groups: the machines (type, ID) that it knows; a group index points in here.
-        variables: of the networks by name, and the normaliser.
-        scorers: by branch, one scorer a group.
-        ensemble: calibrates and weighs the branches' scores.
-        thresholds: decision threshold of each group, `[groups]`.
-        normal_scores: held-out normal clips' scores of each group, ascending, for percentiles.
-        frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
-    """
-
-    config: Ensemble
-    groups: tuple[Group, ...]
-    variables: Mapping[str, Tree]
-    scorers: Mapping[str, Sequence[Any]]
-    ensemble: ensembles.Ensemble
-    thresholds: np.ndarray
-    normal_scores: tuple[np.ndarray, ...]
-    frame_mean: np.ndarray
-    frame_std: np.ndarray
+class Detector(Protocol):
+    """What every recipe's detector answers."""
 
     @property
-    def weights(self) -> dict[str, float]:
-        """The weight of each branch in the score."""
-        return dict(self.ensemble.weights)
+    def config(self) -> Any:
+        """The settings of the run that made it."""
+        ...
 
     @property
-    def notes(self) -> list[str]:
-        """What a reader should know about the weights, in sentences."""
-        return list(self.ensemble.reasons)
-
-    @property
-    def gated(self) -> dict[str, str]:
-        """The branches that were left out, and why."""
-        return dict(self.ensemble.gated)
-
-    @property
-    def spec(self) -> LogMel:
-        """The front end."""
-        return networks.front_end(self.config)
+    def groups(self) -> tuple[Group, ...]:
+        """The machines that it knows; a group index points in here."""
+        ...
 
     @property
     def samples(self) -> int:
         """Samples of one clip."""
-        return networks.clip_samples(self.config)
+        ...
 
-    def branch_scores(
-        self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
-    ) -> dict[str, Float[np.ndarray, "clips"]]:
-        """Raw scores of each branch, each clip by the scorer of its own group."""
-        return score_groups(self.scorers, features, group)
-
-    def combine(
-        self, scores: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
-    ) -> Float[np.ndarray, "clips"]:
-        """The ensemble's score of each clip; higher is more anomalous."""
-        return ensembles.combine(self.ensemble, scores, self.names(group))
-
-    def names(self, group: Int[np.ndarray, "clips"]) -> list[Group]:
-        """The (type, ID) of group indices."""
-        return [self.groups[int(g)] for g in group]
-
-    def percentiles(
-        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
-    ) -> Float[np.ndarray, "clips"]:
-        """Share of held-out normal clips of the same machine with a lower score, in percent."""
-        return np.array(
-            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
-        )
+    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
+        """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
+        ...
 
     def departure(
         self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
-        level = np.asarray(log_mel(wave, spec=_power_only(self.spec)))[..., 0]
-        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
-        return level, (level - mean) / std
-
-    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
-        """Scores int16 clips of `samples` samples.
-
-        Args:
-            clips: (name, waveform, indices of the groups that it may be of).
-
-        Returns:
-            rows as scores.csv holds them, and `percentile`. Of several groups, the one that
-            explains the clip best counts.
-        """
-        rows = []
-        for part, waves in padded_batches(clips, self.samples):
-            judged = jax.device_get(self._judged(waves))
-            for i, (name, _, candidates) in enumerate(part):
-                branch = {k: v[i] for k, v in judged.branches.items()}
-                rows.append(self._best(name, judged.score[i], branch, candidates))
-        return rows
-
-    def each_score(
-        self, waves: Int16[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "clips groups"]:
-        """The score of each clip as each machine."""
-        return np.asarray(self._judged(waves).score, np.float64)
-
-    @functools.cached_property
-    def nets(self) -> networks.Networks:
-        """The networks, without their variables."""
-        return networks.build(self.config, len(self.groups))
-
-    @functools.cached_property
-    def folded(self) -> Mapping[str, Tree]:
-        """The variables with BatchNorm in the filters, as a detector's folder has them."""
-        if judge.is_folded(self.variables):
-            return self.variables
-        return judge.fold(self.nets, self.variables)
-
-    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> judge.Judgement:
-        return judge.Judgement(*self._run(waves))
-
-    @functools.cached_property
-    def _run(self) -> Traced:
-        """Score and branches' scores of int16 waveforms, with every array as an argument."""
-
-        def make() -> Any:
-            judged = judge.make_judge(self.config, self.nets, self.spec, self.ensemble)
-            return lambda found, waves: tuple(judged(found, waves))
-
-        arrays = judge.fitted(self.folded, self.scorers, self.ensemble, self.groups)
-        return Traced(make, arrays, self._about())
-
-    def _best(
-        self,
-        name: str,
-        score: Float[np.ndarray, "groups"],
-        branch: Mapping[str, Float[np.ndarray, "groups"]],
-        candidates: Sequence[int],
-    ) -> dict[str, Any]:
-        """The row of one clip under the candidate group with the lowest score."""
-        groups = np.asarray(candidates)
-        total, threshold = score[groups].astype(np.float64), self.thresholds[groups]
-        # Scores of different machines are compared by their distance from their own threshold.
-        at = int(np.argmin(np.where(np.isfinite(threshold), total - threshold, total)))
-        group = groups[at : at + 1]
-        return {
-            "path": name,
-            "machine_type": self.groups[group[0]][0],
-            "machine_id": self.groups[group[0]][1],
-            "domain": "",
-            "label": UNKNOWN,
-            "score": float(total[at]),
-            **{f"score_{name}": float(values[group[0]]) for name, values in branch.items()},
-            "threshold": float(threshold[at]),
-            "decision": decide(total[at], threshold[at]),
-            "percentile": float(self.percentiles(total[at : at + 1], group)[0]),
-        }
+        ...
 
     def save(self, folder: str) -> None:
         """Writes the folder; an older one in its place is replaced file by file."""
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
-        for branch, fitted in self.scorers.items():
-            for number, scorer in enumerate(fitted):
-                for name, value in scorers.to_arrays(scorer).items():
-                    arrays[f"scorers/{branch}/{number}/{name}"] = np.asarray(value)
-        arrays |= {
-            f"normal_scores/{number}": value for number, value in enumerate(self.normal_scores)
-        }
-        for name in ("thresholds", "frame_mean", "frame_std"):
-            arrays[name] = getattr(self, name)
-        write_folder(folder, self._about(), arrays)
-
-    def _about(self) -> dict[str, Any]:
-        """All but the arrays, as `detector.json` holds it."""
-        return {
-            "recipe": self.config.recipe,
-            "config": dataclasses.asdict(self.config),
-            "groups": [list(group) for group in self.groups],
-            "scorers": {b: [scorers.kind_of(s) for s in f] for b, f in self.scorers.items()},
-            "ensemble": ensembles.to_dict(self.ensemble),
-        }
-
-    @classmethod
-    def load(cls, folder: str) -> "Detector":
-        """Reads a folder that `save` wrote.
-
-        Raises:
-            UserError: the folder holds no detector, or one of a newer format.
-        """
-        return cls.from_parts(*read_folder(folder))
-
-    @classmethod
-    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
-        """The detector of what `read_folder` found."""
-        groups = tuple((g[0], g[1]) for g in about["groups"])
-        fitted = {
-            branch: [
-                scorers.from_arrays(kind, below(arrays, f"scorers/{branch}/{number}/"))
-                for number, kind in enumerate(kinds)
-            ]
-            for branch, kinds in about["scorers"].items()
-        }
-        config = from_config(Ensemble, about["config"])
-        variables = unflatten_tree(below(arrays, "variables/"))
-        variables["normaliser"] = restore_normaliser(variables.get("normaliser", {}))
-        return cls(
-            config=config,
-            groups=groups,
-            variables=variables,
-            scorers=fitted,
-            ensemble=ensembles.from_dict(about["ensemble"]),
-            thresholds=arrays["thresholds"],
-            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups))),
-            frame_mean=arrays["frame_mean"],
-            frame_std=arrays["frame_std"],
-        )
+        ...
 
 
 def padded_batches(
@@ -281,41 +77,14 @@ def decide(score: float, threshold: float) -> int:
     return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
 
 
-_score = jax.jit(scorers.score)  # one program for each kind and size, not one for each operation
-
-
-def score_groups(
-    fitted: Mapping[str, Sequence[Any]],
-    features: Mapping[str, Any],
-    group: Int[np.ndarray, "clips"],
-) -> dict[str, Float[np.ndarray, "clips"]]:
-    """Scores each branch's features `[clips, dim]` by the scorer of each clip's group."""
-    scores = {}
-    for branch, by_group in fitted.items():
-        scores[branch] = np.zeros(len(group))
-        for number in np.unique(group):
-            rows = np.flatnonzero(group == number)
-            values = _score(by_group[int(number)], features[branch][rows])
-            scores[branch][rows] = np.asarray(values)
-    return scores
-
-
 def load_detector(folder: str) -> Any:
-    """The detector in a folder, of whatever recipe: all answer `score` and have `groups`.
+    """The detector in a folder, of whatever recipe.
 
     Raises:
         UserError: the folder holds no detector, or one of an unknown recipe.
     """
     about, arrays = read_folder(folder)
     recipe = about.get("recipe")
-    if recipe == "pump_classifier":
-        from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
-
-        return ClassifierDetector.from_parts(about, arrays)
-    if recipe != "ensemble":
+    if recipe not in recipes.RECIPES:
         raise UserError(f"{folder} holds a detector of the recipe {recipe!r}, which is unknown.")
-    return Detector.from_parts(about, arrays)
-
-
-def _power_only(spec: LogMel) -> LogMel:
-    return dataclasses.replace(spec, channels=("power",))
+    return recipes.detector_class(recipe).from_parts(about, arrays)

@@ -95,14 +95,14 @@ class AnomalousSoundDetector:
             UserError: a setting is wrong, or a recording or folder cannot be read or found.
         """
         from asd_jax.detector import load_detector
-        from asd_jax.recipes.ensemble import recipe as ensemble
+        from asd_jax.runs import recipe as runs
 
         with contextlib.ExitStack() as stack:
             root = stack.enter_context(_as_folder(X, self._settings().data.sample_rate))
             workdir = self.workdir or stack.enter_context(tempfile.TemporaryDirectory())
             if not self.verbose:
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            ensemble.run(self._values(root), os.fspath(workdir))
+            runs.run(self._values(root), os.fspath(workdir))
             self.detector_ = load_detector(os.path.join(workdir, "detector"))
         return self
 

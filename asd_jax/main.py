@@ -1,6 +1,6 @@
 """Trains and evaluates: `python -m asd_jax.main --config=configs/ensemble.py[:ARG]`.
 
-This file is short on purpose: the story of a run is in `asd_jax.recipes`.
+This file is short on purpose: the story of a run is in `asd_jax.recipes` and `asd_jax.runs`.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands, recipes, shared_flags
 from asd_jax.errors import UserError
 from asd_jax.runs import cells
 
@@ -33,12 +33,6 @@ PROCESSES = flags.DEFINE_string(
 )
 PROCESS = flags.DEFINE_integer("process", None, "The number of this process, from 0.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, for all.")
-
-# The recipes by the name in `config.recipe`; each has `run(config, workdir)`.
-RECIPES = {
-    "ensemble": "asd_jax.recipes.ensemble.recipe",
-    "pump_classifier": "asd_jax.recipes.pump_classifier.recipe",
-}
 
 
 def default_workdir(config_path: str, argument: str) -> str:
@@ -67,10 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
     config = read_config()
-    if config.get("recipe") not in RECIPES:
-        raise UserError(
-            f"config.recipe is {config.get('recipe')!r}; known are {', '.join(RECIPES)}."
-        )
+    recipes.check(config.get("recipe"))
     path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
@@ -87,8 +78,7 @@ def main(argv: Sequence[str]) -> int:
         return importlib.import_module("asd_jax.runs.packed").run(together)
     if config.get("pack", 1) > 1:
         return importlib.import_module("asd_jax.runs.seeds").run(config.to_dict(), workdir)
-    recipe = importlib.import_module(RECIPES[config.recipe])
-    return recipe.run(config.to_dict(), workdir)
+    return importlib.import_module("asd_jax.runs.recipe").run(config.to_dict(), workdir)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from sklearn.base import clone
 from asd_jax import AnomalousSoundDetector, estimator
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble import recipe as ensemble
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.settings import from_config
 from tests.live import machine
@@ -55,7 +54,7 @@ def test_fit_trains_on_a_folder_or_on_recordings_made_one(tmp_path, monkeypatch)
         seen.append((values, root, found))
         machine.detector().save(f"{workdir}/detector")
 
-    monkeypatch.setattr(ensemble, "run", run)
+    monkeypatch.setattr(runs, "run", run)
     wave = machine.hum()
     soundfile.write(tmp_path / "one.wav", wave, 16000)
     for given in (tmp_path, [tmp_path / "one.wav", wave], wave[None] / 32768.0):

@@ -1,1 +1,34 @@
-"""The stories: one page each, stages in order, each resumable."""
+"""What can be run: a recipe is a folder here, and a line in `RECIPES`."""
+
+import importlib
+from typing import Any
+
+from asd_jax.errors import UserError
+
+# By the name in `config.recipe` the folder, in which recipe.py holds RECIPE, and
+# detector.py DETECTOR.
+RECIPES = {
+    "ensemble": "asd_jax.recipes.ensemble",
+    "pump_classifier": "asd_jax.recipes.pump_classifier",
+}
+
+
+def find(name: str) -> Any:
+    """The `runs.recipe.Recipe` of this name; raises UserError for an unknown one."""
+    return importlib.import_module(f"{_folder(name)}.recipe").RECIPE
+
+
+def detector_class(name: str) -> Any:
+    """What reads the folders of detectors that the recipe has made; as `find`."""
+    return importlib.import_module(f"{_folder(name)}.detector").DETECTOR
+
+
+def check(name: str) -> None:
+    """Raises UserError for a recipe that is not known."""
+    if name not in RECIPES:
+        raise UserError(f"config.recipe is {name!r}; known are {', '.join(RECIPES)}.")
+
+
+def _folder(name: str) -> str:
+    check(name)
+    return RECIPES[name]

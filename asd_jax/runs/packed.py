@@ -5,19 +5,30 @@ devices. What comes between and after the stages each does by itself. A run leav
 what it would leave alone, up to rounding; so the same runs, or one of them, can go on in any way.
 """
 
-import importlib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 
+from asd_jax import recipes
+from asd_jax.data.loader import Batches, Waves
 from asd_jax.errors import UserError
+from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
-from asd_jax.runs.settings import flatten
+from asd_jax.runs.recipe import Recipe, compile_ahead
+from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.settings import flatten, from_config
+from asd_jax.runs.side_by_side import Part, note_of, say_diverged, train_parts
+from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.tunables import may_differ
-
-# By the recipe, the modules that make a run alone (`run`) and several together (`together`).
-ALONE = {"ensemble": "ensemble", "pump_classifier": "pump_classifier"}
-TOGETHER = {"ensemble": "ensemble_packed", "pump_classifier": "classifier_packed"}
+from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.loop import Diverged
+from asd_jax.train.pack import stacked_shapes
+from asd_jax.train.sharding import runs_mesh
+from asd_jax.train.state import TrainState
+from asd_jax.train.step import Step, compile_packed
 
 
 def run(cells: Sequence[Cell]) -> int:
@@ -29,19 +40,16 @@ def run(cells: Sequence[Cell]) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     check(cells)
-    opened = [_recipe(ALONE, cell).open_workdir(cell.values, cell.folder) for cell in cells]
+    recipe = recipes.find(cells[0].values["recipe"])
+    opened = [recipe.open_workdir(cell.values, cell.folder) for cell in cells]
     left = [cell for cell, workdir in zip(cells, opened, strict=True) if not workdir.finished()]
     if len(left) < len(cells):
         print(f"{len(cells) - len(left)} of {len(cells)} runs are there already.", flush=True)
     if len(left) == 1:
-        return _recipe(ALONE, left[0]).run(dict(left[0].values), left[0].folder)
+        return single.run(left[0].values, left[0].folder)
     if left:
-        _recipe(TOGETHER, left[0]).together(left)
+        together(recipe, left)
     return 0
-
-
-def _recipe(modules: dict[str, str], cell: Cell):
-    return importlib.import_module(f"asd_jax.recipes.{modules[cell.values['recipe']]}")
 
 
 def check(cells: Sequence[Cell]) -> None:
@@ -56,3 +64,159 @@ def check(cells: Sequence[Cell]) -> None:
                     f"config.{field} is {first.get(field)!r} in one run and {other.get(field)!r} "
                     "in another; such runs cannot train as one program."
                 )
+
+
+def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
+    """Makes these runs, none of which is finished."""
+    clock = Clock()
+    runs = open_runs(recipe, cells)
+    clock.lap("data")
+    packs = packs_of(recipe, runs)
+    compile_ahead(recipe, runs[0], packs)
+    variables = [recipe.initial(run) for run in runs]
+    diverged: dict[int, Diverged] = {}
+    for pack in packs:
+        keys = [recipe.stage_key(run.config.seed, pack.plan.name) for run in runs]
+        found, lost = pack.train(runs, keys, variables, diverged)
+        diverged |= lost
+        for place, after in found.items():
+            trainer = pack.trainers[place]
+            runs[place], after = recipe.after_stage(
+                runs[place], trainer, keys[place], variables[place], after
+            )
+            variables[place] |= after
+        clock.lap(pack.plan.name)
+    for place, run in enumerate(runs):
+        if place not in diverged:
+            recipe.conclude(run, variables[place], Clock(clock.seconds))
+            run.workdir.say_result()
+    say_diverged({runs[place].workdir.folder: end for place, end in diverged.items()})
+
+
+def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
+    """The runs with their clips; all share the networks and compiled programs of the first."""
+    runs: list[Run] = []
+    for cell in cells:
+        config, clips = recipe.load(from_config(recipe.settings, cell.values))
+        clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
+        first = runs[0] if runs else None
+        if first and first.corpus.groups != clips.groups:
+            raise UserError("The runs have different machines, and cannot train as one program.")
+        nets = first.nets if first else recipe.build(config, clips)
+        runs.append(recipe.run(config, Workdir(cell.folder), clips, nets, shares_with=first))
+    return runs
+
+
+def packs_of(recipe: Recipe, runs: Sequence[Any]) -> list["Pack"]:
+    """The stages of the runs; raises UserError where they have not the same ones."""
+    plans = [recipe.plans(run) for run in runs]
+    if len({tuple(plan.name for plan in own) for own in plans}) > 1:
+        raise UserError(
+            "Some of these runs have stages that others have not, as with networks where there is "
+            "nothing to identify (config.networks=always trains them): make them one by one."
+        )
+    return [
+        Pack([Trainer(run, plan) for run, plan in zip(runs, stage, strict=True)])
+        for stage in zip(*plans, strict=True)
+    ]
+
+
+class Pack:
+    """One stage of several runs, made ready."""
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        """Raises UserError where the runs' batches differ in size."""
+        self.trainers = trainers
+        if len({trainer.size for trainer in trainers}) > 1:
+            raise UserError("The runs have fewer clips than a batch, and not equally many.")
+        self._prepared: tuple[list[int], Callable[[], Step]] | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the first run; the others' differ in nothing that is compiled."""
+        return self.trainers[0].plan
+
+    def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles beside the caller what is not finished; see `Trainer.prepare`."""
+        left = self._left({})
+        if len(left) < 2:
+            for place in left:
+                self.trainers[place].prepare(shapes, ahead)
+            return
+        first, mesh = self.trainers[left[0]], runs_mesh(len(left))
+
+        def lowered() -> jax.stages.Lowered:
+            program = first.program(shapes())
+            stacked = stacked_shapes((program.state, dict(program.batch)), len(left))
+            return compile_packed(first.step, mesh).lower(*stacked)
+
+        first.prepare_initial(ahead)
+        self._prepared = left, ahead.prepare(lowered)
+
+    def train(
+        self,
+        runs: Sequence[Any],
+        keys: Sequence[jax.Array],
+        variables: Sequence[Variables],
+        without: Mapping[int, Diverged],
+    ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
+        """The new variables of each run after the stage, and which of them diverged in it.
+
+        Args:
+            runs: as earlier stages left them.
+            keys: the root keys of the runs.
+            variables: what each has before the stage.
+            without: runs that have diverged before, by their places.
+        """
+        for trainer, run in zip(self.trainers, runs, strict=True):
+            trainer.run = run
+        left, found, lost = self._left(without), {}, {}
+        if len(left) > 1:
+            found, lost = self._together(left, keys, variables)
+        for place, trainer in enumerate(self.trainers):
+            if place not in found.keys() | lost.keys() | without.keys():
+                found[place] = trainer.train(keys[place], variables[place])
+        return found, lost
+
+    def _left(self, without: Mapping[int, Any]) -> list[int]:
+        return [
+            place
+            for place, trainer in enumerate(self.trainers)
+            if place not in without and not trainer.finished()
+        ]
+
+    def _together(
+        self, left: list[int], keys: Sequence[jax.Array], variables: Sequence[Variables]
+    ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
+        ours = [(self.trainers[k], keys[k], variables[k]) for k in left]
+        make, config = ours[0][0].initial, ours[0][0].run.config
+        prepared = self._prepared and self._prepared[0] == left
+        last, diverged = train_parts(
+            [_part(trainer, make(key, known), known) for trainer, key, known in ours],
+            self.plan.clip,
+            on_device=config.data.on_device,
+            save_seconds=config.save_seconds,
+            compiled=self._prepared[1] if prepared else None,
+        )
+        self._prepared = None  # a program takes as much memory as the networks
+        return (
+            {left[k]: self.trainers[left[k]].chosen(tree) for k, tree in last.items()},
+            {left[k]: end for k, end in diverged.items()},
+        )
+
+
+def _part(trainer: Trainer, state: TrainState, variables: Variables) -> Part:
+    clips = trainer.plan.clips(variables)
+
+    def batches(waves: Waves, begin: int) -> Batches:
+        return trainer.batches(waves, clips, begin)
+
+    return Part(
+        stage=trainer.stage(lambda begin: batches(clips.waves, begin)),
+        state=state,
+        scalars=trainer.scalars,
+        workdir=trainer.run.workdir,
+        waves=clips.waves,
+        indices=clips.indices,
+        batches=batches,
+    )

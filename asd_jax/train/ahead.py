@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from asd_jax import memory
 from asd_jax.train.state import TrainState
@@ -44,15 +43,6 @@ def batch_shapes(size: int, clip: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDt
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Executable:
-    """A program that `Ahead` makes: what tells it from others, its devices, and what traces it."""
-
-    about: Any
-    mesh: Mesh
-    lower: Callable[[], jax.stages.Lowered]
-
-
 class Ahead:
     """Makes programs in the order in which they are asked for, beside the caller.
 
@@ -63,10 +53,14 @@ class Ahead:
     def __init__(self) -> None:
         self._tracing, self._compiling = (ThreadPoolExecutor(1, THREAD) for _ in range(2))
 
-    def prepare(self, program: Executable) -> Callable[[], Any]:
-        """Begins to make a program; the function returned waits for it, or raises its error."""
+    def prepare(self, lower: Callable[[], jax.stages.Lowered]) -> Callable[[], Any]:
+        """Begins to make the program that `lower` traces.
+
+        Returns:
+            a function that waits for the program, or raises what went wrong with it.
+        """
         # A form of operations that the caller chose (`models.ops`) holds for the thread too.
-        lowered = self._tracing.submit(contextvars.copy_context().run, program.lower)
+        lowered = self._tracing.submit(contextvars.copy_context().run, lower)
         return self._compiling.submit(_compiled, lowered).result
 
     def close(self) -> None:

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
 from asd_jax.features.normalise import Normaliser
 from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
@@ -21,7 +21,7 @@ GROUPS = (("fan", "00"), ("fan", "02"), ("pump", "00"))
 BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
 
 
-def ensemble() -> Detector:
+def ensemble() -> EnsembleDetector:
     """Gaussians of random networks' embeddings of noise; every branch has a weight."""
     config = Ensemble(
         data=Data(clip_seconds=1.0),
@@ -52,7 +52,7 @@ def ensemble() -> Detector:
             rows = group == g
             scores[branch][rows] = scorers.score(fitted[branch][g], features[branch][rows])
     weighed = ensembles.fit_ensemble(scores, None, [GROUPS[g] for g in group], rule="equal")
-    return Detector(
+    return EnsembleDetector(
         config=config,
         groups=GROUPS,
         variables=variables,

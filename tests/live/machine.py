@@ -5,9 +5,9 @@ import functools
 import jax
 import numpy as np
 
-from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
 from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
 from asd_jax.runs.settings import Data
 from asd_jax.scoring import ensemble as ensembles
@@ -36,7 +36,7 @@ def with_tone(
 
 
 @functools.cache
-def detector() -> Detector:
+def detector() -> EnsembleDetector:
     """Fitted to forty clips of `hum`."""
     config = Ensemble(
         data=Data(clip_seconds=SECONDS, sample_rate=RATE, long="windows"),
@@ -54,7 +54,7 @@ def detector() -> Detector:
     scores = ensembles.combine(weighed, {"statistics": held}, [GROUPS[0]] * len(held))
     mean = features["frame_mean"].mean(0)
     std = np.sqrt(features["frame_square"].mean(0) - mean**2)
-    return Detector(
+    return EnsembleDetector(
         config=config,
         groups=GROUPS,
         variables={"normaliser": {}},

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asd_jax.recipes.ensemble import packed as ensemble_packed
-from asd_jax.recipes.ensemble import recipe as ensemble
 from asd_jax.recipes.ensemble import stages
+from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.runs import cells
-from asd_jax.runs import trainer as ensemble_training
+from asd_jax.runs.packed import Pack, open_runs
+from asd_jax.runs.trainer import Trainer
 from asd_jax.train.logbook import Logbook
 from tests.runs.test_settings import get_config
 
@@ -38,22 +38,22 @@ def main(stage: str, rate: str, folder: str) -> None:
     config[stage].optimizer.update(learning_rate=float(rate))
     values = config.to_dict()
     plan = getattr(stages, stage)
-    keys = [ensemble.stage_key(seed, stage) for seed in range(SEEDS)]
+    keys = [RECIPE.stage_key(seed, stage) for seed in range(SEEDS)]
 
     def begun(kind):
-        runs = ensemble_packed.open_runs(cells.of_seeds(values, os.path.join(folder, kind)))
+        runs = open_runs(RECIPE, cells.of_seeds(values, os.path.join(folder, kind)))
         known = [stages.initial_variables(run) for run in runs]
         for variables in known:  # the fusion reads embeddings: of encoders as they were drawn
             for seed, name in enumerate(("encoder", "temporal")):
                 variables[name] = jax.jit(getattr(runs[0].nets, name).init)(jax.random.key(seed))
-        return [ensemble_training.Training(run, plan(run)) for run in runs], known
+        return [Trainer(run, plan(run)) for run in runs], known
 
     trainings, known = begun("packed")
     starts = [
         training.initial(key, variables).params
         for training, key, variables in zip(trainings, keys, known, strict=True)
     ]
-    packed, diverged = ensemble_packed.Pack(trainings).train(keys, known, {})
+    packed, diverged = Pack(trainings).train([t.run for t in trainings], keys, known, {})
     assert not diverged
     trainings, known = begun("alone")
     alone = [t.train(key, v) for t, key, v in zip(trainings, keys, known, strict=True)]
@@ -78,7 +78,7 @@ def main(stage: str, rate: str, folder: str) -> None:
     )
 
 
-class Moved(ensemble_training.Training):
+class Moved(Trainer):
     """The stage from weights that differ by one rounding up or down."""
 
     def initial(self, key, variables):

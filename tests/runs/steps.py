@@ -22,6 +22,7 @@ from asd_jax.recipes.pump_classifier import stages as classifier_training
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs import tunables
 from asd_jax.runs.settings import Optimizer, Synthetic
+from asd_jax.runs.trainer import Clips
 from asd_jax.runs.workdir import Workdir
 from asd_jax.train import processes
 from asd_jax.train.optimizer import make_optimizer
@@ -44,7 +45,7 @@ class Case:
     loss: object
     optimizer: object
     state: object
-    clips: stages.Clips
+    clips: Clips
     pairs: bool = False
 
 
@@ -59,18 +60,18 @@ def ensemble_cases():
     )
     with processes.one_first("ensemble"):
         clips = corpus.load(config, progress=False)
-    run = stages.Run(config, Workdir(""), clips, tiny.build(config, len(clips.groups)))
+    run = stages.EnsembleRun(config, Workdir(""), clips, tiny.build(config, len(clips.groups)))
     normaliser = stages.fit_normaliser(run)
     # In the place of the networks' embeddings of the clips, which come at the end of their stages.
     drawn = np.random.default_rng(0).standard_normal((len(clips.fit), 1024)).astype(np.float32)
-    embedded = stages.Clips(stages.Embeddings(drawn), clips.label[clips.fit], np.arange(len(drawn)))
+    embedded = Clips(stages.Embeddings(drawn), clips.label[clips.fit], np.arange(len(drawn)))
     for stage in (stages.pretrain, stages.finetune, stages.temporal, stages.fusion):
         plan = stage(run)
         variables = {
             name: jax.jit(getattr(run.nets, name).init)(jax.random.key(number))
-            for number, name in enumerate(plan.rates)
+            for number, name in enumerate(plan.optimizers)
         }
-        optimizer = make_optimizer(dict.fromkeys(plan.rates, RATE), STEPS)
+        optimizer = make_optimizer(dict.fromkeys(plan.optimizers, RATE), STEPS)
         frozen = {"normaliser": normaliser} if plan.frozen else {}
         scalars = tunables.collect(config)
         state = create_state(
@@ -100,7 +101,7 @@ def classifier_case():
         tunables=classifier_training.loss_tunables(clips.label[train], config),
     )
     loss = classifier_training.classifier_loss(config, net)
-    return Case(loss, optimizer, state, stages.Clips(clips.waves, clips.label, train))
+    return Case(loss, optimizer, state, Clips(clips.waves, clips.label, train))
 
 
 def losses(case, mesh):

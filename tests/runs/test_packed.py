@@ -13,13 +13,12 @@ import pytest
 
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.recipes.ensemble import networks, stages
-from asd_jax.recipes.ensemble import packed as ensemble_packed
-from asd_jax.recipes.ensemble import recipe as ensemble
+from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.pump_classifier import network as classifier_network
-from asd_jax.recipes.pump_classifier import recipe as pump_classifier
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import cells, packed, seeds
-from asd_jax.runs import trainer as ensemble_training
+from asd_jax.runs import recipe as runs
+from asd_jax.runs.trainer import Trainer
 from asd_jax.train import loop
 from asd_jax.train.logbook import Logbook
 from tests.recipes import tiny
@@ -78,18 +77,18 @@ def assert_equal_runs(one, other):
 def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
     found = {}
     for kind in ("pack", "alone"):
-        runs = ensemble_packed.open_runs(
-            cells.of_seeds(smoke(pack=2).to_dict(), str(tmp_path / kind))
+        made = packed.open_runs(
+            RECIPE, cells.of_seeds(smoke(pack=2).to_dict(), str(tmp_path / kind))
         )
-        trainings = [ensemble_training.Training(run, stages.temporal(run)) for run in runs]
-        keys = [ensemble.stage_key(seed, "temporal") for seed in range(2)]
-        known = [stages.initial_variables(run) for run in runs]
+        trainers = [Trainer(run, stages.temporal(run)) for run in made]
+        keys = [RECIPE.stage_key(seed, "temporal") for seed in range(2)]
+        known = [stages.initial_variables(run) for run in made]
         if kind == "pack":
-            found[kind], diverged = ensemble_packed.Pack(trainings).train(keys, known, {})
+            found[kind], diverged = packed.Pack(trainers).train(made, keys, known, {})
             assert not diverged
         else:
-            of_each = zip(trainings, keys, known, strict=True)
-            found[kind] = [training.train(*rest) for training, *rest in of_each]
+            of_each = zip(trainers, keys, known, strict=True)
+            found[kind] = [trainer.train(*rest) for trainer, *rest in of_each]
     for seed in range(2):
         ours, theirs = (losses(tmp_path / kind / f"seed={seed}") for kind in found)
         assert [event[:2] for event in ours] == [event[:2] for event in theirs]
@@ -102,14 +101,13 @@ def test_a_stage_of_a_pack_is_that_stage_alone(tmp_path):
 @pytest.mark.parametrize("recipe", ["ensemble", "pump_classifier"])
 def test_only_unfinished_runs_are_made(recipe, tmp_path, monkeypatch, capsys):
     made = []
-    other, alone = f"asd_jax.recipes.{packed.TOGETHER[recipe]}", f"asd_jax.recipes.{recipe}"
-    monkeypatch.setattr(f"{other}.together", lambda cells: made.extend(c.folder for c in cells))
-    monkeypatch.setattr(f"{alone}.run", lambda values, folder: made.append(values["seed"]) or 0)
-    runs = cells.of_seeds({**resolved(recipe).to_dict(), "pack": 2}, str(tmp_path))
-    assert packed.run(runs) == 0 and made == [run.folder for run in runs]
+    monkeypatch.setattr(packed, "together", lambda _, own: made.extend(c.folder for c in own))
+    monkeypatch.setattr(runs, "run", lambda values, folder: made.append(values["seed"]) or 0)
+    both = cells.of_seeds({**resolved(recipe).to_dict(), "pack": 2}, str(tmp_path))
+    assert packed.run(both) == 0 and made == [cell.folder for cell in both]
     assert json.loads((tmp_path / "seed=1" / "config.json").read_text())["seed"] == 1
     (tmp_path / "seed=0" / "results.json").write_text("{}")
-    assert packed.run(runs) == 0 and made[2:] == [1]
+    assert packed.run(both) == 0 and made[2:] == [1]
     assert "1 of 2 runs are there already." in capsys.readouterr().out
 
 
@@ -118,7 +116,7 @@ def pair(tmp_path_factory):
     """Seeds 0 and 1, and seed 1 alone."""
     folder = tmp_path_factory.mktemp("pair")
     assert seeds.run(smoke(pack=2).to_dict(), str(folder)) == 0
-    ensemble.run(smoke(seed=1).to_dict(), str(folder / "alone"))
+    runs.run(smoke(seed=1).to_dict(), str(folder / "alone"))
     return folder
 
 
@@ -143,7 +141,7 @@ def test_a_finished_pack_ends_at_once_and_a_larger_one_makes_the_rest(pair, caps
     seeds.run(smoke(pack=2).to_dict(), str(pair))
     assert "2 of 2 runs are there already." in capsys.readouterr().out
     made = []
-    monkeypatch.setattr(ensemble, "run", lambda values, folder: made.append(values["seed"]) or 0)
+    monkeypatch.setattr(runs, "run", lambda values, folder: made.append(values["seed"]) or 0)
     cells_ = cells.of_seeds(smoke(pack=3).to_dict(), str(pair))
     assert packed.run(cells_) == 0 and made == [2]
 
@@ -260,7 +258,7 @@ def test_classifiers_side_by_side_are_those_alone(tmp_path):
     config = resolved("pump_classifier", "smoke", **changes)
     values = config.to_dict()
     assert packed.run(cells.of_seeds({**values, "pack": 2}, str(tmp_path))) == 0
-    pump_classifier.run({**values, "seed": 1}, str(tmp_path / "alone"))
+    runs.run({**values, "seed": 1}, str(tmp_path / "alone"))
     ours, theirs = losses_of(tmp_path / "seed=1"), losses_of(tmp_path / "alone")
     assert [event[:2] for event in ours] == [event[:2] for event in theirs]
     np.testing.assert_allclose([x[2] for x in ours], [x[2] for x in theirs], rtol=1e-4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asd_jax.runs.settings import Optimizer
-from asd_jax.train.ahead import THREAD, Ahead, Executable
+from asd_jax.train.ahead import THREAD, Ahead
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state
@@ -35,14 +35,10 @@ class Traced:
         return threading.current_thread().name, self
 
 
-def program(lower):
-    return Executable("stub", data_mesh(1), lower)
-
-
 def test_the_next_program_is_traced_while_one_is_compiled_in_threads_of_their_own(ahead):
     first, second, traced = Traced(), Traced(), threading.Event()
-    one = ahead.prepare(program(lambda: first))
-    two = ahead.prepare(program(lambda: (traced.set(), second)[1]))
+    one = ahead.prepare(lambda: first)
+    two = ahead.prepare(lambda: (traced.set(), second)[1])
     assert traced.wait(5.0) and not first.compiled
     second.go_on.set()
     assert not second.compiled  # in its turn
@@ -54,7 +50,7 @@ def test_the_next_program_is_traced_while_one_is_compiled_in_threads_of_their_ow
 def test_an_error_in_tracing_reaches_the_one_who_waits_and_later_programs_are_made(ahead):
     right = Traced()
     right.go_on.set()
-    broken, whole = ahead.prepare(program(lambda: 1 / 0)), ahead.prepare(program(lambda: right))
+    broken, whole = ahead.prepare(lambda: 1 / 0), ahead.prepare(lambda: right)
     with pytest.raises(ZeroDivisionError):
         broken()
     assert whole()[1] is right
@@ -65,10 +61,10 @@ def test_the_threads_end_with_the_last_program(ahead):
         return {t for t in threading.enumerate() if t.name.startswith(THREAD)}
 
     before, last = threads(), Traced()
-    result = ahead.prepare(program(lambda: last))
+    result = ahead.prepare(lambda: last)
     ahead.close()
     with pytest.raises(RuntimeError):
-        ahead.prepare(program(lambda: last))
+        ahead.prepare(lambda: last)
     last.go_on.set()
     assert result()[1] is last
     for thread in threads() - before:
@@ -86,10 +82,10 @@ def test_a_program_is_traced_in_the_context_of_its_caller(ahead):
         return types.SimpleNamespace(compile=lambda: text)
 
     with ops.implementation("lax"):
-        asked = ahead.prepare(program(lower))
+        asked = ahead.prepare(lower)
     assert "conv_general_dilated" in asked()
     with ops.implementation("fast"):
-        asked = ahead.prepare(program(lower))
+        asked = ahead.prepare(lower)
     assert "conv_general_dilated" not in asked()
 
 

@@ -19,13 +19,13 @@ from jaxtyping import Array
 
 from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
-from asd_jax.detector import Detector
 from asd_jax.features.logmel import to_float
 from asd_jax.recipes.ensemble import branches, fitting, pretext
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.guard import least_skill
 from asd_jax.recipes.ensemble.material import Material
-from asd_jax.recipes.ensemble.stages import Run
+from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
@@ -50,7 +50,9 @@ class Calibration:
     weak: dict[str, Scores]  # by branch, by kind
 
 
-def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) -> Detector:
+def fit_detector(
+    run: EnsembleRun, variables: Mapping[str, Tree], material: Material
+) -> EnsembleDetector:
     """Fits scorers, weighs the branches, sets the thresholds.
 
     Args:
@@ -80,7 +82,7 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
         balanced(own, domain[calibration.group == g]) if len(own) else own
         for g, own in enumerate(by_group)
     ]
-    return Detector(
+    return EnsembleDetector(
         config=config,
         groups=clips.groups,
         variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
@@ -93,7 +95,7 @@ def fit_detector(run: Run, variables: Mapping[str, Tree], material: Material) ->
     )
 
 
-def identification(run: Run, material: Material) -> dict[str, float]:
+def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
     classes, held = run.corpus.classes, np.isin(run.corpus.training, run.corpus.held_out)
     if len(classes.names) < 2 or run.config.data.all_train:
@@ -107,7 +109,7 @@ def identification(run: Run, material: Material) -> dict[str, float]:
     return found
 
 
-def _learned(run: Run, material: Material) -> dict[str, tuple[float, float]]:
+def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
     """Held-out accuracy of each branch that a network learned, and the one above chance."""
     level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
     found = identification(run, material)
@@ -117,7 +119,7 @@ def _learned(run: Run, material: Material) -> dict[str, tuple[float, float]]:
 
 
 def _fits(
-    run: Run, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
+    run: EnsembleRun, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
 ) -> dict[str, fitting.Branch]:
     """What each branch's scorers are fitted to, and by which back-end."""
     corpus, scoring = run.corpus, run.config.scoring
@@ -138,7 +140,7 @@ def _fits(
     }
 
 
-def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
+def relatives(run: EnsembleRun, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
     """Of each machine the others of its type, where a linear classifier cannot tell them apart."""
     corpus, found = run.corpus, {}
     label = corpus.label[corpus.training]
@@ -151,7 +153,7 @@ def relatives(run: Run, features: Mapping[str, np.ndarray]) -> dict[int, tuple[i
     return found
 
 
-def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
+def prototypes(run: EnsembleRun, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:
     """The class centres of each branch that has learned some, `[classes, centres, dim]`."""
     centres = {
         branch: (getattr(run.nets, name), jax.tree.map(jnp.asarray, variables[name]))
@@ -161,7 +163,7 @@ def prototypes(run: Run, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]
     return {b: np.asarray(net.apply(tree, train=False)[0]) for b, (net, tree) in centres.items()}
 
 
-def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
+def weak_features(run: EnsembleRun, key: jax.Array, variables: dict[str, Tree]) -> dict[str, dict]:
     """Features of weakly changed versions of the held-out clips, by kind; `key` draws them.
 
     None where the ensemble's rule does not ask for them.
@@ -184,7 +186,9 @@ def weak_features(run: Run, key: jax.Array, variables: dict[str, Tree]) -> dict[
     return features
 
 
-def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dict]) -> Calibration:
+def _cross_fit(
+    run: EnsembleRun, fits: Mapping[str, fitting.Branch], weak: dict[str, dict]
+) -> Calibration:
     """Scores held-out clips, and their weak versions, by scorers that have not seen them."""
     corpus, folds = run.corpus, run.config.scoring.folds
     held = corpus.held_out
@@ -208,7 +212,7 @@ def _cross_fit(run: Run, fits: Mapping[str, fitting.Branch], weak: dict[str, dic
     return Calibration(group, normal, weak_scores)
 
 
-def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
+def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
     """A threshold a machine; one with few held-out clips borrows those of its type, or of all.
 
     Args:
@@ -236,7 +240,9 @@ def _thresholds(run: Run, by_group: list[np.ndarray]) -> np.ndarray:
     return thresholds
 
 
-def _frame_moments(run: Run, features: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _frame_moments(
+    run: EnsembleRun, features: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of a normal frame's level in dB, each `[groups, mels]`."""
     label = run.corpus.label[run.corpus.training]
     means, deviations = [], []

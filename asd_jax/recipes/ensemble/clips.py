@@ -132,3 +132,12 @@ def _few_clips(table: Sequence[Clip], groups: Sequence[Group]) -> list[str]:
         f"There are few normal clips of {', '.join(few)}: the thresholds are rough. Some 50 clips "
         "from different days make a detector that can be trusted."
     ]
+
+
+def imagined(config: Ensemble, machines: int) -> Corpus:
+    """A corpus of so many machines of which no clip can be read: for plans without recordings."""
+    groups = tuple(("", str(number)) for number in range(machines))
+    nothing = np.zeros(0, int)
+    waves = cache.WaveCache("", nothing, networks.clip_samples(config))
+    taught = classes.by_machine(groups, nothing)
+    return Corpus((), waves, groups, nothing, taught, nothing, nothing, nothing, ())

@@ -12,16 +12,17 @@ import asd_jax
 from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
-from asd_jax.detector import Detector, decide
+from asd_jax.detector import decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes.ensemble import branches
 from asd_jax.recipes.ensemble.backends import backend_of
 from asd_jax.recipes.ensemble.calibrate import identification
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.deviations import deviations, readings
 from asd_jax.recipes.ensemble.guard import least_skill
 from asd_jax.recipes.ensemble.material import Material
 from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.recipes.ensemble.stages import Run
+from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.report.card import write_card
 from asd_jax.report.contents import Branch, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
@@ -38,7 +39,7 @@ Rows = list[dict[str, Any]]
 
 
 def test_features(
-    run: Run, variables: dict[str, Any], trained: Mapping[str, np.ndarray]
+    run: EnsembleRun, variables: dict[str, Any], trained: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The branches' features of the test clips; `trained` has the shapes where there are none."""
     if not len(run.corpus.test):
@@ -47,8 +48,8 @@ def test_features(
 
 
 def evaluate(
-    run: Run,
-    detector: Detector,
+    run: EnsembleRun,
+    detector: EnsembleDetector,
     material: Material,
     seconds: Mapping[str, float],
     about: Mapping[str, Any] | None = None,
@@ -207,7 +208,7 @@ def score_rows(
     return rows
 
 
-def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
+def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
     """Says what stood in for machines, and when identification had nothing to teach.
 
     The learned branches are blind then.
@@ -247,7 +248,7 @@ def _pretext_notes(run: Run, accuracy: float | None) -> list[str]:
     ]
 
 
-def _domain_notes(run: Run) -> list[str]:
+def _domain_notes(run: EnsembleRun) -> list[str]:
     """Says which options for two domains had none to work on."""
     corpus, scoring = run.corpus, run.config.scoring
     if len({corpus.clips[i].domain for i in corpus.training}) > 1:
@@ -267,7 +268,9 @@ def _domain_notes(run: Run) -> list[str]:
     ]
 
 
-def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Embedding | None:
+def _embedding(
+    run: EnsembleRun, trained: dict[str, Any], tested: dict[str, Any]
+) -> Embedding | None:
     """The fused embeddings (or the first branch) of training and test clips."""
     scored = run.config.scoring.branches
     name = "fusion" if "fusion" in scored else scored[0]
@@ -283,7 +286,7 @@ def _embedding(run: Run, trained: dict[str, Any], tested: dict[str, Any]) -> Emb
     )
 
 
-def _examples(run: Run, detector: Detector, rows: Rows) -> tuple[Example, ...]:
+def _examples(run: EnsembleRun, detector: EnsembleDetector, rows: Rows) -> tuple[Example, ...]:
     """The most anomalous clips: where in time and frequency each departs from normal."""
     corpus, spec = run.corpus, run.spec
     scores = np.array([row["score"] for row in rows])
@@ -323,7 +326,7 @@ def _examples(run: Run, detector: Detector, rows: Rows) -> tuple[Example, ...]:
     return tuple(examples)
 
 
-def _branches(run: Run, detector: Detector) -> tuple[Branch, ...]:
+def _branches(run: EnsembleRun, detector: EnsembleDetector) -> tuple[Branch, ...]:
     """The weight of each branch and, where one was gated, why."""
     return tuple(
         Branch(

@@ -14,8 +14,7 @@ from asd_jax.features.logmel import LogMel, to_float
 from asd_jax.recipes.ensemble.branches import USED, Waves, fuse, make_views, needed, seen_by
 from asd_jax.recipes.ensemble.networks import Networks, clip_samples
 from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.runs.tunables import program_fields
-from asd_jax.train.ahead import Ahead, Executable
+from asd_jax.train.ahead import Ahead
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 Tree = Any
@@ -28,7 +27,6 @@ class Extractor:
     def __init__(self, config: Ensemble, nets: Networks, spec: LogMel) -> None:
         """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
         self._batch_size = config.eval_batch_size
-        self._about = program_fields(config)
         self._seen = needed(config.scoring.branches) - {"fusion"}
         self._samples = clip_samples(config)
         # Each of several processes for itself: one may then be ahead, or have nothing to extract.
@@ -50,8 +48,7 @@ class Extractor:
             seen = {name: value for name, value in variables().items() if name in self._seen}
             return self._views.lower(seen, wave)
 
-        views = Executable(["views", self._about], self._mesh, lowered)
-        self._compiled = ahead.prepare(views)
+        self._compiled = ahead.prepare(lowered)
 
     def __call__(
         self,

@@ -7,7 +7,6 @@ embedding that says nothing of the clip is not scored.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +19,18 @@ from asd_jax.errors import UserError
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes.ensemble import branches
-from asd_jax.recipes.ensemble.stages import Plan, Run, noted
-from asd_jax.runs.trainer import Training
+from asd_jax.recipes.ensemble.stages import EnsembleRun
+from asd_jax.runs.run import Variables, noted
+from asd_jax.runs.trainer import Plan, Trainer
 
-Variables = dict[str, Any]
 LOSS = 0.05  # of held-out accuracy that a stage may cost
 SAFE_SCALE = 10.0  # of the softmax over cosines: with margin 0 it has not been seen to collapse
 CONSTANT = 1e-4  # deviation of an embedding, as a share of its length, that rounding could make
 
 
 def trained_again(
-    run: Run, training: Training, key: jax.Array, before: Variables, after: Variables
-) -> tuple[Run, Variables]:
+    run: EnsembleRun, trainer: Trainer, key: jax.Array, before: Variables, after: Variables
+) -> tuple[EnsembleRun, Variables]:
     """The run and the variables after pre-training, which a margin may have made collapse.
 
     With all embeddings and class centres in one direction ArcFace's loss is lower than at its
@@ -41,13 +40,13 @@ def trained_again(
 
     Args:
         run: the run; 'literal' keeps whatever the stage leaves.
-        training: that has ended.
+        trainer: of it, which has ended.
         key: its root key.
         before: all variables, as earlier stages left them.
         after: those of the stage's networks.
     """
     arc, held = run.config.arcface, run.corpus.held_out
-    first = {"encoder", "identify"} <= set(after) and training.plan.name == "pretrain"
+    first = {"encoder", "identify"} <= set(after) and trainer.plan.name == "pretrain"
     safe = arc.margin == 0.0 and arc.scale <= SAFE_SCALE
     if run.config.protocol == "literal" or safe or not first or not len(held):
         return run, after
@@ -56,9 +55,9 @@ def trained_again(
         return run, after
     safer = dataclasses.replace(arc, margin=0.0, scale=SAFE_SCALE)
     run = dataclasses.replace(
-        run, config=dataclasses.replace(run.config, arcface=safer), beside=run
+        run, config=dataclasses.replace(run.config, arcface=safer), shares_with=run
     )
-    again = Training(run, training.plan, folder="pretrain_again")
+    again = Trainer(run, trainer.plan, folder="pretrain_again")
     after = again.train(key, before)
     now = accuracy(run, before | after)
     sentence = (
@@ -75,7 +74,7 @@ def least_skill(classes: int, clips: int) -> float:
     return float(chance + 2.0 * np.sqrt(chance * (1.0 - chance) / max(clips, 1)))
 
 
-def without_constant(run: Run, trained: Mapping[str, np.ndarray]) -> Run:
+def without_constant(run: EnsembleRun, trained: Mapping[str, np.ndarray]) -> EnsembleRun:
     """The run without branches whose features are the same for all training clips.
 
     The covariance of what rounding leaves makes an alarm of every clip that is not one of these.
@@ -101,7 +100,7 @@ def without_constant(run: Run, trained: Mapping[str, np.ndarray]) -> Run:
     rule = {} if scoring.rule in ("recommended", "discriminant") else {"rule": "equal"}
     scoring = dataclasses.replace(scoring, branches=left, weights=(), **rule)
     run = dataclasses.replace(
-        run, config=dataclasses.replace(run.config, scoring=scoring), beside=run
+        run, config=dataclasses.replace(run.config, scoring=scoring), shares_with=run
     )
     return noted(
         run,
@@ -117,7 +116,7 @@ def _deviation(features: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))) / max(length, 1e-300))
 
 
-def kept(run: Run, plan: Plan, before: Variables, after: Variables) -> Variables:
+def kept(run: EnsembleRun, plan: Plan, before: Variables, after: Variables) -> Variables:
     """The variables after the stage, or those before where held-out identification has fallen.
 
     Fine-tuning on pseudo-anomalies can move BatchNorm's averages away from normal clips and take
@@ -130,7 +129,7 @@ def kept(run: Run, plan: Plan, before: Variables, after: Variables) -> Variables
         after: those of the stage's networks.
     """
     held = run.corpus.held_out
-    goes_on = {"encoder", "identify"} <= set(plan.start) & set(plan.rates)
+    goes_on = {"encoder", "identify"} <= set(plan.start) & set(plan.optimizers)
     if run.config.protocol == "literal" or not goes_on or not len(held):
         return after
     old, new = accuracy(run, before), accuracy(run, before | after)
@@ -147,7 +146,7 @@ def kept(run: Run, plan: Plan, before: Variables, after: Variables) -> Variables
     return {name: before[name] for name in after}
 
 
-def accuracy(run: Run, variables: Variables) -> float:
+def accuracy(run: EnsembleRun, variables: Variables) -> float:
     """Share of held-out normals whose class the spectrogram network names rightly."""
 
     @jax.jit

@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.files import plain
 from asd_jax.recipes.ensemble import branches, calibrate, evaluate, guard, networks, stages
 from asd_jax.recipes.ensemble import clips as corpus
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
-from asd_jax.recipes.ensemble.recipe import open_workdir
+from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
 from asd_jax.runs.settings import from_config
@@ -43,7 +43,7 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     run = guard.without_constant(run, material.trained)
     variables = _variables(before, run.config)
     results = read_results(before.path("results.json"))
-    open_workdir(values, workdir.folder)
+    RECIPE.open_workdir(values, workdir.folder)
     if workdir.finished():
         workdir.say_result()
         return
@@ -80,7 +80,9 @@ def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any
     return {**values, "scoring": {**values["scoring"], **plain(own)}}
 
 
-def _opened(before: Workdir, workdir: Workdir, config: Ensemble) -> tuple[stages.Run, Material]:
+def _opened(
+    before: Workdir, workdir: Workdir, config: Ensemble
+) -> tuple[stages.EnsembleRun, Material]:
     """The run's clips, and what it has heard of them."""
     material = Material.load(before.path(FILE))
     clips = corpus.load(config, progress=False)
@@ -91,12 +93,12 @@ def _opened(before: Workdir, workdir: Workdir, config: Ensemble) -> tuple[stages
     said = f"Scored anew from the run {before.folder}, whose networks these are."
     clips = dataclasses.replace(clips, notes=(*clips.notes, said))
     nets = networks.build(config, len(clips.classes.names))
-    return stages.Run(config, workdir, clips, nets), material
+    return stages.EnsembleRun(config, workdir, clips, nets), material
 
 
 def _variables(before: Workdir, config: Ensemble) -> Mapping[str, Any]:
     """Those of the run's detector; raises UserError where a branch wants others."""
-    found = Detector.load(before.path("detector"))
+    found = EnsembleDetector.load(before.path("detector"))
     missing = branches.needed(config.scoring.branches) - found.variables.keys()
     if missing:
         raise UserError(

@@ -1,63 +1,40 @@
-"""The training stages of the ensemble: each is a plan, which `ensemble_training` makes ready.
+"""The training stages of the ensemble, from the settings to plans that `runs.trainer` trains.
 
 A stage takes the variables that earlier ones left and returns those of its own networks.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 
 from asd_jax.data.download import weights
-from asd_jax.data.loader import Waves, eval_batches
-from asd_jax.features.logmel import log_mel, to_float
+from asd_jax.data.loader import eval_batches
+from asd_jax.features.logmel import LogMel, log_mel, to_float
 from asd_jax.features.normalise import Moments, collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.ensemble import branches, extractor, networks, objectives, settings
-from asd_jax.recipes.ensemble.clips import Corpus
-from asd_jax.runs.settings import Optimizer
-from asd_jax.runs.workdir import Workdir
+from asd_jax.runs import tunables
+from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.settings import Optimizer, Schedule
+from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import one_first
-from asd_jax.train.resident import Shelf
 from asd_jax.train.step import Loss
 
 Tree = Any
-Variables = dict[str, Tree]
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What every stage needs.
-
-    Attributes:
-        config: its settings.
-        workdir: its folder.
-        corpus: its clips.
-        nets: its networks.
-        beside: another run of the same networks, whose compiled programs serve this one too.
-    """
-
-    config: settings.Ensemble
-    workdir: Workdir
-    corpus: Corpus
-    nets: networks.Networks
-    beside: "Run | None" = None
+class EnsembleRun(Run):
+    """A run of the ensemble, and what is read off its networks."""
 
     @property
-    def spec(self):
+    def spec(self) -> LogMel:
         """The front end."""
         return networks.front_end(self.config)
-
-    @functools.cached_property
-    def shelf(self) -> Shelf:
-        """Where the clips of a stage lie on the devices."""
-        return self.beside.shelf if self.beside else Shelf()
 
     @functools.cached_property
     def learning(self) -> networks.Networks:
@@ -69,19 +46,16 @@ class Run:
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
-        if self.beside:
-            return self.beside.extract
+        if self.shares_with:
+            return self.shares_with.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
 
-
-def noted(run: Run, sentence: str) -> Run:
-    """The run with one more sentence for its log, its results and its report."""
-    logging.warning("%s", sentence)
-    corpus = dataclasses.replace(run.corpus, notes=(*run.corpus.notes, sentence))
-    return dataclasses.replace(run, corpus=corpus, beside=run.beside or run)
+    def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles the extraction of features ahead of time."""
+        self.extract.prepare(shapes, ahead)
 
 
-def fit_normaliser(run: Run) -> Tree:
+def fit_normaliser(run: EnsembleRun) -> Tree:
     """Mean and deviation of each mel bin over the normal clips that train; see the config."""
     kind = _normalisation(run.config)
     spec, size = run.spec, run.config.eval_batch_size
@@ -95,116 +69,99 @@ def fit_normaliser(run: Run) -> Tree:
     return fit_from_moments(moments, kind=kind)
 
 
-@dataclasses.dataclass(frozen=True)
-class Clips:
-    """What a stage trains on: clips of a source with their classes."""
-
-    waves: Waves
-    label: np.ndarray  # of every clip of the source
-    indices: np.ndarray  # positions in the source
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A stage before any variables are there: enough to compile its step.
-
-    Attributes:
-        name: of the stage and of its settings.
-        loss: what it minimises.
-        rates: the settings of each learning network's optimizer, by the network's name.
-        frozen: names of the variables that the loss only reads.
-        start: names of the networks that begin where an earlier stage left them.
-        clip: shape and dtype of one clip of a batch; of pairs the first axis has both.
-        clips: the clips to train on, from all variables.
-        pairs: give each clip a partner of its class.
-    """
-
-    name: str
-    loss: Loss
-    rates: Mapping[str, Optimizer]
-    frozen: tuple[str, ...]
-    start: tuple[str, ...]
-    clip: jax.ShapeDtypeStruct
-    clips: Callable[[Variables], Clips]
-    pairs: bool = False
+def plans(run: EnsembleRun) -> list[Plan]:
+    """The stages that the branches of the config need, in their order; one of 0 epochs is off."""
+    needed = branches.needed(run.config.scoring.branches)
+    return [
+        stage(run)
+        for stage, network in STAGES.items()
+        if network in needed and getattr(run.config, stage.__name__).epochs > 0
+    ]
 
 
-def pretrain(run: Run) -> Plan:
+def pretrain(run: EnsembleRun) -> Plan:
     """Contrastive pre-training of the spectrogram network with identification."""
-    config = run.config
-    contrastive = config.pretrain.similarity > 0
+    config, schedule = run.config, run.config.pretrain
+    contrastive = schedule.similarity > 0
     heads = ("projector", "predictor") if contrastive else ()
-    names = ("encoder", *heads, "identify")
-    pairs = contrastive and config.pretrain.pair == "same_class"
-    return Plan(
-        name="pretrain",
-        loss=objectives.pretrain_loss(config, run.learning, run.spec),
-        rates=dict.fromkeys(names, config.pretrain.backbone)
-        | {"identify": config.pretrain.auxiliary},
+    own = dict.fromkeys(("encoder", *heads), schedule.backbone)
+    pairs = contrastive and schedule.pair == "same_class"
+    return _plan(
+        run,
+        schedule,
+        "pretrain",
+        objectives.pretrain_loss(config, run.learning, run.spec),
+        own | {"identify": schedule.auxiliary},
         frozen=("normaliser",),
         start=("encoder",) if config.init_from else (),
         clip=_wave(run, 2) if pairs else _wave(run),
-        clips=_waves(run),
         pairs=pairs,
     )
 
 
-def finetune(run: Run) -> Plan:
+def finetune(run: EnsembleRun) -> Plan:
     """Fine-tuning of the spectrogram network on anchors, positives and pseudo-anomalies."""
-    names = ("encoder", "identify")
-    return Plan(
-        name="finetune",
-        loss=objectives.finetune_loss(run.config, run.learning, run.spec),
-        rates=dict.fromkeys(names, run.config.finetune.optimizer),
+    names, schedule = ("encoder", "identify"), run.config.finetune
+    return _plan(
+        run,
+        schedule,
+        "finetune",
+        objectives.finetune_loss(run.config, run.learning, run.spec),
+        dict.fromkeys(names, schedule.optimizer),
         frozen=("normaliser",),
         start=names,
-        clip=_wave(run),
-        clips=_waves(run),
     )
 
 
-def temporal(run: Run) -> Plan:
+def temporal(run: EnsembleRun) -> Plan:
     """The waveform network, trained to identify."""
-    names = ("temporal", "temporal_identify")
-    return Plan(
-        name="temporal",
-        loss=objectives.temporal_loss(run.config, run.learning),
-        rates=dict.fromkeys(names, run.config.temporal.optimizer),
-        frozen=(),
-        start=(),
-        clip=_wave(run),
-        clips=_waves(run),
-    )
+    names, schedule = ("temporal", "temporal_identify"), run.config.temporal
+    loss = objectives.temporal_loss(run.config, run.learning)
+    return _plan(run, schedule, "temporal", loss, dict.fromkeys(names, schedule.optimizer))
 
 
-def fusion(run: Run) -> Plan:
+def fusion(run: EnsembleRun) -> Plan:
     """The classifier over both frozen networks, trained on embeddings computed once."""
-    names = ("fusion", "fusion_identify")
+    names, schedule = ("fusion", "fusion_identify"), run.config.fusion
     both = networks.TEMPORAL + run.config.encoder.embed_dim
 
     def clips(variables: Variables) -> Clips:
         label = run.corpus.classes.label[run.corpus.fit]
         return Clips(_embeddings(run, variables), label, np.arange(len(label)))
 
-    return Plan(
-        name="fusion",
-        loss=objectives.fusion_loss(run.config, run.learning),
-        rates=dict.fromkeys(names, run.config.fusion.optimizer),
-        frozen=(),
-        start=(),
+    return _plan(
+        run,
+        schedule,
+        "fusion",
+        objectives.fusion_loss(run.config, run.learning),
+        dict.fromkeys(names, schedule.optimizer),
         clip=jax.ShapeDtypeStruct((both,), np.float32),
         clips=clips,
     )
 
 
-def stages_of(config: settings.Ensemble) -> tuple[Callable[[Run], Plan], ...]:
-    """The stages that the branches of the config need, in their order; one of 0 epochs is off."""
-    needed = branches.needed(config.scoring.branches)
-    return tuple(
-        stage
-        for stage, network in STAGES.items()
-        if network in needed and getattr(config, stage.__name__).epochs > 0
-    )
+# All stages in their order, and the network without which a stage is not needed.
+STAGES = {pretrain: "encoder", finetune: "encoder", temporal: "temporal", fusion: "fusion"}
+
+
+def _plan(
+    run: EnsembleRun,
+    schedule: Schedule,
+    name: str,
+    loss: Loss,
+    optimizers: Mapping[str, Optimizer],
+    **more: Any,
+) -> Plan:
+    """A plan on the clips that train, unless `more` says otherwise."""
+    corpus = run.corpus
+    own: dict[str, Any] = {
+        "clip": _wave(run),
+        "clips": lambda _: Clips(corpus.waves, corpus.classes.label, corpus.fit),
+        "count": len(corpus.fit),
+        "tunables": tunables.collect,
+        "watch": watch_collapse(name),
+    }
+    return Plan(name, schedule, loss, optimizers, **(own | more))
 
 
 def _normalisation(config: settings.Ensemble) -> str:
@@ -213,11 +170,7 @@ def _normalisation(config: settings.Ensemble) -> str:
     return config.features.normalise if reads else "none"
 
 
-# All stages in their order, and the network without which a stage is not needed.
-STAGES = {pretrain: "encoder", finetune: "encoder", temporal: "temporal", fusion: "fusion"}
-
-
-def initial_variables(run: Run) -> Variables:
+def initial_variables(run: EnsembleRun) -> Variables:
     """What is there before the first stage: the normaliser, and an encoder from a file if asked."""
     variables: Variables = {"normaliser": fit_normaliser(run)}
     if run.config.init_from:
@@ -229,33 +182,12 @@ def initial_variables(run: Run) -> Variables:
     return variables
 
 
-def compile_ahead(run: Run, trainings: Sequence[Any]) -> None:
-    """Starts to compile all that later stages need, in the order in which they need it.
-
-    Args:
-        run: its networks.
-        trainings: what has a `prepare` as `Training` has, stage by stage.
-    """
-    ahead = Ahead()
-
-    @functools.cache
-    def shapes() -> Variables:
-        return variable_shapes(run.config, run.nets)
-
-    *before, last = trainings or (None,)
-    for training in before:
-        training.prepare(shapes, ahead)
-    run.extract.prepare(shapes, ahead)
-    if last:
-        last.prepare(shapes, ahead)
-    ahead.close()
-
-
-def variable_shapes(config: settings.Ensemble, nets: networks.Networks) -> Variables:
+def variable_shapes(run: EnsembleRun) -> Variables:
     """Shapes and dtypes of all that a stage or a branch begins with, and the normaliser (zeros).
 
     Networks that no branch of the config needs are not traced: they take seconds.
     """
+    config, nets = run.config, run.nets
     names = branches.needed(config.scoring.branches) - {"normaliser"}
     names |= {"identify"} if "encoder" in names else set()
     drawn = {n: jax.eval_shape(getattr(nets, n).init, jax.random.key(0)) for n in sorted(names)}
@@ -283,16 +215,32 @@ class Embeddings:
         return self._values[indices]
 
 
-def _embeddings(run: Run, variables: Variables) -> Embeddings:
+def _embeddings(run: EnsembleRun, variables: Variables) -> Embeddings:
     """(waveform, spectrogram) embeddings of the clips that train, networks in inference mode."""
     features = run.extract(variables, run.corpus.waves, run.corpus.fit)
     return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 
 
-def _wave(run: Run, *views: int) -> jax.ShapeDtypeStruct:
+def _wave(run: EnsembleRun, *views: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((*views, networks.clip_samples(run.config)), np.int16)
 
 
-def _waves(run: Run) -> Callable[[Variables], Clips]:
-    """The waveforms of the clips that train."""
-    return lambda _: Clips(run.corpus.waves, run.corpus.classes.label, run.corpus.fit)
+def watch_collapse(stage: str) -> Callable[[dict[str, float]], str]:
+    """Warns when all embeddings point the same way: nothing can be told apart by them then."""
+
+    def watch(metrics: dict[str, float]) -> str:
+        for name in ("spread_z", "spread_embedding"):
+            if metrics.get(name, 1.0) < 0.05:
+                return (
+                    f"Stage {stage} has collapsed: its {name[7:]} vectors all point the same way "
+                    f"(spread {metrics[name]:.3f}, healthy is near 1). A lower learning rate or "
+                    "more varied clips help; its branches will get little weight."
+                )
+        if metrics.get("clusters", 0.0) < -1e3:
+            return (
+                "Eq. 6 as printed runs away (its distance has no lower bound); use "
+                "--config.finetune.loss=recommended."
+            )
+        return ""
+
+    return watch

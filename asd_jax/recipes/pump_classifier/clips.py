@@ -82,3 +82,11 @@ def load(config: PumpClassifier, *, progress: bool = True) -> LabelledCorpus:
         groups=tuple(sorted({clips[i].group for i in parts.train})),
         notes=tuple(notes),
     )
+
+
+def imagined(config: PumpClassifier, machines: int) -> LabelledCorpus:
+    """A clip of each class that cannot be read: for plans without recordings."""
+    label, both = np.array([NORMAL, ANOMALY], np.int32), np.arange(2)
+    table = tuple(Clip("", "", "", "train", int(y), snr=config.pretrain.snr) for y in label)
+    waves = WaveCache("", both, round(config.data.clip_seconds * config.data.sample_rate))
+    return LabelledCorpus(table, waves, label, both, Parts(both, both, both, 0), (), ())

@@ -189,3 +189,6 @@ class ClassifierDetector:
             calibration=Platt(*map(float, arrays["calibration"])),
             threshold=float(arrays["threshold"]),
         )
+
+
+DETECTOR = ClassifierDetector

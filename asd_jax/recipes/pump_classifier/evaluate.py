@@ -17,13 +17,15 @@ from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
 from asd_jax.recipes.pump_classifier.decision import Judged, how_set, judge, references, sentences
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
-from asd_jax.recipes.pump_classifier.stages import Run
+from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import write_card
 from asd_jax.report.contents import Classification, Embedding, Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
+from asd_jax.runs.run import Variables
+from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
 
@@ -33,7 +35,11 @@ Tree = Any
 
 
 def make_detector(
-    run: Run, variables: Tree, judged: Judged, logit: np.ndarray, moments: Mapping[str, np.ndarray]
+    run: ClassifierRun,
+    variables: Tree,
+    judged: Judged,
+    logit: np.ndarray,
+    moments: Mapping[str, np.ndarray],
 ) -> ClassifierDetector:
     """The detector of trained variables, with what is normal for each machine.
 
@@ -78,10 +84,9 @@ def _frame_moments(
     return mean, np.sqrt(np.maximum(square - mean**2, 0.25))  # at least half a dB
 
 
-def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
+def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
     """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
-    began = time.monotonic()
-    corpus, config = run.corpus, run.config
+    corpus, config, variables = run.corpus, run.config, trained[network.NAME]
     alone = {
         name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
         for name in ("validation", "test")
@@ -97,12 +102,12 @@ def conclude(run: Run, variables: Tree, seconds: Mapping[str, float]) -> None:
     own = {name: values[:number] for name, values in moments.items()}
     detector = make_detector(run, variables, judged, logit, own)
     detector.save(run.workdir.path("detector"))
-    seconds = {**seconds, "judge": round(time.monotonic() - began, 1)}
-    evaluate(run, detector, judged, alone["test"], moments, seconds)
+    clock.lap("judge")
+    evaluate(run, detector, judged, alone["test"], moments, clock.seconds)
 
 
 def evaluate(
-    run: Run,
+    run: ClassifierRun,
     detector: ClassifierDetector,
     judged: Judged,
     alone: np.ndarray,
@@ -285,7 +290,7 @@ def _by_level(
     return found if len(found) > 1 else {}
 
 
-def leaking(run: Run) -> tuple[int, list[str]]:
+def leaking(run: ClassifierRun) -> tuple[int, list[str]]:
     """Test clips whose recording was trained or selected on, in any version; and what to say."""
     corpus, config = run.corpus, run.config
     seen = {corpus.recording[i] for i in (*corpus.parts.train, *corpus.parts.validation)}
@@ -359,7 +364,9 @@ def most_wrong(rows: Sequence[Any], recording: np.ndarray) -> np.ndarray:
     return order[np.sort(first)]
 
 
-def _examples(run: Run, detector: ClassifierDetector, rows: Sequence[Any]) -> tuple[Example, ...]:
+def _examples(
+    run: ClassifierRun, detector: ClassifierDetector, rows: Sequence[Any]
+) -> tuple[Example, ...]:
     """The recordings that it gets most wrong: first those furthest from their label."""
     corpus, spec = run.corpus, detector.spec
     order = most_wrong(rows, corpus.recording[corpus.parts.test])[:EXAMPLES]

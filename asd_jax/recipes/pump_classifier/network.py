@@ -14,15 +14,23 @@ from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
 from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import Compute
-from asd_jax.train.ahead import Ahead, Executable
+from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import one_first
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
+NAME = "classifier"  # of the one network, in states and among a run's networks
 Tree = Any
 Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
 Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
 # fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
 Readout = Callable[[Tree, Waves], dict[str, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The networks of a run: the one that classifies."""
+
+    classifier: Model
 
 
 def front_end(config: PumpClassifier) -> Picture:
@@ -147,14 +155,13 @@ class Reading:
         self._compiled: Callable[[], Any] | None = None
 
     def prepare(
-        self, variables: Callable[[], Tree], clip: jax.ShapeDtypeStruct, about: Any, ahead: Ahead
+        self, variables: Callable[[], Tree], clip: jax.ShapeDtypeStruct, ahead: Ahead
     ) -> None:
         """Compiles beside the caller.
 
         Args:
             variables: gives their shapes and dtypes.
             clip: shape and dtype of a clip.
-            about: what the readout is made of; see `Executable`.
             ahead: does it, in its turn.
         """
 
@@ -162,8 +169,7 @@ class Reading:
             wave = jax.ShapeDtypeStruct((self._batch_size, *clip.shape), clip.dtype)
             return self._run.lower(variables(), wave)
 
-        program = Executable(["read", about, self._batch_size], self._mesh, lowered)
-        self._compiled = ahead.prepare(program)
+        self._compiled = ahead.prepare(lowered)
 
     def __call__(
         self, variables: Tree, waves: Any, indices: np.ndarray

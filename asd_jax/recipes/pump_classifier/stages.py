@@ -1,86 +1,102 @@
 """The training stages of the classifier: pre-training on one noise level, then fine-tuning."""
 
-import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
 
 from asd_jax.augment.mixup import mixup, smooth_labels
 from asd_jax.data.clips import ANOMALY
-from asd_jax.data.loader import Batches, Rows, Waves, train_batches
 from asd_jax.features.logmel import to_float
 from asd_jax.features.pictures import picture
 from asd_jax.losses import bce_with_logits
 from asd_jax.models import Model
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus, balanced
+from asd_jax.recipes.pump_classifier.network import NAME
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
-from asd_jax.runs.tunables import program_fields
-from asd_jax.runs.workdir import Workdir
-from asd_jax.train.ahead import Ahead, Executable, batch_shapes
-from asd_jax.train.best import Best
-from asd_jax.train.loop import Stage, is_finished, train
-from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.processes import at_home
-from asd_jax.train.resident import Resident, stays
-from asd_jax.train.sharding import by_clip, data_mesh, sharded
-from asd_jax.train.state import TrainState, create_state, final_variables, own
-from asd_jax.train.step import (
-    Loss,
-    Step,
-    compile_step,
-    make_step,
-    mean_over_batch,
-    parts_of,
-)
+from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.trainer import Clips, Plan
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.sharding import by_clip
+from asd_jax.train.state import TrainState
+from asd_jax.train.step import Loss, mean_over_batch
 
 Tree = Any
-NAME = "classifier"  # of the one network, in states and detectors
+STAGES = ("pretrain", "finetune")
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What every stage needs."""
-
-    config: PumpClassifier
-    workdir: Workdir
-    corpus: LabelledCorpus
-    net: Model
-    beside: "Run | None" = None  # another run of the same network, whose programs serve this too
+class ClassifierRun(Run):
+    """A run of the classifier, and what is read off its network."""
 
     @functools.cached_property
     def read(self) -> network.Reading:
         """Logits and embeddings of clips."""
-        if self.beside:
-            return self.beside.read
-        read = network.reader(self.config, self.net)
+        if self.shares_with:
+            return self.shares_with.read
+        read = network.reader(self.config, self.nets.classifier)
         return network.Reading(read, batch_size=self.config.eval_batch_size)
 
+    def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles the reading of logits ahead of time."""
+        self.read.prepare(lambda: shapes()[NAME], network.clip_shape(self.config), ahead)
 
-def sessions(run: Run) -> "list[Session]":
-    """The stages of a run in their order: pre-training, if there is any, and fine-tuning."""
+
+def plans(run: ClassifierRun) -> list[Plan]:
+    """Pre-training, if there is any, and fine-tuning."""
     clips = {"pretrain": pretraining_clips(run), "finetune": run.corpus.parts.train}
-    return [Session(run, name, own) for name, own in clips.items() if own is not None]
+    own = {name: found for name, found in clips.items() if found is not None}
+    begun = bool(run.config.init_from)
+    made = []
+    for name, found in own.items():
+        made.append(_plan(run, name, found, start=(NAME,) if begun else ()))
+        begun = True
+    return made
 
 
-def compile_ahead(run: Run, stages: "Sequence[Session]") -> None:
-    """Starts to compile all that later stages need, in the order in which they need it."""
-    ahead = Ahead()
-    shapes = functools.cache(lambda: jax.eval_shape(run.net.init, jax.random.key(0)))
-    for session in stages:
-        session.prepare(shapes, ahead)
-    run.read.prepare(shapes, network.clip_shape(run.config), program_fields(run.config), ahead)
-    ahead.close()
+def _plan(run: ClassifierRun, name: str, clips: np.ndarray, *, start: tuple[str, ...]) -> Plan:
+    config, corpus, schedule = run.config, run.corpus, getattr(run.config, name)
+    if config.labels.imbalance == "balanced":
+        clips = balanced(clips, corpus.label)
+    net = run.nets.classifier
+    if config.compute.changes_networks:
+        net = network.build_for_training(config)
+    tunables = loss_tunables(corpus.label[clips], config)
+    last = name == "finetune"
+    return Plan(
+        name,
+        schedule,
+        classifier_loss(config, net),
+        {NAME: schedule.optimizer},
+        clip=network.clip_shape(config),
+        clips=lambda _: Clips(corpus.waves, corpus.label, clips),
+        count=len(clips),
+        start=start,
+        tunables=lambda config: tunables,
+        validate=(lambda variables: validate(run, variables[NAME])) if last else None,
+        patience=schedule.patience if last else 0.0,
+    )
 
 
-def pretraining_clips(run: Run) -> np.ndarray | None:
+def initial_variables(run: ClassifierRun) -> Variables:
+    """What is there before the first stage: the network from a file if asked."""
+    if not run.config.init_from:
+        return {}
+    key = jax.random.key(run.config.seed)
+    return {NAME: network.initial(run.config, run.nets.classifier, key)}
+
+
+def variable_shapes(run: ClassifierRun) -> Variables:
+    """Shapes and dtypes of the network's variables."""
+    return {NAME: jax.eval_shape(run.nets.classifier.init, jax.random.key(0))}
+
+
+def pretraining_clips(run: ClassifierRun) -> np.ndarray | None:
     """The clips of one noise level to begin with, None for no such stage.
 
     Sun (2025), section 2.1: the -6 dB clips. By default those of the training part, so that no
@@ -102,151 +118,6 @@ def pretraining_clips(run: Run) -> np.ndarray | None:
 def _everything(corpus: LabelledCorpus) -> np.ndarray:
     parts = corpus.parts
     return np.concatenate([parts.train, parts.validation, parts.test])
-
-
-class Session:
-    """A stage of a run with its clips: what alone and side by side is the same."""
-
-    def __init__(self, run: Run, name: str, clips: np.ndarray) -> None:
-        """Args: the run, the stage's name, and the clips that it trains on."""
-        config, label = run.config, run.corpus.label
-        if config.labels.imbalance == "balanced":
-            clips = balanced(clips, label)
-        self.run, self.name, self.clips = run, name, clips
-        tunables = loss_tunables(label[clips], config)
-        self.training = Training(config, run.net, name, len(clips), tunables)
-        self._best = Best(run.workdir.checkpoints(f"{name}_best"))
-        self._compiled: Callable[[], Step] | None = None
-
-    def prepare(self, variables: Callable[[], Tree], ahead: Ahead) -> None:
-        """Compiles the step beside the caller, unless the stage is finished.
-
-        Args:
-            variables: gives shapes and dtypes of the network's variables.
-            ahead: does it, in its turn.
-        """
-        training, config = self.training, self.run.config
-        if is_finished(self.run.workdir.checkpoints(self.name), training.total):
-            return
-
-        def lowered() -> jax.stages.Lowered:
-            state = jax.eval_shape(training.state, jax.random.key(0), variables())
-            batch = batch_shapes(training.size, network.clip_shape(config))
-            return compile_step(training.step, training.mesh).lower(state, batch)
-
-        about = ["classifier", self.name, program_fields(config), training.size]
-        self._compiled = ahead.prepare(Executable(about, training.mesh, lowered))
-
-    def alone(self, key: jax.Array, start: Tree | None) -> Tree:
-        """The network's variables after the stage; the best by validation when fine-tuning."""
-        run, mesh = self.run, self.training.mesh
-
-        def batches(begin: int) -> Batches:
-            waves, setting = run.corpus.waves, run.config.data.on_device
-            number, clip = len(np.unique(self.clips)), network.clip_shape(run.config)
-            if stays(setting, number, clip, mesh):
-                waves = Resident(waves, self.clips, mesh)
-            return self.batches(waves, begin, sharded(mesh))
-
-        state = train(
-            dataclasses.replace(self.stage(batches), compiled=self._compiled),
-            self.initial(key, start),
-            directory=run.workdir.checkpoints(self.name),
-            logbook=run.workdir.logbook(),
-            save_seconds=run.config.save_seconds,
-        )
-        self._compiled = None  # a program takes as much memory as the network
-        return self.chosen(at_home(final_variables(state)))
-
-    def stage(self, batches: Callable[[int], Batches]) -> Stage:
-        """What the loop needs to know; `batches` gives those from a step on."""
-        name, size = self.name, self.training.size
-        return Stage(
-            name=name,
-            step=self.training.step,
-            total_steps=self.training.total,
-            batches=batches,
-            batch_size=size,
-            mesh=self.training.mesh,
-            advice=f"lower config.{name}.optimizer.learning_rate, or give it warmup",
-            evaluate=self._evaluate if name == "finetune" else None,
-            evaluate_every=max(1, len(self.clips) // size),
-            enough=self._enough,
-        )
-
-    def _enough(self, step: int) -> bool:
-        """Whether validation has not got better for as long as the settings are patient."""
-        patience = getattr(self.run.config, self.name).patience
-        waited = (step - self._best.step()) * self.training.size / len(self.clips)
-        return bool(patience) and self.name == "finetune" and waited >= patience
-
-    def _evaluate(self, state: TrainState) -> dict[str, float]:
-        variables = at_home(final_variables(state)[NAME])
-        values = validate(self.run, variables)
-        self._best.offer(int(state.step), values["validation_loss"], variables)
-        return values
-
-    def initial(self, key: jax.Array, start: Tree | None) -> TrainState:
-        """The state before the first step, from the variables `start`, or new ones for None."""
-        draw, root = jax.random.split(key)
-        if start is None:
-            start = network.initial(self.run.config, self.run.net, draw)
-        return self.training.state(root, own(start))
-
-    def batches(
-        self, waves: Waves | Rows, begin: int, sharding: NamedSharding | None = None
-    ) -> Batches:
-        """The batches from step `begin` on, read from `waves`."""
-        config = self.run.config
-        return train_batches(
-            waves,
-            self.run.corpus.label,
-            self.clips,
-            batch_size=self.training.size,
-            seed=config.seed,
-            start_step=begin,
-            sharding=sharding,
-            num_threads=config.data.read_threads,
-        )
-
-    def chosen(self, last: dict[str, Tree]) -> Tree:
-        """The network's variables to go on with, from those after the last step, on the host."""
-        variables = last[NAME]
-        if self.name == "finetune":
-            _, _, variables = self._best.take(variables)
-        return jax.device_get(variables)
-
-
-class Training:
-    """A stage before it has seen a clip: its batch, its length, its step, its first state."""
-
-    def __init__(
-        self, config: PumpClassifier, net: Model, name: str, clips: int, tunables: dict[str, float]
-    ) -> None:
-        """Args: the run's settings and network, and the stage's name, clips and loss scalars."""
-        schedule = getattr(config, name)
-        self.size = min(schedule.batch_size, clips)
-        self.total = max(1, round(schedule.epochs * clips / self.size))
-        self._average, self._tunables = schedule.ema > 0, tunables
-        self._optimizer = make_optimizer({NAME: schedule.optimizer}, self.total)
-        if config.compute.changes_networks:
-            net = network.build_for_training(config)
-        parts = parts_of(self.size, config.compute.accumulate)
-        self.mesh = data_mesh(self.size // parts)
-        self.step = make_step(
-            classifier_loss(config, net), self._optimizer, ema=schedule.ema, accumulate=parts
-        )
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """The scalars that its step reads from the state."""
-        return {**self._optimizer.tunables, **self._tunables}
-
-    def state(self, root: jax.Array, start: Tree) -> TrainState:
-        """The state before the first step, from the run's key and the network's variables."""
-        return create_state(
-            root, {NAME: start}, self._optimizer, tunables=self._tunables, average=self._average
-        )
 
 
 def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]:
@@ -295,7 +166,7 @@ def turn_round(key: Array, wave: Float[Array, "batch samples"]) -> Float[Array, 
     return jax.vmap(jnp.roll)(wave, shift)
 
 
-def validate(run: Run, variables: Tree) -> dict[str, float]:
+def validate(run: ClassifierRun, variables: Tree) -> dict[str, float]:
     """Loss and balanced accuracy on the validation clips, with plain labels.
 
     Unless the imbalance is taken as it is, the loss too is the mean of both classes'.

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from asd_jax.models.rows import WIDE
-from asd_jax.recipes.pump_classifier.stages import Run
+from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.scoring.platt import fit_platt
 
 Tree = Any
@@ -41,7 +41,7 @@ def deep_part(variables: Tree, embedding: Float[np.ndarray, "clips dim"]) -> np.
     return embedding[:, : -len(variables["params"][WIDE])]
 
 
-def with_wide(run: Run, variables: Tree, logit: Float[np.ndarray, "validation"]) -> Tree:
+def with_wide(run: ClassifierRun, variables: Tree, logit: Float[np.ndarray, "validation"]) -> Tree:
     """The variables with the wide part fitted, and the deep part scaled to go with it.
 
     Args:

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from asd_jax.detector import Detector
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments, fit_normaliser
 from asd_jax.recipes.ensemble import branches, networks
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.score import score_paths
 from asd_jax.scoring import ensemble as ensembles
@@ -21,7 +21,7 @@ GROUPS = tuple(("fan", f"id_{i:02d}") for i in range(4))
 FITTED = 32  # clips that the scorers are fitted to
 
 
-def detector() -> Detector:
+def detector() -> EnsembleDetector:
     """A detector with random networks: its scores mean nothing and take as long as any."""
     config = Ensemble()
     nets, spec = networks.build(config, len(GROUPS)), networks.front_end(config)
@@ -41,7 +41,7 @@ def detector() -> Detector:
         fitted[name] = [scorers.fit(kind, part, **options) for part in own]
     drawn = {name: np.random.default_rng(0).normal(size=FITTED) for name in fitted}
     mels = np.ones((len(GROUPS), spec.n_mels), np.float32)
-    return Detector(
+    return EnsembleDetector(
         config=config,
         groups=GROUPS,
         variables=variables,

@@ -13,8 +13,8 @@ from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.networks import Networks
 from asd_jax.recipes.ensemble.pretext_labels import Classes
 from asd_jax.recipes.ensemble.settings import ArcFace, Ensemble, Scoring
-from asd_jax.recipes.ensemble.stages import Plan, Run
-from asd_jax.runs.trainer import Training
+from asd_jax.recipes.ensemble.stages import EnsembleRun
+from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Workdir
 from tests.recipes.tiny import bare
 
@@ -35,11 +35,11 @@ def run(held=4, **changes):
         test=none,
         notes=(),
     )
-    return Run(Ensemble(**changes), Workdir(""), corpus, bare(Networks))
+    return EnsembleRun(Ensemble(**changes), Workdir(""), corpus, bare(Networks))
 
 
 def stage(name="finetune", start=("encoder", "identify")):
-    return bare(Plan, name=name, start=start, rates={"encoder": None, "identify": None})
+    return bare(Plan, name=name, start=start, optimizers={"encoder": None, "identify": None})
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ KEY = jax.random.key(0)
 COLLAPSING = ArcFace(margin=0.7, scale=30.0)
 
 
-class Again(Training):
+class Again(Trainer):
     """Takes the place of a stage that is trained once more."""
 
     made: ClassVar[list] = []
@@ -78,14 +78,14 @@ class Again(Training):
 @pytest.fixture
 def trained_again(monkeypatch):
     """Calls it with 50 held-out clips and this accuracy of the first training."""
-    monkeypatch.setattr(guard, "Training", Again)
+    monkeypatch.setattr(guard, "Trainer", Again)
     monkeypatch.setattr(Again, "made", [])
 
     def call(first, *, name="pretrain", **changes):
         found = {"new": first, "again": 0.9}
         monkeypatch.setattr(guard, "accuracy", lambda run, tree: found[tree["encoder"]])
-        training = Again(run(), stage(name, ()))
-        return guard.trained_again(run(50, **changes), training, KEY, {}, AFTER)
+        trainer = Again(run(), stage(name, ()))
+        return guard.trained_again(run(50, **changes), trainer, KEY, {}, AFTER)
 
     return call
 

@@ -5,9 +5,9 @@ import pytest
 
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble import recipe as ensemble
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
+from asd_jax.runs import recipe as runs
 from asd_jax.runs.settings import from_config
 from tests.recipes import tiny
 from tests.recipes.ensemble.test_recipe import smoke
@@ -40,7 +40,7 @@ def test_no_network_has_more_batch_norms_than_the_tables():
 
 @pytest.mark.slow
 def test_a_literal_run_says_what_it_is(tmp_path):
-    ensemble.run(smoke("smoke,literal"), str(tmp_path))
+    runs.run(smoke("smoke,literal"), str(tmp_path))
     results = read_results(tmp_path / "results.json")
     assert results["protocol"]["name"] == "literal"
     assert results["identification"]["accuracy"] is None

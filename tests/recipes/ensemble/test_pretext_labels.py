@@ -10,7 +10,7 @@ import soundfile
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble import networks, settings, stages
-from asd_jax.recipes.ensemble import recipe as ensemble
+from asd_jax.runs import recipe as runs
 from asd_jax.runs.settings import Data
 from asd_jax.runs.workdir import Workdir
 from tests.recipes import tiny
@@ -153,8 +153,10 @@ def test_held_out_clips_have_no_part_in_the_clusters(load, monkeypatch):
 def test_the_stages_train_on_the_classes(load):
     found = load(monthly)
     config = settings.Ensemble()
-    made = stages.Run(config, Workdir(""), found, tiny.build(config, len(found.classes.names)))
-    assert stages._waves(made)({}).label is found.classes.label
+    made = stages.EnsembleRun(
+        config, Workdir(""), found, tiny.build(config, len(found.classes.names))
+    )
+    assert stages.pretrain(made).clips({}).label is found.classes.label
 
 
 @pytest.mark.slow
@@ -175,7 +177,7 @@ def test_a_run_learns_the_folders_and_keeps_one_threshold(tmp_path, monkeypatch)
         scoring=dataclasses.replace(base.scoring, bootstrap=20),
         **short,
     )
-    ensemble.run(dataclasses.asdict(config), str(tmp_path / "run"))
+    runs.run(dataclasses.asdict(config), str(tmp_path / "run"))
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["identification"]["classes"] == "folders"
     assert results["identification"]["chance"] == pytest.approx(1 / 3)

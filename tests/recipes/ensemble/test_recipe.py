@@ -18,11 +18,11 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from asd_jax import score
-from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import evaluate, networks, stages
-from asd_jax.recipes.ensemble import recipe as ensemble
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.report.files import read_results, read_scores
+from asd_jax.runs import recipe as runs
 from asd_jax.train import loop
 from asd_jax.train.ahead import THREAD
 from tests.recipes import tiny
@@ -57,7 +57,7 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "build", tiny.build)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-        ensemble.run(config(), str(folder))
+        runs.run(config(), str(folder))
     return folder
 
 
@@ -79,14 +79,14 @@ def test_a_finished_run_leaves_what_the_readme_says(finished):
 def test_the_same_command_again_ends_at_once_and_changes_nothing(finished, monkeypatch, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
     monkeypatch.setattr(stages, "STAGES", None)
-    ensemble.run(config(), str(finished))
+    runs.run(config(), str(finished))
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()} == before
     assert "report.html" in capsys.readouterr().out
 
 
 def test_another_config_is_refused_with_the_fields_that_differ(finished):
     with pytest.raises(UserError, match=r"seed: 0 there, 5 now"):
-        ensemble.run(config(seed=5), str(finished))
+        runs.run(config(seed=5), str(finished))
 
 
 def test_nothing_waits_to_compile_after_a_run(finished):
@@ -98,7 +98,7 @@ def test_nothing_waits_to_compile_after_a_run(finished):
 
 def test_the_detector_gives_the_scores_of_the_run(finished):
     rows = read_scores(finished / "scores.csv")
-    detector = Detector.load(str(finished / "detector"))
+    detector = EnsembleDetector.load(str(finished / "detector"))
     again, unreadable = score.score_paths(detector, [row["path"] for row in rows])
     assert not unreadable
     assert [(r["machine_type"], r["machine_id"]) for r in again] == [
@@ -143,8 +143,8 @@ def test_interrupted_in_every_stage_and_taken_up_again_the_scores_are_the_same_b
     monkeypatch.setattr(loop, "_run", stop_once)
     for _ in range(4):
         with pytest.raises(loop.Interrupted):
-            ensemble.run(config(), str(tmp_path))
-    ensemble.run(config(), str(tmp_path))
+            runs.run(config(), str(tmp_path))
+    runs.run(config(), str(tmp_path))
     assert stops == ["pretrain", "finetune", "temporal", "fusion"]
     assert (tmp_path / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
@@ -161,7 +161,7 @@ def normals(root, machine="pump", number=8):
 
 
 def folder_run(root, workdir, **changes):
-    ensemble.run(smoke("folder", data__root=str(root), **changes), str(workdir))
+    runs.run(smoke("folder", data__root=str(root), **changes), str(workdir))
     return read_results(workdir / "results.json")
 
 
@@ -171,7 +171,7 @@ def test_a_folder_of_normals_alone_gives_a_detector(tmp_path):
         write(tmp_path / "in" / f"day {k}" / "Aufnahme ü.WAV", seed=k, seconds=2.5)
     results = folder_run(tmp_path / "in", tmp_path / "run")
     assert results["groups"] == [] and (tmp_path / "run" / "detector" / "arrays.npz").exists()
-    detector = Detector.load(str(tmp_path / "run" / "detector"))
+    detector = EnsembleDetector.load(str(tmp_path / "run" / "detector"))
     write(tmp_path / "new.wav", seed=99)
     rows, _ = score.score_paths(detector, [str(tmp_path / "new.wav")])
     assert np.isfinite(rows[0]["score"]) and rows[0]["decision"] in (0, 1)
@@ -220,7 +220,7 @@ def test_a_missing_or_empty_root_is_one_sentence_that_names_it(tmp_path, make):
     with pytest.raises(UserError, match=str(tmp_path / "in")):
         folder_run(tmp_path / "in", tmp_path / "run")
     with pytest.raises(UserError, match=r"config\.data\.root"):
-        ensemble.run(smoke("mimii"), str(tmp_path / "run2"))
+        runs.run(smoke("mimii"), str(tmp_path / "run2"))
 
 
 @pytest.mark.slow
@@ -228,13 +228,13 @@ def test_an_error_does_not_lose_what_was_computed(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
     (tmp_path / "run" / "scores.csv").unlink()
-    ensemble.run(config(), str(tmp_path / "run"))
+    runs.run(config(), str(tmp_path / "run"))
     assert (tmp_path / "run" / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
 @pytest.mark.slow
 def test_literal_has_the_papers_two_branches(tmp_path):
-    ensemble.run(config("smoke,literal"), str(tmp_path))
+    runs.run(config("smoke,literal"), str(tmp_path))
     results = read_results(tmp_path / "results.json")
     assert results["protocol"]["name"] == "literal"
     assert results["weights"] == {"fusion": 0.9, "statistics": 0.1}
@@ -251,7 +251,7 @@ def test_an_oracles_threshold_is_for_the_report_and_marked(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     for name in ("results.json", "config.json"):
         (tmp_path / "run" / name).unlink()
-    ensemble.run(config(scoring__threshold="eer"), str(tmp_path / "run"))
+    runs.run(config(scoring__threshold="eer"), str(tmp_path / "run"))
     results = read_results(tmp_path / "run" / "results.json")
     assert results["protocol"]["oracle"]
     rows = read_scores(tmp_path / "run" / "scores.csv")
@@ -261,8 +261,10 @@ def test_an_oracles_threshold_is_for_the_report_and_marked(finished, tmp_path):
         missed = sum(row["decision"] == 0 for row in own if row["label"] == 1)
         assert abs(false_alarms - missed) <= 1  # four clips of each: equal but for one
     # The detector is for use: it has the threshold of a run that asked for no oracle.
-    kept = Detector.load(str(tmp_path / "run" / "detector")).thresholds
-    np.testing.assert_array_equal(kept, Detector.load(str(finished / "detector")).thresholds)
+    kept = EnsembleDetector.load(str(tmp_path / "run" / "detector")).thresholds
+    np.testing.assert_array_equal(
+        kept, EnsembleDetector.load(str(finished / "detector")).thresholds
+    )
 
 
 @pytest.mark.slow
@@ -285,7 +287,7 @@ def test_the_encoder_starts_from_a_file(tmp_path, monkeypatch):
     }
     folder_run(tmp_path / "in", tmp_path / "run", **still)
     assert asked == [("ghostnetv2", "tensors of some.safetensors")]
-    variables = Detector.load(str(tmp_path / "run" / "detector")).variables["encoder"]
+    variables = EnsembleDetector.load(str(tmp_path / "run" / "detector")).variables["encoder"]
     assert all(np.all(np.asarray(x) == 0.5) for x in jax.tree.leaves(variables["params"]))
 
 

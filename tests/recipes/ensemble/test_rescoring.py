@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from asd_jax import score
-from asd_jax.detector import Detector
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import calibrate, evaluate, networks, rescoring, stages
 from asd_jax.recipes.ensemble import clips as corpus
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
-from asd_jax.recipes.ensemble.recipe import open_workdir
+from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs.settings import from_config
@@ -35,9 +35,11 @@ def heard(rng, clips, shift=0.0):
 def finish(folder, values):
     """A run as training would have left it, but that its features are made up."""
     config = from_config(Ensemble, values)
-    workdir = open_workdir(values, str(folder))
+    workdir = RECIPE.open_workdir(values, str(folder))
     clips = corpus.load(config, progress=False)
-    run = stages.Run(config, workdir, clips, networks.build(config, len(clips.classes.names)))
+    run = stages.EnsembleRun(
+        config, workdir, clips, networks.build(config, len(clips.classes.names))
+    )
     rng = np.random.default_rng(0)
     faulty = np.array([clips.clips[i].label for i in clips.test])
     weak = {kind: heard(rng, len(clips.held_out), 0.2) for kind in ("tone -20 dB", "clicks")}
@@ -109,7 +111,7 @@ def test_another_back_end_changes_its_branch_alone(finished, capsys):
     centres = material.prototypes["spectral"][own, 0]
     cosine = np.sum(unit * centres / np.linalg.norm(centres, axis=1, keepdims=True), axis=1)
     np.testing.assert_allclose(now["score_spectral"], 1 - cosine, atol=1e-5)
-    detector = Detector.load(str(new / "detector"))  # as `asd_jax.score` uses it
+    detector = EnsembleDetector.load(str(new / "detector"))  # as `asd_jax.score` uses it
     found, unreadable = score.score_paths(detector, [rows[0]["path"]])
     assert not unreadable and np.isfinite(found[0]["score"])
     stamp = (new / "results.json").stat().st_mtime_ns
@@ -131,7 +133,7 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
     results = read_results(tmp_path / "new" / "results.json")
     assert results["weights"] == {"statistics": 0.5, "tap": 0.5}
     assert any("config.scoring.smote changed nothing" in note for note in results["notes"])
-    assert set(Detector.load(str(tmp_path / "new" / "detector")).variables) == {
+    assert set(EnsembleDetector.load(str(tmp_path / "new" / "detector")).variables) == {
         "normaliser",
         "encoder",
     }

@@ -14,12 +14,12 @@ from asd_jax.detector import load_detector
 from asd_jax.detector_folder import read_folder
 from asd_jax.errors import UserError
 from asd_jax.recipes.pump_classifier import network as classifier_network
-from asd_jax.recipes.pump_classifier import recipe as pump_classifier
 from asd_jax.recipes.pump_classifier import settings as classifier_settings
 from asd_jax.recipes.pump_classifier import stages as classifier_training
 from asd_jax.recipes.pump_classifier.clips import balanced
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 from asd_jax.report.files import read_results, read_scores
+from asd_jax.runs import recipe as runs
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring.platt import AS_IT_IS
 from asd_jax.train import loop
@@ -47,7 +47,7 @@ def config(argument="smoke", **changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_network):
     folder = tmp_path_factory.mktemp("finished")
-    pump_classifier.run(config(), str(folder))
+    runs.run(config(), str(folder))
     return folder
 
 
@@ -98,10 +98,10 @@ def test_metrics_hold_both_stages_and_the_validation(finished):
 def test_the_same_command_again_ends_at_once(finished, monkeypatch):
     monkeypatch.setattr(classifier_training, "sessions", None)
     before = (finished / "results.json").stat().st_mtime_ns
-    pump_classifier.run(config(), str(finished))
+    runs.run(config(), str(finished))
     assert (finished / "results.json").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="seed: 0 there, 5 now"):
-        pump_classifier.run(config(seed=5), str(finished))
+        runs.run(config(seed=5), str(finished))
 
 
 def test_the_detector_gives_the_scores_of_the_run(finished, tmp_path):
@@ -135,13 +135,13 @@ def test_an_interrupted_run_goes_on_to_the_same_scores(finished, tmp_path, monke
 
     monkeypatch.setattr(classifier_training, "validate", interrupt)
     with pytest.raises(loop.Interrupted):
-        pump_classifier.run(config(save_seconds=0.0), str(tmp_path))
-    pump_classifier.run(config(), str(tmp_path))
+        runs.run(config(save_seconds=0.0), str(tmp_path))
+    runs.run(config(), str(tmp_path))
     assert (tmp_path / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
 def test_the_printed_protocol_says_that_it_leaks(tmp_path):
-    pump_classifier.run(config("smoke,literal"), str(tmp_path))
+    runs.run(config("smoke,literal"), str(tmp_path))
     results = read_results(tmp_path / "results.json")
     assert {row["threshold"] for row in read_scores(tmp_path / "scores.csv")} == {0.5}
     assert results["protocol"]["calibration"] == {"slope": 1.0, "offset": 0.0}
@@ -153,7 +153,7 @@ def test_the_printed_protocol_says_that_it_leaks(tmp_path):
 
 
 def test_one_machine_left_out(tmp_path):
-    pump_classifier.run(
+    runs.run(
         config(split__rule="leave_one_id_out", pretrain__snr="", finetune__ema=0.5), str(tmp_path)
     )
     rows = read_scores(tmp_path / "scores.csv")
@@ -175,7 +175,7 @@ def test_the_best_by_validation_is_kept_not_the_last(tmp_path, monkeypatch):
         return {"validation_loss": next(losses)}
 
     monkeypatch.setattr(classifier_training, "validate", validate)
-    pump_classifier.run(config(finetune__epochs=1.5, pretrain__snr=""), str(tmp_path))
+    runs.run(config(finetune__epochs=1.5, pretrain__snr=""), str(tmp_path))
     kept = load_detector(str(tmp_path / "detector")).variables
     jax.tree.map(np.testing.assert_array_equal, kept["params"], seen[0]["params"])
     with pytest.raises(AssertionError):
@@ -198,13 +198,13 @@ def test_patience_ends_fine_tuning_early(tmp_path, monkeypatch):
         classifier_training, "validate", lambda run, variables: {"validation_loss": next(losses)}
     )
     settings = {"finetune__epochs": 30.0, "finetune__patience": 3.0}
-    pump_classifier.run(config(**settings), str(tmp_path))
+    runs.run(config(**settings), str(tmp_path))
     events = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
     validated = [event["step"] for event in events if "validation_loss" in event]
     assert 4 <= len(validated) <= 5
     # As when the run is told to go on: nothing more is trained.
     (tmp_path / "results.json").unlink()
-    pump_classifier.run(config(**settings), str(tmp_path))
+    runs.run(config(**settings), str(tmp_path))
     again = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
     assert max(e["step"] for e in again if e["stage"] == "finetune") == max(validated)
 

@@ -1,0 +1,120 @@
+"""A recipe, and how any recipe is run: alone here, several side by side in `packed`."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from asd_jax import recipes
+from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.settings import from_config
+from asd_jax.runs.trainer import Plan, Trainer
+from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.processes import first, one_first
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A system from recordings to a detector.
+
+    Attributes:
+        settings: the dataclass of its config.
+        stages: the names of all stages that it may have, in their order.
+        load: the clips that a config names, and the config as these clips make it.
+        build: the networks of a config and its clips, by attribute.
+        run: the class of its runs.
+        plans: the stages of a run, in their order.
+        initial: the variables before the first stage.
+        shapes: shapes and dtypes of all variables that any stage, or what follows, begins with.
+        conclude: from trained variables to the detector, the results and the report.
+        imagined: clips of so many machines of which none can be read, for plans without recordings.
+        after_stage: the run, and the variables that a stage leaves, as the next one is to have
+            them: (run, trainer, key, variables before, those of its networks after).
+    """
+
+    settings: type
+    stages: tuple[str, ...]
+    load: Callable[[Any], tuple[Any, Any]]
+    build: Callable[[Any, Any], Any]
+    run: type[Run]
+    plans: Callable[[Any], Sequence[Plan]]
+    initial: Callable[[Any], Variables]
+    shapes: Callable[[Any], Variables]
+    conclude: Callable[[Any, Variables, Clock], None]
+    imagined: Callable[[Any, int], Any]
+    after_stage: Callable[..., tuple[Any, Variables]] = lambda run, trainer, key, before, after: (
+        run,
+        after,
+    )
+
+    def open_workdir(self, values: Mapping[str, Any], folder: str) -> Workdir:
+        """The folder of a run of this recipe; see `Workdir.open`."""
+        return Workdir.open(folder, values, dataclasses.asdict(self.settings()))
+
+    def stage_key(self, seed: int, stage: str) -> jax.Array:
+        """The root key of a stage, or ('conclude') of what comes after the last."""
+        names = (*self.stages, "conclude")
+        return jax.random.fold_in(jax.random.key(seed), 1 + names.index(stage))
+
+
+def run(values: Mapping[str, Any], folder: str) -> int:
+    """Trains and evaluates what `values["recipe"]` names.
+
+    Each stage resumes from its own checkpoint, so the same command on the same folder goes on where
+    it was stopped, and ends at once where it was finished.
+
+    Args:
+        values: the resolved config, nested plain values.
+        folder: of the run; made if need be. See the README for what a finished one holds.
+
+    Raises:
+        UserError: for anything that the user can mend.
+        Interrupted: when asked to stop; everything up to the last step is saved.
+    """
+    recipe = recipes.find(values["recipe"])
+    config = from_config(recipe.settings, values)
+    workdir = recipe.open_workdir(values, folder)
+    if workdir.finished():
+        workdir.say_result()
+        return 0
+    clock = Clock()
+    with one_first("clips"):
+        config, clips = recipe.load(config)
+    clock.lap("data")
+    made = recipe.run(config, workdir, clips, recipe.build(config, clips))
+
+    trainers = [Trainer(made, plan) for plan in recipe.plans(made)]
+    compile_ahead(recipe, made, trainers)
+    variables = recipe.initial(made)
+    for trainer in trainers:
+        trainer.run, key = made, recipe.stage_key(config.seed, trainer.plan.name)
+        after = trainer.train(key, variables)
+        made, after = recipe.after_stage(made, trainer, key, variables, after)
+        variables |= after
+        clock.lap(trainer.plan.name)
+    if first():
+        recipe.conclude(made, variables, clock)
+        workdir.say_result()
+    return 0
+
+
+def compile_ahead(recipe: Recipe, run: Run, trainers: Sequence[Any]) -> None:
+    """Starts to compile all that is needed, in the order in which it is needed.
+
+    Args:
+        recipe: of the run.
+        run: its networks.
+        trainers: what has a `prepare` as `Trainer` has, stage by stage.
+    """
+    ahead = Ahead()
+    shapes = functools.cache(lambda: recipe.shapes(run))
+    *before, last = trainers or (None,)
+    for trainer in before:
+        trainer.prepare(shapes, ahead)
+    run.prepare(shapes, ahead)
+    if last:
+        last.prepare(shapes, ahead)
+    ahead.close()

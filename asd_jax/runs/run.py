@@ -1,0 +1,49 @@
+"""What every stage of a run needs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from absl import logging
+
+from asd_jax.runs.workdir import Workdir
+from asd_jax.train.ahead import Ahead
+from asd_jax.train.resident import Shelf
+
+Tree = Any
+Variables = dict[str, Tree]  # of networks (and what else is learned) by name
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of a recipe; each recipe adds what it reads off its networks.
+
+    Attributes:
+        config: its settings.
+        workdir: its folder.
+        corpus: its clips, with `notes` for the user.
+        nets: its networks, by attribute.
+        shares_with: another run of the same networks, whose compiled programs serve this one too.
+    """
+
+    config: Any
+    workdir: Workdir
+    corpus: Any
+    nets: Any
+    shares_with: "Run | None" = None
+
+    @functools.cached_property
+    def shelf(self) -> Shelf:
+        """Where the clips of a stage lie on the devices."""
+        return self.shares_with.shelf if self.shares_with else Shelf()
+
+    def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
+        """Compiles ahead of time what comes between and after the stages."""
+
+
+def noted(run: Any, sentence: str) -> Any:
+    """The run with one more sentence for its log, its results and its report."""
+    logging.warning("%s", sentence)
+    corpus = dataclasses.replace(run.corpus, notes=(*run.corpus.notes, sentence))
+    return dataclasses.replace(run, corpus=corpus, shares_with=run.shares_with or run)
