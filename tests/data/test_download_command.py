@@ -142,7 +142,7 @@ def _shrink_every_data_set(server, tmp_path, monkeypatch):
 
 
 def test_help_and_refusals_come_at_once_and_without_jax():
-    program = "import sys, asd_jax.fetch; print('jax' in sys.modules, 'pooch' in sys.modules)"
+    program = "import sys, asd_jax.fetch; print('jax' in sys.modules, 'requests' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
     line = [sys.executable, "-m", "asd_jax.fetch", "mimii", "--dir=/nowhere"]

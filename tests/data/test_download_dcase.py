@@ -91,7 +91,7 @@ def test_all_parts_with_the_labels_of_the_test_clips(command, server, tmp_path, 
     assert len(clips) == 4
     server.files[f"/{records.LISTS}/eval_data_list_2023.csv"] = b"<html>"
     (tmp_path / "data" / "eval_data_list_2023.csv").unlink()
-    with pytest.raises(UserError, match="is not the published list"):
+    with pytest.raises(UserError, match="wrong checksum"):
         command("dcase2023", parts=["truth"])
     server.moods[f"/{records.LISTS}/eval_data_list_2023.csv"].extend([bad.CUT, 403])
     with pytest.raises(UserError, match="is refused"):

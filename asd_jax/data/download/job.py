@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asd_jax.data.download import transfer
-from asd_jax.data.download.disk import free_bytes, on_one_disk, size_text, writing
+from asd_jax.data.download.disk import free_bytes, on_one_disk, size_text
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.data.download.manifest import ARCHIVES, NAME, Manifest
 from asd_jax.data.download.records import Archive, TruthList
@@ -93,19 +93,17 @@ def fetch_archive(
         raise UserError(f"{zipped} is not the published file; remove it and try again.")
     if not checksum:
         print(f"{archive.name}: no checksum is published; {NAME} holds its own.", file=sys.stderr)
-    manifest.note(archive.name, hash=checksum or _pin(zipped), size=zipped.stat().st_size)
+    manifest.note(
+        archive.name,
+        hash=checksum or f"md5:{transfer.hash_of(zipped, 'md5')}",
+        size=zipped.stat().st_size,
+    )
     folders = _unpack(archive, zipped, root, manifest)
     manifest.note(archive.name, folders=folders)
     if not keep:
         zipped.unlink()
         if zips == root / ARCHIVES and not any(zips.iterdir()):
             zipped.parent.rmdir()
-
-
-def _pin(zipped: pathlib.Path) -> str:
-    import pooch
-
-    return f"md5:{pooch.file_hash(str(zipped), alg='md5')}"
 
 
 def _unpack(
@@ -134,30 +132,13 @@ def fetch_list(truth: TruthList, root: pathlib.Path, source: Source) -> None:
     Raises:
         UserError: it can't be had, or is not the published one.
     """
-    import pooch
-
-    def downloader(url: str, file: str, _: Any) -> None:
-        target = pathlib.Path(file)  # pooch's own temporary file
-        try:
-            transfer.download(url, target, patience=source.patience)
-        finally:
-            transfer.part_of(target).unlink(missing_ok=True)
-
-    pooch.get_logger().setLevel("WARNING")
-    with writing(root):
-        try:
-            pooch.retrieve(
-                source.url(truth),
-                known_hash=f"sha256:{truth.sha256}",
-                fname=truth.name,
-                path=root,
-                downloader=downloader,
-            )
-        except ValueError as error:
-            raise UserError(
-                f"{source.url(truth)} is not the published list (its sha256 differs); try another "
-                "--mirror."
-            ) from error
+    target, checksum = root / truth.name, f"sha256:{truth.sha256}"
+    if target.exists() and transfer.matches(target, checksum):
+        return
+    try:
+        transfer.download(source.url(truth), target, checksum=checksum, patience=source.patience)
+    finally:  # too small to be continued
+        transfer.part_of(target).unlink(missing_ok=True)
 
 
 def _bytes_bar(archive: Archive, begin: int) -> Any:
