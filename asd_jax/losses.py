@@ -56,13 +56,28 @@ def simsiam_loss(
 def class_cosines(
     embedding: Float[Array, "batch dim"],
     prototypes: Float[Array, "classes dim"] | Float[Array, "classes centres dim"],
+    *,
+    members: int = 1,
 ) -> Float[Array, "batch classes"]:
-    """Cosine of each embedding to each class; of several centres a class, the nearest counts."""
+    """Cosine of each embedding to each class; of several centres a class, the nearest counts.
+
+    Of several networks whose embeddings stand side by side it is the mean of their cosines.
+    """
+    if members > 1:
+        return jnp.stack(member_cosines(embedding, prototypes, members)).mean(axis=0)
     unit = l2_normalise(prototypes)
     if unit.ndim == 2:
         unit = unit[:, None, :]
     similarity = jnp.einsum("bd,ckd->bck", l2_normalise(embedding), unit, precision=_HIGHEST)
     return similarity.max(axis=-1)
+
+
+def member_cosines(
+    embedding: Float[Array, "batch dim"], prototypes: Array, members: int
+) -> list[Float[Array, "batch classes"]]:
+    """`class_cosines` of each of the networks whose embeddings stand side by side."""
+    parts = (jnp.split(x, members, axis=-1) for x in (embedding, prototypes))
+    return [class_cosines(x, centres) for x, centres in zip(*parts, strict=True)]
 
 
 def adacos_scale(classes: int) -> float:

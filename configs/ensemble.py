@@ -91,7 +91,7 @@ def folder(config) -> None:
 def small(config) -> None:
     """A network and a schedule that learn from a few hundred clips, in minutes on two CPU cores."""
     config.features.n_mels = 64
-    config.encoder.update(name="band_cnn", width=0.5, embed_dim=128)
+    config.encoder.update(name="band_cnn", width=0.5, embed_dim=256, members=2)
     config.pretrain.update(epochs=15.0, batch_size=16)
 
 
@@ -120,7 +120,9 @@ def literal(config) -> None:
     else:
         config.finetune.epochs = 50.0
     config.data.update(classes="machines", all_train=True)
-    config.encoder.update(name="ghostnetv2", pool="global", embed_dim=512, embedding_norm=False)
+    config.encoder.update(
+        name="ghostnetv2", pool="global", embed_dim=512, embedding_norm=False, members=1
+    )
     config.temporal.embedding_norm = False
     config.arcface.update(scale=30.0, margin=0.7, sub_centres=1)
     config.augment.update(dataclasses.asdict(settings.Augment()))

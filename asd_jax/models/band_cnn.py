@@ -30,6 +30,8 @@ class BandCNN(nn.Module):
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
         rematerialise: not used: so few maps need no second computation.
         embedding_norm: centre and scale the embedding by BatchNorm, see `GhostNetV2`.
+        members: networks side by side that see the same and differ in their first weights; each
+            gives an equal part of the embedding.
     """
 
     width: float = 1.0
@@ -37,32 +39,40 @@ class BandCNN(nn.Module):
     dtype: Any = jnp.float32
     rematerialise: bool = False
     embedding_norm: bool = True
+    members: int = 1
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch mels frames channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Embeds spectrograms; taps: stage1 ... stage5, and (vectors) pool."""
+        """Embeds spectrograms; taps, of the first member: stage1 ... stage5, and pool (vectors)."""
         batch, mels, frames, channels = x.shape
         # Pairs of frames: half the work, and levels that fluctuate less.
         x = x[:, :, : frames // 2 * 2].reshape(batch, mels, frames // 2, 2, channels).mean(axis=3)
-        taps = {}
-        for number, (features, stride) in enumerate(LAYERS, start=1):
+        found = [self._member(x, k, train=train) for k in range(self.members)]
+        return jnp.concatenate([embedding for embedding, _ in found], axis=-1), found[0][1]
+
+    def _member(
+        self, x: Float[Array, "batch mels frames channels"], number: int, *, train: bool
+    ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
+        batch, prefix, taps = len(x), f"member{number}_" if number else "", {}
+        for stage, (features, stride) in enumerate(LAYERS, start=1):
             layer = ConvBN(
                 round_channels(features * self.width),
                 (3, 3),
                 (stride, stride),
                 activation=relu,
                 dtype=self.dtype,
-                name=f"layer{number}",
+                name=f"{prefix}layer{stage}",
             )
-            taps[f"stage{number}"] = x = layer(x, train=train)
+            taps[f"stage{stage}"] = x = layer(x, train=train)
         x = x.astype(jnp.float32)
         over_time = [x.mean(axis=2), jnp.sqrt(x.var(axis=2) + 1e-6), x.max(axis=2)]
         taps["pool"] = x = jnp.concatenate(over_time, axis=-1).reshape(batch, -1)
-        x = dense(self.embed_dim, name="embedding")(x)
+        x = dense(self.embed_dim // self.members, name=f"{prefix}embedding")(x)
         if self.embedding_norm:
-            x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
+            norm = BatchNorm(use_bias=False, use_scale=False, name=f"{prefix}embedding_norm")
+            x = norm(x, train=train)
         return x, taps
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Array
 from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.features.logmel import to_float
-from asd_jax.recipes.ensemble import branches, fitting, pretext
+from asd_jax.recipes.ensemble import branches, fitting, networks, pretext
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.guard import least_skill
@@ -104,8 +104,10 @@ def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     for branch, centres in material.prototypes.items():
         if branch in material.trained:
             embedding = jnp.asarray(material.trained[branch][held])
-            nearest = np.argmax(losses.class_cosines(embedding, jnp.asarray(centres)), axis=-1)
-            found[branch] = float(np.mean(nearest == classes.label[run.corpus.held_out]))
+            members = networks.members(run.config, branch)
+            cosines = losses.class_cosines(embedding, jnp.asarray(centres), members=members)
+            named = np.argmax(cosines, axis=-1)
+            found[branch] = float(np.mean(named == classes.label[run.corpus.held_out]))
     return found
 
 
@@ -135,6 +137,7 @@ def _fits(
             prototypes=prototypes.get(name),
             unseen=np.isin(rows, corpus.held_out),
             relatives=alike,
+            members=networks.members(run.config, name),
         )
         for name in scoring.branches
     }

@@ -34,6 +34,7 @@ class Branch:
         prototypes: its class centres; None where the branch has none.
         unseen: clips that no network was trained on.
         relatives: of a machine, the others that sound like it; see `calibrate.relatives`.
+        members: networks whose embeddings stand side by side in the features.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Branch:
     prototypes: Float[np.ndarray, "classes centres dim"] | None = None
     unseen: Bool[np.ndarray, "clips"] | None = None
     relatives: Mapping[int, Sequence[int]] = dataclasses.field(default_factory=dict)
+    members: int = 1
 
     def fit(self, group: int, without: Int[np.ndarray, "out"] | tuple[()] = ()) -> Any:
         """The scorer of a machine, by all of its clips but those at the rows `without`.
@@ -72,7 +74,11 @@ class Branch:
             options["prototypes"] = self.prototypes[own].reshape(-1, self.prototypes.shape[-1])
 
         def fitted(part: np.ndarray) -> Any:
-            return scorers.fit(self.backend.scorer, part, name=self.name, **options)
+            own = [part]
+            if self.backend.scorer == "embedding":  # each network's by itself, as it was trained
+                own = np.split(part, self.members, axis=1)
+            found = [scorers.fit(self.backend.scorer, x, name=self.name, **options) for x in own]
+            return found[0] if len(found) == 1 else scorers.Mean(tuple(found))
 
         parts = [domain == d for d in np.unique(domain) if np.sum(domain == d) >= LEAST]
         if self.backend.domains == "pooled" or len(parts) < 2:

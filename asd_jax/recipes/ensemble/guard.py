@@ -154,7 +154,9 @@ def accuracy(run: EnsembleRun, variables: Variables) -> float:
         x = normalise(log_mel(to_float(wave), spec=run.spec), variables["normaliser"])
         (embedding, _), _ = run.nets.encoder.apply(variables["encoder"], x, train=False)
         prototypes, _ = run.nets.identify.apply(variables["identify"], train=False)
-        return jnp.argmax(losses.class_cosines(embedding, prototypes), axis=-1)
+        members = run.config.encoder.members
+        cosines = losses.class_cosines(embedding, prototypes, members=members)
+        return jnp.argmax(cosines, axis=-1)
 
     used = {name: variables[name] for name in ("normaliser", "encoder", "identify")}
     found = [

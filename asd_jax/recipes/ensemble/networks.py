@@ -78,6 +78,11 @@ def clip_samples(config: settings.Ensemble) -> int:
     return round(config.data.clip_seconds * config.data.sample_rate)
 
 
+def members(config: settings.Ensemble, branch: str) -> int:
+    """How many networks' embeddings stand side by side in a branch."""
+    return config.encoder.members if branch == "spectral" else 1
+
+
 def build(config: settings.Ensemble, classes: int) -> Networks:
     """All networks of the run as they score, for so many machines to tell apart."""
     return build_for_training(dataclasses.replace(config, compute=Compute()), classes)
@@ -99,6 +104,8 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     own = {"embedding_norm": encoder.embedding_norm}
     if encoder.name == "ghostnetv2":
         own["pool"] = encoder.pool
+    if encoder.name == "band_cnn":
+        own["members"] = encoder.members
     return Networks(
         encoder=models.backbone(
             encoder.name, shape, width=encoder.width, embed_dim=dim, **own, **body

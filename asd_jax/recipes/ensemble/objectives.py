@@ -53,14 +53,19 @@ def _identification(
     prototypes: Array,
     label: Int[Array, "batch"],
     config: Ensemble,
+    *,
+    members: int = 1,
     **mixed: Array,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """ArcFace (eq. 5) and the share of clips whose own class is the nearest."""
-    cosines = losses.class_cosines(embedding, prototypes)
-    values = losses.arcface_loss(
-        cosines, label, scale=config.arcface.scale, margin=config.arcface.margin, **mixed
-    )
-    return values.mean(), mean_over_batch(cosines.argmax(axis=-1) == label)
+    """ArcFace (eq. 5) and the share of clips whose own class is the nearest.
+
+    Each of `members` networks side by side learns by itself; they are asked together.
+    """
+    arc = {"scale": config.arcface.scale, "margin": config.arcface.margin}
+    each = losses.member_cosines(embedding, prototypes, members)
+    values = [losses.arcface_loss(cosines, label, **arc, **mixed) for cosines in each]
+    named = sum(each).argmax(axis=-1)
+    return jnp.stack(values).mean(), mean_over_batch(named == label)
 
 
 def spread(x: Float[Array, "batch dim"]) -> Float[Array, ""]:
@@ -101,7 +106,9 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             "partner": label[jnp.tile(partner, len(pair))],
             "weight": jnp.tile(weight, len(pair)),
         }
-        identification, accuracy = _identification(embedding, prototypes, label, now, **shares)
+        identification, accuracy = _identification(
+            embedding, prototypes, label, now, members=config.encoder.members, **shares
+        )
         metrics = {
             "identification": identification,
             "accuracy": accuracy,
@@ -151,7 +158,11 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
             literal=settings.loss == "literal",
         )
         identification, accuracy = _identification(
-            jnp.concatenate([a, p]), prototypes, jnp.tile(batch["label"], 2), now
+            jnp.concatenate([a, p]),
+            prototypes,
+            jnp.tile(batch["label"], 2),
+            now,
+            members=config.encoder.members,
         )
         metrics = {
             "clusters": values.mean(),

@@ -51,6 +51,19 @@ class Encoder:
     embed_dim: int = 512
     pool: str = "frequency"  # of ghostnetv2: over time alone, or 'global' as the reference
     embedding_norm: bool = True  # BatchNorm after the embedding, which the paper does not have
+    members: int = 1  # of band_cnn: so many networks share out the embedding; their mean scores
+
+    def __post_init__(self) -> None:
+        several = self.members > 1
+        if (
+            self.members < 1
+            or self.embed_dim % self.members
+            or (several and self.name != "band_cnn")
+        ):
+            raise UserError(
+                f"config.encoder.members is {self.members!r}; it must be 1 or above, divide "
+                "config.encoder.embed_dim, and be 1 for encoders other than 'band_cnn'."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

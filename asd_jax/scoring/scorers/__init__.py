@@ -36,10 +36,17 @@ SCORERS: dict[str, Kind] = {
     "arcface": Kind(prototypes.Prototypes, prototypes.fit_arcface, prototypes.score_arcface),
 }
 NEAREST = "nearest:"  # before the kind of the parts of a `Nearest`
+MEAN = "mean:"  # the same of a `Mean`
 
 
 class Nearest(NamedTuple):
     """Scorers of one kind, each of a domain of normal clips: the lowest score counts."""
+
+    parts: tuple[Any, ...]
+
+
+class Mean(NamedTuple):
+    """Scorers of one kind, each of its own part of the features: the mean score counts."""
 
     parts: tuple[Any, ...]
 
@@ -59,13 +66,17 @@ def score(scorer: Any, features: Float[Array | np.ndarray, "clips dim"]) -> Floa
     """Anomaly scores of clips, by whichever scorer; a pure function, float32."""
     if isinstance(scorer, Nearest):
         return jnp.min(jnp.stack([score(part, features) for part in scorer.parts]), axis=0)
+    if isinstance(scorer, Mean):
+        own = jnp.split(jnp.asarray(features), len(scorer.parts), axis=-1)
+        return jnp.stack([score(p, x) for p, x in zip(scorer.parts, own, strict=True)]).mean(axis=0)
     return _kind(kind_of(scorer)).score(scorer, features)
 
 
 def kind_of(scorer: Any) -> str:
-    """The name in `SCORERS` of a fitted scorer; of a `Nearest`, with `NEAREST` before it."""
-    if isinstance(scorer, Nearest):
-        return NEAREST + kind_of(scorer.parts[0])
+    """The name in `SCORERS` of a fitted scorer; of a `Nearest` or `Mean` that of its parts."""
+    for made, prefix in ((Nearest, NEAREST), (Mean, MEAN)):
+        if isinstance(scorer, made):
+            return prefix + kind_of(scorer.parts[0])
     for name, kind in SCORERS.items():
         if isinstance(scorer, kind.arrays):
             return name
@@ -75,7 +86,7 @@ def kind_of(scorer: Any) -> str:
 def to_arrays(scorer: Any) -> dict[str, np.ndarray]:
     """A scorer as named arrays, for an .npz file."""
     kind_of(scorer)
-    if isinstance(scorer, Nearest):
+    if isinstance(scorer, Nearest | Mean):
         parts = enumerate(map(to_arrays, scorer.parts))
         return {f"{k}/{name}": value for k, part in parts for name, value in part.items()}
     return {name: np.asarray(value) for name, value in scorer._asdict().items()}
@@ -83,8 +94,9 @@ def to_arrays(scorer: Any) -> dict[str, np.ndarray]:
 
 def from_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> Any:
     """The scorer of the given kind from its named arrays; raises UserError when one is missing."""
-    if kind.startswith(NEAREST):
-        return Nearest(_parts(kind.removeprefix(NEAREST), arrays))
+    for made, prefix in ((Nearest, NEAREST), (Mean, MEAN)):
+        if kind.startswith(prefix):
+            return made(_parts(kind.removeprefix(prefix), arrays))
     fields = _kind(kind).arrays._fields
     missing = [name for name in fields if name not in arrays]
     if missing:
