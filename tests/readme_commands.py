@@ -206,6 +206,7 @@ ARGPARSE: dict[str, Callable] = {
     "launch.collect": _until_parsed,
     "tests.benchmarks.run": lambda module, arguments: module.parse(arguments),
     "tests.benchmarks.gate": _until_parsed,
+    "tests.benchmarks.classifier": _until_parsed,
     "tests.benchmarks.detection": _until_parsed,
     "tests.benchmarks.synthetic": _until_parsed,
     "tests.benchmarks.shares": _steps,
