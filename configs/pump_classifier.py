@@ -18,9 +18,11 @@ from timm (--config.init_from) fit the network of `full` alone.
 Table 6 is one field: --config.features.kind=spectrogram (or log_frequency, linear_frequency).
 Table 5 is one field: --config.network.attention=eca (or soca, simam, nam, cbam, se).
 
-Time: quickstart 170 s of processor time beside other work; on two quiet cores not measured yet. AUC
-0.886, its network alone 0.863, logistic regression on the same clips 0.870 (seed 0, 168 synthetic
-test recordings). MIMII: not measured yet.
+Time: quickstart 129 to 146 s of processor time on one core beside other work, with recordings and
+programs there; on two quiet cores not measured yet. On fresh recordings of its two pumps, mean of
+seeds 0 to 2: AUC 0.911, its network alone 0.881, logistic regression on the same clips 0.889
+(`python -m tests.benchmarks.classifier`). folder: 184 s for 145 real clips, on one core. MIMII: not
+measured yet.
 """
 
 from asd_jax.errors import UserError

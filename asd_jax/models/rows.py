@@ -8,7 +8,7 @@ Two options around any network of the registry. Neither is in Sun (2025); `liter
   frequency something was. This head has, beside the layer on that mean, one on the mean and the
   deviation over time of each row of the picture: a wide part beside a deep one (Cheng et al. 2016,
   "Wide & deep learning"). The wide part is a logistic regression, and is fitted as one when the
-  network has been trained (`recipes.classifier_wide`); until then it is zero.
+  network has been trained (`recipes.pump_classifier.wide`); until then it is zero.
 """
 
 from typing import Any

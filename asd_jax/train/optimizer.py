@@ -56,7 +56,7 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer
     """One optimizer for each named network.
 
     Args:
-        by_network: `asd_jax.recipes.settings.Optimizer` by the network's name.
+        by_network: `asd_jax.runs.settings.Optimizer` by the network's name.
         total_steps: length of the stage, for the schedules.
     """
     # Read from the state as well: stages and runs that differ in length share one compiled step.

@@ -14,7 +14,7 @@ from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble import settings
 from asd_jax.runs.settings import from_config
 
-CONFIG = pathlib.Path(__file__).resolve().parents[2] / "configs" / "ensemble.py"
+CONFIG = pathlib.Path(__file__).resolve().parents[3] / "configs" / "ensemble.py"
 # Of each recording: seconds, sample rate in Hz, pitch in Hz. The last is a long one.
 RECORDINGS = {
     "pump/train/normal/monday.wav": (10.0, 16000, 400),

@@ -28,7 +28,7 @@ from asd_jax.train.ahead import THREAD
 from tests.recipes import tiny
 from tests.runs.test_settings import get_config
 
-CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = pathlib.Path(__file__).resolve().parents[3] / "configs"
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ def finish(folder, values):
         clips=fingerprint(clips.names),
     )
     material.save(workdir.path(FILE))
-    shapes = stages.variable_shapes(config, run.nets)
+    shapes = stages.variable_shapes(run)
     variables = {k: stages.jax.tree.map(lambda s: np.zeros(s.shape), v) for k, v in shapes.items()}
     detector = calibrate.fit_detector(run, variables, Material.load(workdir.path(FILE)))
     detector.save(workdir.path("detector"))

@@ -96,7 +96,7 @@ def test_metrics_hold_both_stages_and_the_validation(finished):
 
 
 def test_the_same_command_again_ends_at_once(finished, monkeypatch):
-    monkeypatch.setattr(classifier_training, "sessions", None)
+    monkeypatch.setattr(runs, "Trainer", None)
     before = (finished / "results.json").stat().st_mtime_ns
     runs.run(config(), str(finished))
     assert (finished / "results.json").stat().st_mtime_ns == before

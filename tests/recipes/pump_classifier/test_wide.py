@@ -7,7 +7,7 @@ import pytest
 from asd_jax.data.supervised import Parts
 from asd_jax.recipes.pump_classifier import wide as classifier_wide
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
-from asd_jax.recipes.pump_classifier.stages import Run
+from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.scoring.metrics import auc
 from tests.recipes import tiny
 
@@ -88,7 +88,7 @@ def test_the_head_then_says_the_weighed_sum():
     parts = Parts(np.arange(100), np.arange(100, 200), np.arange(200, 300), 0)
     recording = np.arange(300).astype(str)
     corpus = tiny.bare(LabelledCorpus, parts=parts, waves=None, label=label, recording=recording)
-    run = tiny.bare(Run, corpus=corpus, read=read)
+    run = tiny.bare(ClassifierRun, corpus=corpus, read=read)
     alone = read(before, None, parts.validation)["logit"]
     after = classifier_wide.with_wide(run, before, alone)
     score = read(after, None, parts.test)["logit"]
