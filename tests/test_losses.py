@@ -127,6 +127,14 @@ def test_class_cosines_take_the_nearest_centre():
     np.testing.assert_allclose(flat[:, 2], np_cosine(embedding, prototypes[2, 0]), atol=1e-6)
 
 
+def test_class_cosines_of_networks_side_by_side_are_the_mean_of_each():
+    embedding, prototypes = rows(5, 8), rows(4, 3, 8, seed=1)
+    embedding, prototypes = jnp.asarray(embedding), jnp.asarray(prototypes)
+    cosines = class_cosines(embedding, prototypes, members=2)
+    each = [class_cosines(embedding[:, k], prototypes[..., k]) for k in (slice(4), slice(4, 8))]
+    np.testing.assert_allclose(cosines, np.mean(each, axis=0), atol=1e-6)
+
+
 def test_adacos_scale():
     assert adacos_scale(16) == pytest.approx(np.sqrt(2) * np.log(15))
     with pytest.raises(UserError, match="AdaCos"):

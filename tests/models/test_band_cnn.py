@@ -29,8 +29,12 @@ def normalised(x, params, stats):
     return x * params.get("scale", 1.0) + params.get("bias", 0.0)
 
 
-def oracle(x, variables):
-    params, stats = (jax.tree.map(np.float64, variables[k]) for k in ("params", "batch_stats"))
+def oracle(x, variables, prefix=""):
+    both = (jax.tree.map(np.float64, variables[k]) for k in ("params", "batch_stats"))
+    params, stats = (
+        {k.removeprefix(prefix): v for k, v in tree.items() if k.startswith(prefix)}
+        for tree in both
+    )
     x = x.astype(np.float64).reshape(len(x), 32, 20, 2, 2).mean(3)
     for number, stride in enumerate((2, 2, 1, 2, 1), start=1):
         kernel = params[f"layer{number}"]["conv"]["kernel"]
@@ -66,3 +70,11 @@ def test_without_its_norm_and_too_small_an_input():
         backbone("band_cnn", (15, 64, 2))
     with pytest.raises(UserError, match="30 frames"):
         backbone("band_cnn", (64, 30, 2))
+
+
+def test_members_stand_side_by_side_and_each_is_a_network_of_its_own():
+    model, variables = made(members=2, embed_dim=16)
+    (embedding, _), _ = model.apply(variables, jnp.asarray(spectrograms()), train=False)
+    each = [oracle(spectrograms(), variables, prefix) for prefix in ("", "member1_")]
+    np.testing.assert_allclose(embedding, np.concatenate(each, 1), rtol=1e-3, atol=1e-4)
+    assert np.abs(each[0] - each[1]).max() > 0.1

@@ -195,6 +195,21 @@ def test_the_lowest_of_several_scorers_counts_stored_or_not(kind, tmp_path):
     np.testing.assert_allclose(jitted, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_of_scorers_side_by_side_counts_stored_or_not(kind, tmp_path):
+    normal, test = clips(0, 30, 10), clips(1, 6, 10)
+    each = [scorers.fit(kind, part) for part in np.split(normal, 2, axis=1)]
+    own = zip(each, np.split(test, 2, axis=1), strict=True)
+    expected = np.mean([np.asarray(scorers.score(scorer, part)) for scorer, part in own], axis=0)
+    both = scorers.Mean(tuple(each))
+    np.savez(tmp_path / "scorer.npz", **scorers.to_arrays(both))
+    with np.load(tmp_path / "scorer.npz", allow_pickle=False) as stored:
+        again = scorers.from_arrays(scorers.kind_of(both), stored)
+    np.testing.assert_allclose(scorers.score(again, test), expected, rtol=1e-5)
+    jitted = jax.jit(scorers.score)(both, test)
+    np.testing.assert_allclose(jitted, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("k", [1, 4])
 def test_knn_equals_sklearn(metric, k):

@@ -57,7 +57,8 @@ def fit_detector(
 
     Args:
         run: the run.
-        variables: of the trained networks (folded or not, see `inference.fold`), and the normaliser.
+        variables: of the trained networks (folded or not, see `inference.fold`), and of the
+            normaliser.
         material: the branches' features. Those of test clips have no part in this.
     """
     trained = material.trained

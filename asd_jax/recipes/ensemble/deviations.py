@@ -33,6 +33,7 @@ PRINTED: dict[str, Any] = {
     "encoder.width": 1.0,
     "encoder.pool": "global",
     "encoder.embedding_norm": False,
+    "encoder.members": 1,
     "arcface.sub_centres": 1,
     "pretrain.epochs": 50.0,
     "pretrain.batch_size": 128,
@@ -107,6 +108,7 @@ PRINTED: dict[str, Any] = {
 # In words, where the field's name and value say too little.
 _SAID = {
     "data.all_train": "Networks are trained without the held-out normals; the paper trains on all.",
+    "encoder.members": "Several small networks stand side by side where the paper has one.",
     "encoder.embedding_norm": "The spectrogram network's embedding has a BatchNorm that the paper "
     "does not mention.",
     "temporal.embedding_norm": "The waveform network's embedding has a BatchNorm that Table 1 does "
