@@ -14,6 +14,7 @@ from asd_jax import AnomalousSoundDetector, estimator
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import networks
 from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs import recipe as runs
 from asd_jax.runs.settings import from_config
 from tests.live import machine
 from tests.recipes import tiny
