@@ -21,7 +21,8 @@ FOLDER = {
     "features.n_mels": 64,
     "encoder.name": "band_cnn",
     "encoder.width": 0.5,
-    "encoder.embed_dim": 128,
+    "encoder.embed_dim": 256,
+    "encoder.members": 2,
     "pretrain.epochs": 15.0,
     "pretrain.batch_size": 16,
 }
