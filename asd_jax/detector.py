@@ -6,7 +6,7 @@ no optimizer state.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -20,7 +20,6 @@ Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
 
 
-@runtime_checkable
 class Detector(Protocol):
     """What every recipe's detector answers."""
 

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int16
 
 import asd_jax
-from asd_jax import detector as detectors
 from asd_jax.deploy import weights
 from asd_jax.recipes.ensemble import branches
 from asd_jax.recipes.ensemble import inference as judge
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Scoring
 from asd_jax.recipes.pump_classifier import network as classifier_network
 
@@ -82,12 +82,12 @@ def make_program(
     """
     everything = range(len(detector.groups))
     rows = [detector.groups.index(machine)] if machine else list(everything)
-    if isinstance(detector, detectors.Detector):
+    if isinstance(detector, EnsembleDetector):
         score, arrays, dropped = _ensemble(detector, rows, precision)
     else:
         score, arrays, dropped = _classifier(detector, precision)
     named = [detector.groups[row] for row in rows]
-    one = not isinstance(detector, detectors.Detector)
+    one = not isinstance(detector, EnsembleDetector)
     columns = [0] if one else rows
     thresholds = detector.thresholds[rows][: len(columns)].astype(np.float32)
 
