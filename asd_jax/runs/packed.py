@@ -97,10 +97,11 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
     """The runs with their clips; all share the networks and compiled programs of the first."""
     runs: list[Run] = []
     for cell in cells:
-        config, clips = recipe.load(from_config(recipe.settings, cell.values))
+        config = from_config(recipe.settings, cell.values)
+        config, clips = recipe.adjust(config, recipe.load(config))
         clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
         first = runs[0] if runs else None
-        if first and first.corpus.groups != clips.groups:
+        if first and first.corpus.told_apart != clips.told_apart:
             raise UserError("The runs have different machines, and cannot train as one program.")
         nets = first.nets if first else recipe.build(config, clips)
         runs.append(recipe.run(config, Workdir(cell.folder), clips, nets, shares_with=first))

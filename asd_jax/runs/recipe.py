@@ -23,7 +23,7 @@ class Recipe:
     Attributes:
         settings: the dataclass of its config.
         stages: the names of all stages that it may have, in their order.
-        load: the clips that a config names, and the config as these clips make it.
+        load: the clips that a config names.
         build: the networks of a config and its clips, by attribute.
         run: the class of its runs.
         plans: the stages of a run, in their order.
@@ -31,13 +31,14 @@ class Recipe:
         shapes: shapes and dtypes of all variables that any stage, or what follows, begins with.
         conclude: from trained variables to the detector, the results and the report.
         imagined: clips of so many machines of which none can be read, for plans without recordings.
+        adjust: config and clips as the run is to have them, once both are known.
         after_stage: the run, and the variables that a stage leaves, as the next one is to have
             them: (run, trainer, key, variables before, those of its networks after).
     """
 
     settings: type
     stages: tuple[str, ...]
-    load: Callable[[Any], tuple[Any, Any]]
+    load: Callable[[Any], Any]
     build: Callable[[Any, Any], Any]
     run: type[Run]
     plans: Callable[[Any], Sequence[Plan]]
@@ -45,6 +46,7 @@ class Recipe:
     shapes: Callable[[Any], Variables]
     conclude: Callable[[Any, Variables, Clock], None]
     imagined: Callable[[Any, int], Any]
+    adjust: Callable[[Any, Any], tuple[Any, Any]] = lambda config, clips: (config, clips)
     after_stage: Callable[..., tuple[Any, Variables]] = lambda run, trainer, key, before, after: (
         run,
         after,
@@ -82,7 +84,8 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         return 0
     clock = Clock()
     with one_first("clips"):
-        config, clips = recipe.load(config)
+        clips = recipe.load(config)
+    config, clips = recipe.adjust(config, clips)
     clock.lap("data")
     made = recipe.run(config, workdir, clips, recipe.build(config, clips))
 

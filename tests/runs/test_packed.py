@@ -13,6 +13,7 @@ import pytest
 
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.recipes.ensemble import networks, stages
+from asd_jax.recipes.ensemble.pretext_labels import Classes
 from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.report.files import read_results, read_scores
@@ -250,6 +251,18 @@ def test_four_seeds_of_the_real_networks_after_an_epoch(stage, tmp_path):
 def test_what_cannot_be_packed_is_one_sentence(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         packed.check(cells.parse(text, smoke(), str(tmp_path)))
+
+
+def test_runs_of_as_many_machines_but_other_classes_cannot_share_networks(tmp_path):
+    config, classes = smoke().to_dict(), iter((("a", "b"), ("a", "b", "c")))
+
+    def load(config):
+        made = Classes("clusters", next(classes), np.zeros(0, int))
+        return dataclasses.replace(RECIPE.imagined(config, 1), classes=made)
+
+    recipe = dataclasses.replace(RECIPE, load=load, adjust=lambda config, clips: (config, clips))
+    with pytest.raises(UserError, match="different machines"):
+        packed.open_runs(recipe, cells.of_seeds({**config, "pack": 2}, str(tmp_path)))
 
 
 @pytest.mark.slow

@@ -51,6 +51,11 @@ class Corpus:
         return np.union1d(self.fit, self.held_out)
 
     @property
+    def told_apart(self) -> tuple:
+        """What networks are built for: runs that differ in it cannot share them."""
+        return self.groups, len(self.classes.names)
+
+    @property
     def names(self) -> list[str]:
         """Of the clips that train, are held out and are tested, in this order."""
         order = np.concatenate([self.fit, self.held_out, self.test])

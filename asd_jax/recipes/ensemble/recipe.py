@@ -18,11 +18,6 @@ from asd_jax.runs.trainer import Trainer
 from asd_jax.runs.workdir import Clock
 
 
-def load(config: Ensemble) -> tuple[Ensemble, clips.Corpus]:
-    """The clips, and the config without networks where these would learn nothing."""
-    return networks_wanted(config, clips.load(config, progress=sys.stderr.isatty()))
-
-
 def build(config: Ensemble, corpus: clips.Corpus) -> networks.Networks:
     """The networks, for as many classes as the clips have."""
     return networks.build(config, len(corpus.classes.names))
@@ -59,7 +54,7 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
 RECIPE = Recipe(
     settings=Ensemble,
     stages=tuple(stage.__name__ for stage in stages.STAGES),
-    load=load,
+    load=lambda config: clips.load(config, progress=sys.stderr.isatty()),
     build=build,
     run=stages.EnsembleRun,
     plans=stages.plans,
@@ -67,5 +62,6 @@ RECIPE = Recipe(
     shapes=stages.variable_shapes,
     conclude=conclude,
     imagined=clips.imagined,
+    adjust=networks_wanted,
     after_stage=after_stage,
 )

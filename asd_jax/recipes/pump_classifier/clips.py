@@ -34,6 +34,11 @@ class LabelledCorpus:
     groups: tuple[Group, ...]
     notes: tuple[str, ...]
 
+    @property
+    def told_apart(self) -> tuple:
+        """What networks are built for; here the same of any clips."""
+        return ()
+
     def group(self, indices: np.ndarray) -> np.ndarray:
         """The index in `groups` of each clip's machine; -1 for one that did not train."""
         number = {group: g for g, group in enumerate(self.groups)}

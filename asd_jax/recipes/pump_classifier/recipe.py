@@ -16,7 +16,7 @@ def build(config: PumpClassifier, corpus: clips.LabelledCorpus) -> network.Netwo
 RECIPE = Recipe(
     settings=PumpClassifier,
     stages=stages.STAGES,
-    load=lambda config: (config, clips.load(config)),
+    load=clips.load,
     build=build,
     run=stages.ClassifierRun,
     plans=stages.plans,
