@@ -5,8 +5,9 @@ A detector is a folder of two files, `detector.json` (settings, machines, names)
 no optimizer state.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -15,42 +16,56 @@ from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector_folder import read_folder
 from asd_jax.errors import UserError
+from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.scoring.threshold import percentile
 
 Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
 
 
-class Detector(Protocol):
-    """What every recipe's detector answers."""
+class Detector:
+    """What every recipe's detector has and answers.
 
-    @property
-    def config(self) -> Any:
-        """The settings of the run that made it."""
-        ...
+    Attributes:
+        config: the settings of the run that made it.
+        groups: the machines that it knows; a group index points in here.
+        spec: the spectrogram that reports show.
+        samples: of one clip.
+        normal_scores: normal clips' scores of each group, ascending, for percentiles.
+        frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
+    """
 
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The machines that it knows; a group index points in here."""
-        ...
-
-    @property
-    def samples(self) -> int:
-        """Samples of one clip."""
-        ...
+    config: Any
+    groups: tuple[Group, ...]
+    spec: LogMel
+    samples: int
+    normal_scores: tuple[np.ndarray, ...]
+    frame_mean: np.ndarray
+    frame_std: np.ndarray
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
-        ...
+        raise NotImplementedError
+
+    def percentiles(
+        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
+    ) -> Float[np.ndarray, "clips"]:
+        """Share of the machine's normal clips with a lower score, in percent.
+
+        Those are clips that nothing was trained on.
+        """
+        return np.array(
+            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
+        )
 
     def departure(
         self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
-        ...
-
-    def save(self, folder: str) -> None:
-        """Writes the folder; an older one in its place is replaced file by file."""
-        ...
+        power = dataclasses.replace(self.spec, channels=("power",))
+        level = np.asarray(log_mel(wave, spec=power))[..., 0]
+        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
+        return level, (level - mean) / std
 
 
 def padded_batches(

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Int16
+from jaxtyping import Float, Int, Int16
 
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Group, decide, padded_batches
+from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     flatten_tree,
@@ -19,21 +19,20 @@ from asd_jax.detector_folder import (
     unflatten_tree,
     write_folder,
 )
-from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.features.logmel import LogMel
 from asd_jax.recipes.ensemble import inference as judge
 from asd_jax.recipes.ensemble import networks
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
-from asd_jax.scoring.threshold import percentile
 from asd_jax.traced import Traced
 
 Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class EnsembleDetector:
+class EnsembleDetector(Detector):
     """A trained and calibrated ensemble.
 
     Attributes:
@@ -97,22 +96,6 @@ class EnsembleDetector:
     def names(self, group: Int[np.ndarray, "clips"]) -> list[Group]:
         """The (type, ID) of group indices."""
         return [self.groups[int(g)] for g in group]
-
-    def percentiles(
-        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
-    ) -> Float[np.ndarray, "clips"]:
-        """Share of held-out normal clips of the same machine with a lower score, in percent."""
-        return np.array(
-            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
-        )
-
-    def departure(
-        self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
-        level = np.asarray(log_mel(wave, spec=_power_only(self.spec)))[..., 0]
-        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
-        return level, (level - mean) / std
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Scores int16 clips of `samples` samples.
@@ -269,10 +252,6 @@ def score_groups(
             values = _score(by_group[int(number)], features[branch][rows])
             scores[branch][rows] = np.asarray(values)
     return scores
-
-
-def _power_only(spec: LogMel) -> LogMel:
-    return dataclasses.replace(spec, channels=("power",))
 
 
 DETECTOR = EnsembleDetector

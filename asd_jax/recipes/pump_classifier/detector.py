@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int, Int16
+from jaxtyping import Float, Int16
 
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Group, decide, padded_batches
+from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     flatten_tree,
@@ -17,7 +17,7 @@ from asd_jax.detector_folder import (
     unflatten_tree,
     write_folder,
 )
-from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.features.logmel import LogMel
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import from_config
@@ -29,10 +29,10 @@ Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierDetector:
+class ClassifierDetector(Detector):
     """A trained classifier with what is normal for each machine that it was trained on.
 
-    It answers `asd_jax.score` as `asd_jax.detector.Detector` does. Its score is the probability of
+    Its score is the probability of
     an anomaly; a machine that it has not heard is scored too, which only a supervised detector can.
 
     Attributes:
@@ -89,22 +89,6 @@ class ClassifierDetector:
     def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
         return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
-
-    def percentiles(
-        self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
-    ) -> Float[np.ndarray, "clips"]:
-        """Share of validation normals of the machine with a lower score, in percent."""
-        return np.array(
-            [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
-        )
-
-    def departure(
-        self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
-        level = np.asarray(log_mel(wave, spec=self.spec))[..., 0]
-        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
-        return level, (level - mean) / std
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Scores int16 clips of `samples` samples.
