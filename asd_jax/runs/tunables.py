@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.runs.settings import FREE, flatten
 
 # Of the losses and the augmentations. The optimizers' rates are in `asd_jax.train.optimizer`.
 FIELDS = (
@@ -40,18 +39,6 @@ def may_differ(field: str) -> bool:
     numbers = field in ("seed", "labels.smoothing", *FIELDS)
     after = field.startswith(("scoring.", "decision.")) and field != "scoring.branches"
     return rates or numbers or after
-
-
-def program_fields(config: Any) -> dict[str, Any]:
-    """The fields of a config, such as `finetune.loss`, on which its compiled programs may depend.
-
-    Args:
-        config: settings of a recipe.
-    """
-    fields = flatten(dataclasses.asdict(config))
-    return {
-        name: value for name, value in fields.items() if name not in FREE and not may_differ(name)
-    }
 
 
 def collect(config: Ensemble) -> dict[str, float]:
