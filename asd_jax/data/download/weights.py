@@ -6,10 +6,11 @@ stands there. Beside it lies `<name>.json` with all of it, which later runs hold
 """
 
 import json
-import logging
 import os
 import pathlib
 from typing import Any
+
+from absl import logging
 
 from asd_jax.data.download import transfer
 from asd_jax.data.download.responses import Patience
