@@ -169,8 +169,8 @@ class Pack:
             variables: what each has before the stage.
             without: runs that have diverged before, by their places.
         """
-        for trainer, run in zip(self.trainers, runs, strict=True):
-            trainer.run = run
+        own = zip(self.trainers, runs, strict=True)
+        self.trainers = [trainer.of(run) for trainer, run in own]
         left, found, lost = self._left(without), {}, {}
         if len(left) > 1:
             found, lost = self._together(left, keys, variables)
