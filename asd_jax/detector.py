@@ -6,11 +6,11 @@ no optimizer state.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
@@ -33,6 +33,7 @@ class Detector:
         samples: of one clip.
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
+        any_machine: a clip has one score, whichever machine it is of.
     """
 
     config: Any
@@ -43,8 +44,39 @@ class Detector:
     frame_mean: np.ndarray
     frame_std: np.ndarray
 
+    any_machine: ClassVar[bool] = False
+
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
+        raise NotImplementedError
+
+    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "c g"]:
+        """The score of each clip as each machine, or one for any."""
+        raise NotImplementedError
+
+    def program(
+        self, rows: Sequence[int], packing: Any
+    ) -> tuple[Callable[[Any, Array], Float[Array, "batch machines"]], Any, list[str]]:
+        """What is exported: `score(arrays, waves)`, its arrays, and what was left out, by name.
+
+        Args:
+            rows: the groups that are wanted.
+            packing: stores networks and scorers in fewer bits, see `deploy.weights.Packing`.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: str) -> Self:
+        """Reads a folder that `save` wrote.
+
+        Raises:
+            UserError: the folder holds no detector, or one of a newer format.
+        """
+        return cls.from_parts(*read_folder(folder))
+
+    @classmethod
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """The detector of what `read_folder` found."""
         raise NotImplementedError
 
     def percentiles(
