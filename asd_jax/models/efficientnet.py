@@ -138,7 +138,6 @@ class Residual(nn.Module):
         taps, stride = (block.kernel,) * 2, (self.stride,) * 2
         spatial = {"kernel": taps, "stride": stride, "padding": "same"}
         attend = make_attention(self.attention, block_channels=channels, name="attention")
-        place = self.attention.place
 
         if block.fused:
             width = block.out if block.expand == 1 else channels * block.expand
@@ -148,12 +147,9 @@ class Residual(nn.Module):
             if block.expand > 1:
                 y = ConvBN(channels * block.expand, **act, name="expand")(y, train=train)
             y = ConvBN(None, **spatial, **act, name="spatial")(y, train=train)
-        if place == "expanded":
-            y = attend(y, train=train)
+        y = attend(y, train=train)
         if not (block.fused and block.expand == 1):
             y = ConvBN(block.out, **norm, name="project")(y, train=train)
-        if place == "projected":
-            y = attend(y, train=train)
         if self.stride > 1 or channels != block.out:
             return y
         return x + drop_path(self, y, drop, train=train)

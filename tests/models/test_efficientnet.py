@@ -1,4 +1,3 @@
-import dataclasses
 from functools import partial
 
 import jax
@@ -135,22 +134,6 @@ def test_attention_sits_where_it_is_asked_for():
     assert carriers(attention=Attention("none")) == set()
     fused = carriers(attention=Attention("simam_cbam"), attention_stages=(1, 2))
     assert fused == {f"stage{s}_block{i}" for s in (1, 2) for i in range(2)}
-
-
-def test_projected_attention_sees_the_blocks_output():
-    attention = Attention("simam_cbam", place="projected")
-    params = shapes_of(tiny(attention=attention), (1, 16, 16, 3))["params"]
-    expanded = dataclasses.replace(attention, place="expanded")
-    wide = shapes_of(tiny(attention=expanded), (1, 16, 16, 3))["params"]
-    kernel = ("attention", "channel", "reduce", "kernel")
-    for tree, name, shape in (
-        (params, "stage3_block1", (16, 1)),
-        (wide, "stage3_block1", (64, 4)),
-    ):
-        leaf = tree[name]
-        for key in kernel:
-            leaf = leaf[key]
-        assert leaf.shape == shape
 
 
 def test_half_precision_body(quick):
