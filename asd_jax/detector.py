@@ -7,7 +7,7 @@ no optimizer state.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
@@ -66,7 +66,7 @@ class Detector:
         raise NotImplementedError
 
     @classmethod
-    def load(cls, folder: str) -> Self:
+    def load(cls, folder: str) -> Any:
         """Reads a folder that `save` wrote.
 
         Raises:
@@ -75,7 +75,7 @@ class Detector:
         return cls.from_parts(*read_folder(folder))
 
     @classmethod
-    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         """The detector of what `read_folder` found."""
         raise NotImplementedError
 

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -97,7 +97,7 @@ class Trainer:
         self._compiled: Callable[[], Step] | None = None
         self._best = Best(run.workdir.checkpoints(f"{self.folder}_best"))
 
-    def of(self, run: Run) -> Self:
+    def of(self, run: Run) -> "Trainer":
         """The trainer of the run as an earlier stage left it; takes over what is compiled."""
         other = copy.copy(self)
         other.run, self._compiled = run, None
