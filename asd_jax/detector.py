@@ -6,11 +6,11 @@ no optimizer state.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
@@ -29,22 +29,45 @@ class Detector:
     Attributes:
         config: the settings of the run that made it.
         groups: the machines that it knows; a group index points in here.
-        spec: the spectrogram that reports show.
-        samples: of one clip.
+        thresholds: of the decision, `[groups]`; not finite where a group has none.
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
     """
 
     config: Any
     groups: tuple[Group, ...]
-    spec: LogMel
-    samples: int
+    thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
     frame_std: np.ndarray
 
+    @property
+    def spec(self) -> LogMel:
+        """The spectrogram that reports show."""
+        raise NotImplementedError
+
+    @property
+    def samples(self) -> int:
+        """Samples of one clip."""
+        raise NotImplementedError
+
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
+        raise NotImplementedError
+
+    def each_score(
+        self, waves: Int16[np.ndarray, "clips samples"]
+    ) -> Float[np.ndarray, "clips machines"]:
+        """The score of each clip as each machine; one column where all machines share it."""
+        raise NotImplementedError
+
+    def save(self, folder: str) -> None:
+        """Writes the folder that `load_detector` reads."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
+        """The detector of what `detector_folder.read_folder` found."""
         raise NotImplementedError
 
     def percentiles(
@@ -92,7 +115,7 @@ def decide(score: float, threshold: float) -> int:
     return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
 
 
-def load_detector(folder: str) -> Any:
+def load_detector(folder: str) -> Detector:
     """The detector in a folder, of whatever recipe.
 
     Raises:

@@ -11,11 +11,14 @@ from jaxtyping import Array, Float, Int, Int16
 
 import asd_jax
 from asd_jax.deploy import weights
+from asd_jax.detector import Detector
+from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import branches
 from asd_jax.recipes.ensemble import inference as judge
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Scoring
 from asd_jax.recipes.pump_classifier import network as classifier_network
+from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 
 INPUTS = ("float32", "int16")
 OUTPUTS = ("score", "threshold", "decision")
@@ -62,7 +65,7 @@ class Program:
 
 
 def make_program(
-    detector: Any,
+    detector: Detector,
     *,
     machine: tuple[str, str] | None = None,
     kind: str = "float32",
@@ -84,8 +87,10 @@ def make_program(
     rows = [detector.groups.index(machine)] if machine else list(everything)
     if isinstance(detector, EnsembleDetector):
         score, arrays, dropped = _ensemble(detector, rows, precision)
-    else:
+    elif isinstance(detector, ClassifierDetector):
         score, arrays, dropped = _classifier(detector, precision)
+    else:
+        raise UserError(f"detectors of the recipe {detector.config.recipe} cannot be exported.")
     named = [detector.groups[row] for row in rows]
     one = not isinstance(detector, EnsembleDetector)
     columns = [0] if one else rows
@@ -111,7 +116,7 @@ def make_program(
 
 
 def _ensemble(
-    detector: Any, rows: Sequence[int], precision: str
+    detector: EnsembleDetector, rows: Sequence[int], precision: str
 ) -> tuple[Callable[[Any, Array], Table], Any, list[str]]:
     """The ensemble's score of the machines at `rows`, its arrays, and the branches left out."""
     groups = [detector.groups[row] for row in rows]
@@ -142,7 +147,7 @@ def _ensemble(
 
 
 def _classifier(
-    detector: Any, precision: str
+    detector: ClassifierDetector, precision: str
 ) -> tuple[Callable[[Any, Array], Table], Any, list[str]]:
     """The classifier's probability of an anomaly, its arrays, and no branches left out."""
     net = classifier_network.build(detector.config)
