@@ -111,7 +111,7 @@ class AnomalousSoundDetector:
         return self
 
     def score(self, X: Recordings, y: Any = None) -> Float[np.ndarray, "recordings"]:
-        """Anomaly scores; higher is more anomalous. (Not an accuracy, unlike a classifier's.)
+        """Anomaly scores, no accuracy as a classifier's; higher is more anomalous.
 
         Where the path does not tell the machine, the one that explains a recording best counts.
         """

@@ -143,14 +143,17 @@ def pseudo_anomaly(
     """
     _check_given(settings, others, mel_hz, factor)
     s = settings
+    # What is absent belongs to kinds of share 0, which are not called.
+    hz = jnp.zeros(0) if mel_hz is None else mel_hz
+    drawn = jnp.zeros((0, 0)) if factor is None else factor
     makers = {
         "flip": lambda k: flip(x),
         "plus": lambda k: plus(k, x, others, sizes=s.stack_sizes, stacking=s.stacking),
         "band_gain": lambda k: band_gain(k, x, gain_db=s.gain_db, strength=strength),
-        "tone_comb": lambda k: tone_comb(k, x, mel_hz, level_db=s.tone_db, strength=strength),
+        "tone_comb": lambda k: tone_comb(k, x, hz, level_db=s.tone_db, strength=strength),
         "transient": lambda k: transient(k, x, gain_db=s.transient_db, strength=strength),
         "covariance": lambda k: covariance_draw(
-            k, x, factor, scale=strength * jnp.float32(s.covariance_scale)
+            k, x, drawn, scale=strength * jnp.float32(s.covariance_scale)
         ),
     }
     used = {kind: share for kind, share in s.shares.items() if share > 0}

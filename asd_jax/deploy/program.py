@@ -121,7 +121,8 @@ def _ensemble(
     """The ensemble's score of the machines at `rows`, its arrays, and the branches left out."""
     groups = [detector.groups[row] for row in rows]
     whole = detector.ensemble
-    weighed = whole.mixing[[whole.groups.index(group) for group in groups]].any(axis=0)
+    table = whole.mixing[[whole.groups.index(group) for group in groups]]
+    weighed = np.asarray(table.any(axis=0))
     kept = [name for name, wanted in zip(whole.branches, weighed, strict=True) if wanted]
     tables = {name: getattr(whole, name)[:, weighed] for name in ("mean", "std", "mixing")}
     ensemble = dataclasses.replace(whole, branches=tuple(kept), **tables)

@@ -144,7 +144,7 @@ def score_paths(
     unreadable: list[tuple[str, str]] = []
     for found in score_each(Listener(detector, machine, locate=False), paths):
         if isinstance(found, Unreadable):
-            unreadable.append(tuple(found))
+            unreadable.append((found.path, found.reason))
         else:
             rows.append(found)
     return rows, unreadable

@@ -191,13 +191,13 @@ class Pack:
     ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
         ours = [(self.trainers[k], keys[k], variables[k]) for k in left]
         make, config = ours[0][0].initial, ours[0][0].run.config
-        prepared = self._prepared and self._prepared[0] == left
+        prepared = self._prepared if self._prepared and self._prepared[0] == left else None
         last, diverged = train_parts(
             [_part(trainer, make(key, known), known) for trainer, key, known in ours],
             self.plan.clip,
             on_device=config.data.on_device,
             save_seconds=config.save_seconds,
-            compiled=self._prepared[1] if prepared else None,
+            compiled=prepared[1] if prepared else None,
         )
         self._prepared = None  # a program takes as much memory as the networks
         return (

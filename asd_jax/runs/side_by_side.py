@@ -100,13 +100,14 @@ def _arrays(scalars: Mapping[str, float]) -> dict[str, np.ndarray]:
 
 def _evaluate(parts: Sequence[Part]) -> Callable[[TrainState], list[dict[str, float]]] | None:
     """Each run's own evaluation, of its own state."""
-    if parts[0].stage.evaluate is None:
+    each = [part.stage.evaluate for part in parts if part.stage.evaluate]
+    if not each:
         return None
 
     def evaluate(state: TrainState) -> list[dict[str, float]]:
         # The key is not needed for it, and stays where it is.
         own = unstacked(state._replace(key=state.step), range(len(parts)))
-        return [part.stage.evaluate(own[place]) for place, part in enumerate(parts)]
+        return [evaluate_one(own[place]) for place, evaluate_one in enumerate(each)]
 
     return evaluate
 
@@ -117,7 +118,12 @@ def _batches(
     """The batches of all runs from step `begin` on, on their devices."""
     held = _on_devices(parts, clip, on_device, mesh)
     runs = [
-        part.batches(_Places(held, part.waves.rows) if held else part.waves, begin)
+        part.batches(
+            _Places(held, part.waves.rows)
+            if held and isinstance(part.waves, WaveCache)
+            else part.waves,
+            begin,
+        )
         for part in parts
     ]
 
@@ -137,10 +143,11 @@ def _on_devices(
 
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """
-    waves = [part.waves for part in parts]
-    if not all(isinstance(own, WaveCache) and own.path == waves[0].path for own in waves):
+    waves = [part.waves for part in parts if isinstance(part.waves, WaveCache)]
+    if len(waves) < len(parts) or any(own.path != waves[0].path for own in waves):
         return None
-    rows = np.unique(np.concatenate([part.waves.rows[part.indices] for part in parts]))
+    used = [own.rows[part.indices] for own, part in zip(waves, parts, strict=True)]
+    rows = np.unique(np.concatenate(used))
     if not stays(on_device, len(rows), clip, mesh, copied=True):
         return None
     return Copied(WaveCache(waves[0].path, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)

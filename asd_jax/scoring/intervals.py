@@ -80,14 +80,14 @@ def jackknife(
         for label in (0, 1)
     ]
     rescale = (lambda raw: raw) if max_fpr == 1.0 else lambda raw: metrics.mcclish(raw, max_fpr)
-    whole = rescale(metrics.area(*base, max_fpr))
+    whole = rescale(metrics.area(*base, max_fpr=max_fpr))
     parts = []
     for rows in np.array_split(np.arange(clips), len(_chunks(clips, len(values)))):
         drawn = [np.tile(counts, (len(rows), 1)) for counts in base]
         for label in (0, 1):
             own = labels[rows] == label
             drawn[label][np.flatnonzero(own), index[rows[own]]] -= 1.0
-        parts.append(rescale(metrics.area(*drawn, max_fpr)))
+        parts.append(rescale(metrics.area(*drawn, max_fpr=max_fpr)))
     left_out = np.concatenate(parts)
     pseudo = clips * whole - (clips - 1) * left_out
     spread = left_out if literal else pseudo

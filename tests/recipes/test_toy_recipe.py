@@ -44,7 +44,7 @@ def test_the_run_leaves_what_every_run_does(finished):
     assert names | {"detector", "checkpoints"} <= {p.name for p in finished.iterdir()}
     results = read_results(finished / "results.json")
     assert {(g["machine_type"], g["machine_id"]) for g in results["groups"]} == {
-        (kind, number) for kind in MACHINES.types for number in ("id_00", "id_02")
+        (kind, number) for kind in MACHINES.types for number in ("00", "02")
     }
     assert "mean_log_mel" in results["references"]
     assert "Machine sound report" in (finished / "report.html").read_text(encoding="utf-8")

@@ -34,9 +34,9 @@ class Fitted(NamedTuple):
 
     variables: Mapping[str, Tree]
     scorers: Mapping[str, Any]
-    mean: Float[Array, "groups branches"]
-    std: Float[Array, "groups branches"]
-    mixing: Float[Array, "groups branches"]
+    mean: Float[Array | np.ndarray, "groups branches"]
+    std: Float[Array | np.ndarray, "groups branches"]
+    mixing: Float[Array | np.ndarray, "groups branches"]
 
 
 class Judgement(NamedTuple):
@@ -102,7 +102,7 @@ def make_judge(
         stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
         tables = (table[:, None] for table in (found.mean, found.std, found.mixing))
         score = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
-        return Judgement(score.T, {name: values.T for name, values in raw.items()})
+        return Judgement(jnp.asarray(score).T, {name: values.T for name, values in raw.items()})
 
     return judge
 
