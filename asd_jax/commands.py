@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
@@ -61,7 +61,8 @@ def prepare_jax() -> None:
     # On a CPU a program's buffers then come from the main thread's heap, which grows and stays.
     # Another thread's heap holds 64 MB at most: beyond that each call maps its memory anew.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    if not jax.config.jax_compilation_cache_dir and (folder := private_folder("xla")):
+    config: Any = jax.config  # makes its fields at run time
+    if not config.jax_compilation_cache_dir and (folder := private_folder("xla")):
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

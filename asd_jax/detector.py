@@ -29,8 +29,7 @@ class Detector:
     Attributes:
         config: the settings of the run that made it.
         groups: the machines that it knows; a group index points in here.
-        spec: the spectrogram that reports show.
-        samples: of one clip.
+        thresholds: of the decision, `[groups]`; not finite where a group has none.
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
         any_machine: a clip has one score, whichever machine it is of.
@@ -38,20 +37,35 @@ class Detector:
 
     config: Any
     groups: tuple[Group, ...]
-    spec: LogMel
-    samples: int
+    thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
     frame_std: np.ndarray
 
     any_machine: ClassVar[bool] = False
 
+    @property
+    def spec(self) -> LogMel:
+        """The spectrogram that reports show."""
+        raise NotImplementedError
+
+    @property
+    def samples(self) -> int:
+        """Samples of one clip."""
+        raise NotImplementedError
+
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
         raise NotImplementedError
 
-    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "c g"]:
-        """The score of each clip as each machine, or one for any."""
+    def each_score(
+        self, waves: Int16[np.ndarray, "clips samples"]
+    ) -> Float[np.ndarray, "clips machines"]:
+        """The score of each clip as each machine; one column where all machines share it."""
+        raise NotImplementedError
+
+    def save(self, folder: str) -> None:
+        """Writes the folder that `load_detector` reads."""
         raise NotImplementedError
 
     def program(
@@ -66,7 +80,7 @@ class Detector:
         raise NotImplementedError
 
     @classmethod
-    def load(cls, folder: str) -> Any:
+    def load(cls, folder: str) -> "Detector":
         """Reads a folder that `save` wrote.
 
         Raises:
@@ -75,8 +89,8 @@ class Detector:
         return cls.from_parts(*read_folder(folder))
 
     @classmethod
-    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
-        """The detector of what `read_folder` found."""
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
+        """The detector of what `detector_folder.read_folder` found."""
         raise NotImplementedError
 
     def percentiles(
@@ -124,7 +138,7 @@ def decide(score: float, threshold: float) -> int:
     return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
 
 
-def load_detector(folder: str) -> Any:
+def load_detector(folder: str) -> Detector:
     """The detector in a folder, of whatever recipe.
 
     Raises:

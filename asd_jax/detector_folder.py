@@ -22,7 +22,8 @@ def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.
     """Writes both files; older ones in their place are replaced one by one."""
     os.makedirs(folder, exist_ok=True)
     with replacing(os.path.join(folder, "arrays.npz")) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+        # NumPy's stub thinks that any name may be `allow_pickle`.
+        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # pyright: ignore[reportArgumentType]
     about = {"format": FORMAT, "asd_jax": asd_jax.__version__, **about}
     write_json(os.path.join(folder, "detector.json"), about)
 

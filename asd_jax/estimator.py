@@ -7,13 +7,16 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
+
+if TYPE_CHECKING:  # it brings jax
+    from asd_jax.detector import Detector
 
 # Network and schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
 FOLDER = {
@@ -108,7 +111,7 @@ class AnomalousSoundDetector:
         return self
 
     def score(self, X: Recordings, y: Any = None) -> Float[np.ndarray, "recordings"]:
-        """Anomaly scores; higher is more anomalous. (Not an accuracy, unlike a classifier's.)
+        """Anomaly scores, no accuracy as a classifier's; higher is more anomalous.
 
         Where the path does not tell the machine, the one that explains a recording best counts.
         """
@@ -152,7 +155,7 @@ class AnomalousSoundDetector:
         given = {k: v for k, v in self.get_params().items() if v not in (None, False)}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
-    def _fitted(self) -> Any:
+    def _fitted(self) -> "Detector":
         if not hasattr(self, "detector_"):
             raise UserError("this detector has not learned yet: call fit, or load one.")
         return self.detector_
@@ -257,7 +260,7 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
         yield root
 
 
-def _clips(detector: Any, X: Recordings) -> tuple[list[tuple], list[int], int]:
+def _clips(detector: "Detector", X: Recordings) -> tuple[list[tuple], list[int], int]:
     """The clips of all recordings as a detector takes them, the recording of each, their number."""
     from asd_jax.live.recordings import machines_of, read_windows
     from asd_jax.runs.recordings import wave_settings

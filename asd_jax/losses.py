@@ -193,4 +193,4 @@ def bce_with_logits(
     logit, target = logit.astype(jnp.float32), target.astype(jnp.float32)
     positive = target * jax.nn.softplus(-logit)
     negative = (1.0 - target) * jax.nn.softplus(logit)
-    return positive_weight * positive + negative_weight * negative
+    return jnp.asarray(positive_weight) * positive + jnp.asarray(negative_weight) * negative

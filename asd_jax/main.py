@@ -6,6 +6,7 @@ This file is short on purpose: the story of a run is in `asd_jax.recipes` and `a
 import importlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -62,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
     config = read_config()
     recipes.check(config.get("recipe"))
-    path, _, argument = flags.FLAGS["config"].config_filename.partition(":")
+    flag: Any = flags.FLAGS["config"]  # of ml_collections' own kind
+    path, _, argument = flag.config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
     commands.prepare_jax()

@@ -1,8 +1,8 @@
-"""A page to watch a machine by: `python -m asd_jax.monitor --detector=RUN/detector`.
+r"""A page to watch a machine by: `python -m asd_jax.monitor --detector=RUN/detector`.
 
     python -m asd_jax.monitor --detector=RUN/detector                    recordings dropped on it
     python -m asd_jax.monitor --detector=RUN/detector --watch=DIR        and a growing folder
-    arecord -t raw -f S16_LE -r 16000 | \\
+    arecord -t raw -f S16_LE -r 16000 | \
     python -m asd_jax.monitor --detector=RUN/detector --stream           and live sound
 
 The page shows the live spectrogram, the score against its threshold, the last alarms with their

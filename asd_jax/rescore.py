@@ -6,6 +6,7 @@ results.json, report.html and detector/; RUN stays as it is.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -33,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     """Scores the run `argv[1]` anew."""
     if len(argv) != 2:
         raise UserError("give the folder of one finished run.")
-    changes = flags.FLAGS["config"].override_values
+    flag: Any = flags.FLAGS["config"]  # of ml_collections' own kind
+    changes = flag.override_values
     if not changes:
         raise UserError("give what to change, such as --config.scoring.scorer=knn.")
     commands.prepare_jax()

@@ -1,14 +1,15 @@
-"""Scores recordings: `python -m asd_jax.score --detector=RUN/detector PATH...`.
+r"""Scores recordings: `python -m asd_jax.score --detector=RUN/detector PATH...`.
 
     python -m asd_jax.score --detector=RUN/detector PATH...          files, folders, - for stdin
     python -m asd_jax.score --detector=RUN/detector --watch=DIR      a growing folder
-    arecord -t raw -f S16_LE -r 16000 | \\
+    arecord -t raw -f S16_LE -r 16000 | \
     python -m asd_jax.score --detector=RUN/detector --stream --rate=16000
 
 Prints a table, CSV or JSON lines (--format), and writes a CSV with --output. The exit status is 1
 when a recording could not be read; the others are scored all the same. See asd_jax/live/README.md.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,8 @@ POLL = 1.0  # s between two looks into a watched folder
 def main(argv: Sequence[str]) -> int:
     """Scores the paths in `argv[1:]`, a folder or a stream."""
     _check(argv)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     try:
         return _score(argv[1:])
     except BrokenPipeError:  # `| head` has seen enough
@@ -59,7 +61,7 @@ def _score(paths: Sequence[str]) -> int:
     live = bool(options.WATCH.value or options.STREAM.value)
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
-    found = None if live else find_recordings(paths)
+    found = [] if live else find_recordings(paths)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
     watcher = options.WATCH.value and Watcher(

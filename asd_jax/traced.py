@@ -107,7 +107,7 @@ def _make_room(folder: str) -> None:
 
 def _folder() -> str | None:
     """Where programs are kept, or None where nothing compiled is kept either."""
-    config = jax.config
+    config: Any = jax.config  # makes its fields at run time
     if not (config.jax_compilation_cache_dir and config.jax_enable_compilation_cache):
         return None
     return private_folder("programs")
@@ -115,11 +115,12 @@ def _folder() -> str | None:
 
 def _fingerprint(*about: Any) -> str:
     """Tells apart any two programs that may differ in code, versions, platform or `about`."""
+    config: Any = jax.config
     described = [
         {name: importlib.metadata.version(name) for name in _PACKAGES},
         _sources(),
         [target.platform(), target.form(), jax.default_backend(), jax.devices()[0].device_kind],
-        [jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision],
+        [config.jax_enable_x64, config.jax_default_matmul_precision],
         plain(about),
     ]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -39,7 +39,10 @@ def areas_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | None:
     The AUC is the one of the sweep's first metric: of each machine, averaged over the machines of a
     type and then over types, or of all clips together for a classifier.
     """
-    column, pooled = score_column(sweep)
+    found = score_column(sweep)
+    if found is None:
+        return None
+    column, pooled = found
     columns: list[list] = [[], [], [], [], []]
     machines: dict[str, tuple[str, str]] = {}  # type by stratum
     for seed, mine, other in pairs(sweep, folder, row):
@@ -54,7 +57,7 @@ def areas_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | None:
                 values.append(value)
     arrays = [np.array(values) for values in columns]
     weights = stratum_weights(arrays[0], arrays[4], machines)
-    return compare_areas(*arrays, weights)._asdict() if weights else None
+    return compare_areas(*arrays, weights=weights)._asdict() if weights else None
 
 
 def stratum_weights(

@@ -6,6 +6,7 @@ again. Logs and submitit's files lie in the sweep's folder, under `slurm`.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -66,10 +67,9 @@ class Job:
 
         self._forward(signal.SIGTERM)
         if self._process is not None:
-            try:  # not Popen.wait: this is a signal handler, maybe called from within Popen.poll
+            # Not Popen.wait: this is a signal handler, maybe called from within Popen.poll.
+            with contextlib.suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            except ChildProcessError:
-                pass
         return DelayedSubmission(Job(self._command, self._root))
 
     def _forward(self, number: int, _: object = None) -> None:

@@ -71,6 +71,8 @@ def notes(sweep: Sweep, lines: Sequence[dict[str, Any]]) -> list[str]:
 
 def judge_published(sweep: Sweep) -> str:
     """What a published difference between two rows can mean at most, given its number of clips."""
+    if sweep.published is None:
+        return ""
     row, other, clips = sweep.published
     title = sweep.headline
     values = [float(sweep.paper[name][title].split()[0]) for name in (row, other)]

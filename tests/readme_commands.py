@@ -35,7 +35,7 @@ FOLDERS = (
     "colab",
 )  # what a command may name of these is there
 # Programs that the project does not bring; `srun` starts the rest of its line.
-OTHERS = ("arecord", "ffmpeg", "gcloud", "sky")
+OTHERS = (".ci/run", "arecord", "ffmpeg", "gcloud", "pyright", "ruff", "sky")
 SETTINGS = {
     "ensemble": settings.Ensemble,
     "pump_classifier": classifier_settings.PumpClassifier,

@@ -15,7 +15,11 @@ from tests import readme_commands
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WHERE = ("asd_jax", "configs", "launch", "tests/benchmarks")
-FILES = [ROOT / "README.md", *(f for w in WHERE for f in sorted((ROOT / w).rglob("README.md")))]
+FILES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(f for w in WHERE for f in sorted((ROOT / w).rglob("README.md"))),
+]
 
 
 def faults(commands):

@@ -4,6 +4,7 @@ Flanagan and Golden (1966); Laroche and Dolson, "Improved phase vocoder time-sca
 audio" (1999), section II, without their phase locking.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -49,13 +50,14 @@ def _changed(x: Float[Array, "samples"], ratio: ArrayLike) -> Float[Array, "samp
     index = (np.arange(hops)[:, None] * HOP + offsets) % x.size
     ratio = jnp.asarray(ratio, jnp.float32)
     length = FRAME * jnp.minimum(ratio, 1.0)  # of a frame of the source
-    window = _hann(offsets / length)
+    places = jnp.asarray(offsets)
+    window = _hann(places / length)
     # The frame's middle comes first, so that its phases are those at the middle.
     frames = jnp.roll(x[index] * window, -FRAME // 2, axis=1)
     spectrum = jnp.fft.rfft(frames)
     grains = _played(_with_phases(spectrum, ratio), ratio)
-    kept = _hann(offsets / (length / ratio))
-    scale = jnp.sum(_hann(offsets * ratio / length) * kept) / HOP
+    kept = _hann(places / (length / ratio))
+    scale = jnp.sum(_hann(places * ratio / length) * kept) / HOP
     return _overlapped(grains * kept)[: x.size] / scale
 
 
@@ -105,4 +107,5 @@ def _overlapped(frames: Float[Array, "hops frame"]) -> Float[Array, "samples"]:
     parts = FRAME // HOP
     blocks = frames.reshape(frames.shape[0], parts, HOP)
     shift = parts // 2
-    return sum(jnp.roll(blocks[:, k], k - shift, axis=0) for k in range(parts)).reshape(-1)
+    rolled = (jnp.roll(blocks[:, k], k - shift, axis=0) for k in range(parts))
+    return functools.reduce(jnp.add, rolled).reshape(-1)

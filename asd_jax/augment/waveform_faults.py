@@ -5,6 +5,7 @@ about real faults either. The faults act on the waveform, so every branch hears 
 are for weighing only: no network is trained on them.
 """
 
+import functools
 import math
 
 import jax
@@ -68,7 +69,8 @@ def tone(
     phase = _oscillator(hz / sample_rate, wave.size) + jax.random.bits(phase_key)
     harmonic = jnp.arange(1, 9)
     level = jnp.where(harmonic * hz < sample_rate / 2, 1.0 / harmonic, 0.0)
-    comb = sum(level[h - 1] * _sine(phase * jnp.uint32(h)) for h in range(1, 9))
+    lines = (level[h - 1] * _sine(phase * jnp.uint32(h)) for h in range(1, 9))
+    comb = functools.reduce(jnp.add, lines)
     return wave + _beside(wave, comb, level_db)
 
 

@@ -116,10 +116,10 @@ def _read(name: str, channel: int | str, max_seconds: float | None) -> tuple[np.
 
 def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
     if samples.dtype == np.int16:
-        if channel != "mean" or samples.shape[1] == 1:
-            return np.ascontiguousarray(samples[:, 0 if channel == "mean" else channel])
+        if isinstance(channel, int) or samples.shape[1] == 1:
+            return np.ascontiguousarray(samples[:, channel if isinstance(channel, int) else 0])
         return np.rint(samples.mean(axis=1, dtype=np.float64)).astype(np.int16)
-    one = samples.mean(axis=1) if channel == "mean" else samples[:, channel]
+    one = samples[:, channel] if isinstance(channel, int) else samples.mean(axis=1)
     if not np.isfinite(one).all():
         raise UnreadableError(name, "it holds samples that are not numbers (NaN or infinite)")
     peak = float(np.abs(one).max())

@@ -76,8 +76,8 @@ class Batches(Iterator[dict[str, Any]]):
 
     def _close_host(self) -> None:
         self._closed = True
-        if hasattr(self._host, "close"):  # older releases of grain end with the iterator
-            self._host.close()
+        # Older releases of grain end with the iterator.
+        getattr(self._host, "close", lambda: None)()
         self._host = iter(())
 
     def __enter__(self) -> "Batches":

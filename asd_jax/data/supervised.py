@@ -74,11 +74,12 @@ def split_supervised(
     keys = recording_keys(clips)
     chosen = _draw(clips, keys, labelled, draw, total, seed)
     sides = SPLITS[rule](clips, keys, chosen, test_id, seed, shares)
-    parts = [np.array(sorted(side), np.int64) for side in sides]
-    for side, name in zip(parts, ("training", "validation", "test"), strict=True):
+    train, validation, test = (np.array(sorted(side), np.int64) for side in sides)
+    named = ((train, "training"), (validation, "validation"), (test, "test"))
+    for side, name in named:
         if not len(side):
             raise UserError(f"config.split.rule {rule!r} leaves no {name} clip; get more clips.")
-    return _checked(Parts(*parts, 0), clips, keys, rule)
+    return _checked(Parts(train, validation, test, 0), clips, keys, rule)
 
 
 def count_leaks(parts: Parts, keys: Sequence[str]) -> int:

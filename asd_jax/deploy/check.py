@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Float, Int16
 
 from asd_jax.data.clips import ANOMALY, NORMAL, UNKNOWN
 from asd_jax.deploy.program import Program
+from asd_jax.detector import Detector
 
 LIMIT = 1e-3
 REPEATS = 15  # timed calls of each side
@@ -47,7 +47,7 @@ class Clips:
         return np.array([label_of(name) for name in self.names])
 
 
-def read_clips(detector: Any, paths: Sequence[str]) -> Clips:
+def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
     """Recordings and folders as clips of the detector's length, rate and channel.
 
     Raises:
@@ -67,7 +67,7 @@ def read_clips(detector: Any, paths: Sequence[str]) -> Clips:
     return Clips(tuple(names), np.stack(waves), tuple(told))
 
 
-def generated_clips(detector: Any) -> Clips:
+def generated_clips(detector: Detector) -> Clips:
     """Sounds of synthetic machines, two healthy and two faulty, where no recording is at hand."""
     from asd_jax.data.synthetic import TYPES, SyntheticMachines
     from asd_jax.data.synthetic.render import mix, plan_clip, render_clip
@@ -93,7 +93,7 @@ def label_of(path: str) -> int:
     return UNKNOWN
 
 
-def live_scores(detector: Any, program: Program, waves: Waves) -> Scores:
+def live_scores(detector: Detector, program: Program, waves: Waves) -> Scores:
     """The detector's own scores of the machines that the program scores."""
     parts = [detector.each_score(part) for part in _batches(waves)]
     return np.concatenate(parts)[: len(waves), list(program.rows)]
@@ -121,7 +121,7 @@ def difference(scores: Scores, reference: Scores) -> float:
 
 
 def mean_auc(
-    detector: Any, program: Program, clips: Clips, scores: Scores
+    detector: Detector, program: Program, clips: Clips, scores: Scores
 ) -> tuple[float, int] | None:
     """Mean AUC over the machines with clips of both labels, and the number of such clips.
 
@@ -151,7 +151,9 @@ def mean_auc(
     return (float(np.mean(found)), count) if found else None
 
 
-def latency(detector: Any, reader: Callable, program: Program, wave: Waves) -> tuple[float, float]:
+def latency(
+    detector: Detector, reader: Callable, program: Program, wave: Waves
+) -> tuple[float, float]:
     """Milliseconds to score one clip, of the file and of the live detector: medians, in turns."""
     fed = program.feed(wave)
     sides = (lambda: reader(fed), lambda: detector.each_score(wave))

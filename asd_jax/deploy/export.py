@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
 from asd_jax import commands
 from asd_jax.deploy import check, files, program
 from asd_jax.deploy.suffix import suffix_of
-from asd_jax.detector import load_detector
+from asd_jax.detector import Detector, load_detector
 from asd_jax.errors import UserError
 from asd_jax.live.recordings import chosen_machine
 from asd_jax.words import machine_names
@@ -61,14 +60,14 @@ def export(
     return 0
 
 
-def _clips(detector: Any, recordings: Sequence[str]) -> check.Clips:
+def _clips(detector: Detector, recordings: Sequence[str]) -> check.Clips:
     """What the file is checked on."""
     if recordings:
         return check.read_clips(detector, recordings)
     return check.generated_clips(detector)
 
 
-def _contents(made: Any) -> str:
+def _contents(made: program.Program) -> str:
     about = made.about
     groups = [(*name.split("/", 1), "")[:2] for name in about["machines"]]
     machines = "1 machine" if len(groups) == 1 else f"{len(groups)} machines"
@@ -81,7 +80,13 @@ def _contents(made: Any) -> str:
     return text
 
 
-def _checked(detector: Any, made: Any, path: str, clips: Any, platforms: Sequence[str]) -> bool:
+def _checked(
+    detector: Detector,
+    made: program.Program,
+    path: str,
+    clips: check.Clips,
+    platforms: Sequence[str],
+) -> bool:
     """Prints how the file compares with the live detector; False if it is refused."""
     here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if not path.endswith(".onnx") and here not in platforms:
@@ -106,7 +111,13 @@ def _checked(detector: Any, made: Any, path: str, clips: Any, platforms: Sequenc
     return True
 
 
-def _tell_auc(detector: Any, made: Any, clips: Any, live: Any, found: Any) -> None:
+def _tell_auc(
+    detector: Detector,
+    made: program.Program,
+    clips: check.Clips,
+    live: check.Scores,
+    found: check.Scores,
+) -> None:
     before = check.mean_auc(detector, made, clips, live)
     after = check.mean_auc(detector, made, clips, found)
     if before and after:

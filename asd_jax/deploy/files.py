@@ -61,7 +61,7 @@ def _free_batch(program: Program) -> jax.ShapeDtypeStruct:
 
 
 def _write_onnx(path: str, program: Program) -> None:
-    from jax2onnx import to_onnx
+    from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]  the extra `onnx`
 
     wave = _free_batch(program)
     # Fourier transforms as matrix products (a DFT with a free batch does not load in onnxruntime)
@@ -85,7 +85,7 @@ def _write_onnx(path: str, program: Program) -> None:
 
 
 def _read_onnx(path: str) -> tuple[Reader, dict[str, Any]]:
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]  the extra `onnx`
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings speak of shapes that nobody asked about

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 # Where each kind of call keeps the program that it calls.
 CALLS = {
@@ -72,12 +73,12 @@ def _needed(jaxpr: Any) -> list[Any]:
 
 
 def _identity(value: Any) -> Any:
-    scalar = not isinstance(value, jax.core.Tracer) and getattr(value, "ndim", 0) == 0
+    scalar = not isinstance(value, Tracer) and getattr(value, "ndim", 0) == 0
     return (str(getattr(value, "dtype", type(value))), repr(value)) if scalar else id(value)
 
 
 def _bind(equation: Any, values: list[Any]) -> list[Any]:
-    form = FORMS.get(equation.primitive.name, equation.primitive.bind)
+    form = FORMS.get(equation.primitive.name) or equation.primitive.bind
     results = form(*values, **equation.params)
     return list(results) if equation.primitive.multiple_results else [results]
 

@@ -56,7 +56,7 @@ class Program:
 
 
 def make_program(
-    detector: Any,
+    detector: Detector,
     *,
     machine: tuple[str, str] | None = None,
     kind: str = "float32",

@@ -73,7 +73,7 @@ def _pack(array: Any, precision: str, shared: int) -> Any:
         # A power of two that brings the largest number near 1: float16 is coarse near 0 and ends
         # at 65504, and a scorer's matrix may lie anywhere.
         scale = np.float32(2.0 ** np.ceil(np.log2(max(float(np.abs(array).max()), 1e-30))))
-        return Packed((array / scale).astype(np.float16), scale)
+        return Packed((array / scale).astype(np.float16), np.asarray(scale))
     axes = tuple(range(array.ndim - 1 - shared, array.ndim - 1))
     largest = np.abs(array).max(axis=axes, keepdims=True)
     scale = np.maximum(largest, 1e-30).astype(np.float32) / np.float32(127.0)

@@ -43,13 +43,13 @@ class Moments(NamedTuple):
     """Count, mean and centred second moments of frames, in float64 on the host.
 
     Attributes:
-        count: number of frames.
+        frames: their number.
         mean: `[mels, channels]`.
         scatter: sum of centred products, `[channels, mels, mels]` where the covariance is wanted,
             otherwise only its diagonal as `[mels, channels]`.
     """
 
-    count: float
+    frames: float
     mean: np.ndarray
     scatter: np.ndarray
 
@@ -92,7 +92,7 @@ def fit_normaliser(
         return Normaliser()
     if kind == "per_clip":
         return Normaliser(clip_floor=jnp.float32(CLIP_FLOOR_DB))
-    if moments is None or moments.count < 2:
+    if moments is None or moments.frames < 2:
         raise UserError(f"features.normalise={kind!r} needs at least one normal training clip.")
     mean = jnp.asarray(moments.mean, jnp.float32)
     if kind == "whiten":
@@ -134,14 +134,14 @@ def collect_moments(
 
 def merge_moments(a: Moments, b: Moments) -> Moments:
     """The moments of the union of two sets of frames."""
-    count = a.count + b.count
+    count = a.frames + b.frames
     step = b.mean - a.mean
     if a.scatter.ndim == 3:
         between = np.einsum("mc,nc->cmn", step, step)
     else:
         between = np.square(step)
-    scatter = a.scatter + b.scatter + between * (a.count * b.count / count)
-    return Moments(count, a.mean + step * (b.count / count), scatter)
+    scatter = a.scatter + b.scatter + between * (a.frames * b.frames / count)
+    return Moments(count, a.mean + step * (b.frames / count), scatter)
 
 
 @functools.partial(jax.jit, static_argnames="covariance")
@@ -163,7 +163,7 @@ def _variance(moments: Moments) -> Float[np.ndarray, "mels channels"]:
     scatter = moments.scatter
     if scatter.ndim == 3:
         scatter = np.diagonal(scatter, axis1=1, axis2=2).T
-    return scatter / moments.count
+    return scatter / moments.frames
 
 
 def _whitening(moments: Moments, shrinkage: float) -> Float[Array, "channels mels mels"]:
@@ -173,7 +173,7 @@ def _whitening(moments: Moments, shrinkage: float) -> Float[Array, "channels mel
         raise UserError(f"features.shrinkage={shrinkage} must lie in (0, 1].")
     matrices = []
     for scatter in moments.scatter:
-        covariance = scatter / moments.count
+        covariance = scatter / moments.frames
         mean_variance = max(np.trace(covariance) / len(covariance), 1e-8)
         shrunk = (1 - shrinkage) * covariance + shrinkage * mean_variance * np.eye(len(covariance))
         values, vectors = np.linalg.eigh(shrunk)

@@ -149,7 +149,7 @@ def magma(level: Float[Array, "*shape"]) -> Float[Array, "*shape 3"]:
 def _magma_table() -> Float[np.ndarray, "256 3"]:
     import matplotlib
 
-    return np.asarray(matplotlib.colormaps["magma"].colors, np.float32)
+    return matplotlib.colormaps["magma"](np.arange(256))[:, :3].astype(np.float32)
 
 
 def _resize(

@@ -71,7 +71,8 @@ def _folded_dft(n_fft: int) -> tuple[np.ndarray, np.ndarray]:
     n = np.arange(n_fft // 2 + 1)
     cosine, sine = _waves(np.outer(n, n), n_fft)
     weight = hann(n_fft)[n] * np.where((n == 0) | (n == n_fft // 2), 0.5, 1.0)
-    return tuple((weight[:, None] * part).astype(np.float32) for part in (cosine, sine))
+    weight = weight[:, None]
+    return (weight * cosine).astype(np.float32), (weight * sine).astype(np.float32)
 
 
 def power_by_two_steps(
@@ -123,7 +124,7 @@ def _two_steps(p: int, q: int) -> _TwoSteps:
     k = np.where(k % p <= p // 2, k, p * q - k)
     window = hann(p * q).reshape(p, q)
     constants = (window, np.concatenate([cosine, -sine]), turn_cosine, turn_sine, outer)
-    return _TwoSteps(*(x.astype(np.float32) for x in constants), k % p * q + k // p)
+    return _TwoSteps(*(x.astype(np.float32) for x in constants), bins=k % p * q + k // p)
 
 
 def _waves(turns: Int[np.ndarray, "rows columns"], length: int) -> tuple[np.ndarray, np.ndarray]:

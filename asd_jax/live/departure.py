@@ -1,11 +1,11 @@
 """Where in time and frequency a clip departs most from normal, in seconds and hertz."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int16
 
+from asd_jax.detector import Detector
 from asd_jax.features import host
 from asd_jax.features.logmel import frame_times, mel_frequencies
 from asd_jax.report.region import Region, find_region
@@ -28,14 +28,14 @@ class Picture:
     departure: Float[np.ndarray, "mels frames"]
 
 
-def picture(detector: Any, wave: Int16[np.ndarray, " samples"], group: int) -> Picture:
+def picture(detector: Detector, wave: Int16[np.ndarray, " samples"], group: int) -> Picture:
     """What `detector.departure` gives for one clip, without a compilation."""
     level = host.level(wave, detector.spec)
     mean, std = detector.frame_mean[group][:, None], detector.frame_std[group][:, None]
     return Picture(level, (level - mean) / std)
 
 
-def where(detector: Any, shown: Picture, start: float = 0.0) -> dict[str, float | None]:
+def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, float | None]:
     """The range that departs most, as the columns `COLUMNS` of a row; None where nothing does.
 
     It is the rectangle of `report.region.find_region`, the one that a report frames: of all
@@ -57,7 +57,7 @@ def where(detector: Any, shown: Picture, start: float = 0.0) -> dict[str, float 
 
 
 def _measured(
-    detector: Any, region: Region, shape: tuple[int, ...], start: float
+    detector: Detector, region: Region, shape: tuple[int, ...], start: float
 ) -> tuple[float, ...]:
     spec = detector.spec
     length = detector.samples / spec.sample_rate

@@ -56,7 +56,7 @@ class Decoder:
             UserError: the stream has no such channel. A mono stream has been reduced already, and
                 is taken as it is.
         """
-        if channel != "mean" and pcm.channels > 1 and channel >= pcm.channels:
+        if isinstance(channel, int) and 1 < pcm.channels <= channel:
             raise UserError(
                 f"--channels={pcm.channels}: the detector listens to channel {channel} "
                 "(counted from 0); send that one alone, with --channels=1."
@@ -101,7 +101,7 @@ class Decoder:
     def _convert(self, data: bytes, last: bool = False) -> Int16[np.ndarray, " samples"]:
         if self._resampler is None and self._pcm.sample_format == "s16le":
             samples = np.frombuffer(data, "<i2").reshape(-1, self._pcm.channels)
-            if self._channel != "mean":
+            if isinstance(self._channel, int):
                 return samples[:, self._channel].astype(np.int16)
         one = self._one_channel(_floats(data, self._pcm.sample_format))
         if self._resampler is not None:
@@ -110,7 +110,8 @@ class Decoder:
 
     def _one_channel(self, samples: np.ndarray) -> np.ndarray:
         frames = samples.reshape(-1, self._pcm.channels)
-        one = frames.mean(axis=1) if self._channel == "mean" else frames[:, self._channel]
+        channel = self._channel
+        one = frames[:, channel] if isinstance(channel, int) else frames.mean(axis=1)
         return np.ascontiguousarray(one, np.float32)
 
 

@@ -8,12 +8,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from asd_jax.errors import UserError
 from asd_jax.words import machine_name
+
+if TYPE_CHECKING:  # it brings jax
+    from asd_jax.detector import Detector
 
 BATCH = 16  # clips scored at once
 STDIN = "-"
@@ -97,7 +100,7 @@ class Piece(NamedTuple):
 class Listener:
     """A detector with the machine that it hears, where that is known."""
 
-    def __init__(self, detector: Any, machine: Group | None = None, *, locate: bool = True):
+    def __init__(self, detector: "Detector", machine: Group | None = None, *, locate: bool = True):
         """Args: of `load_detector`; (type, ID) of all clips; whether to find departures."""
         self.detector = detector
         self.machine = machine
@@ -130,7 +133,7 @@ class Listener:
 
 
 def score_paths(
-    detector: Any, paths: Sequence[str], machine: Group | None = None
+    detector: "Detector", paths: Sequence[str], machine: Group | None = None
 ) -> tuple[list[Row], list[tuple[str, str]]]:
     """Scores recordings, as `score_each` does.
 
@@ -141,7 +144,7 @@ def score_paths(
     unreadable: list[tuple[str, str]] = []
     for found in score_each(Listener(detector, machine, locate=False), paths):
         if isinstance(found, Unreadable):
-            unreadable.append(tuple(found))
+            unreadable.append((found.path, found.reason))
         else:
             rows.append(found)
     return rows, unreadable

@@ -58,10 +58,13 @@ class Monitor(http.server.ThreadingHTTPServer):
         source: str = "",
         limit: int = LIMIT,
     ):
-        """Args:
+        """Listens at once; requests are served by `serve_forever`.
+
+        Args:
             listener: scores what is sent.
             board: is shown.
-            host, port: to listen on; port 0 takes a free one.
+            host: of this machine, to listen on.
+            port: the same; 0 takes a free one.
             source: where the sound comes from, in words; '' if nothing is listened to.
             limit: bytes of an uploaded recording.
 
@@ -80,7 +83,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         self.about = {
             "source": source,
             "machines": names,
-            "machine": dict(zip(detector.groups, names, strict=True)).get(listener.machine, ""),
+            "machine": names[detector.groups.index(listener.machine)] if listener.machine else "",
             "groups": detector.groups,  # (type, ID) of each of `machines`, as rows have them
             "clip_s": detector.samples / board.sample_rate,
             "limit": limit,
@@ -107,7 +110,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         except ValueError:
             return False
         # Served to others, it is reached by whatever address this machine has there.
-        own = self.server_address[0]
+        own = str(self.server_address[0])
         return address.is_loopback or not ipaddress.ip_address(own).is_loopback
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -117,7 +120,8 @@ class Monitor(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30  # s without a byte
-    server: Monitor
+    # socketserver's stub has the base class alone.
+    server: Monitor  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
         if not self._own():

@@ -37,14 +37,16 @@ class Ear:
         heard: Callable[[np.ndarray], None] = lambda wave: None,
         scored: Callable[[Row, Piece], None] = lambda row, piece: None,
     ):
-        """Args:
-        listener: judges.
-        pcm: what the bytes mean.
-        hop: seconds from the start of a window to that of the next; None: half a window.
-        rule: of the alarm.
-        clock: tells the time of an event.
-        heard: is given all samples, int16 at the detector's rate, as they come.
-        scored: is given each window with its row.
+        """Makes ready for the first chunk.
+
+        Args:
+            listener: judges.
+            pcm: what the bytes mean.
+            hop: seconds from the start of a window to that of the next; None: half a window.
+            rule: of the alarm.
+            clock: tells the time of an event.
+            heard: is given all samples, int16 at the detector's rate, as they come.
+            scored: is given each window with its row.
         """
         data = listener.detector.config.data
         channel = data.source_channel

@@ -79,7 +79,7 @@ class SqueezeExcite(layers.SqueezeExcite):
 
     activation: Callable[[Array], Array] = nn.silu
 
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool = False) -> Array:
         """Returns x gated by channel."""
         return super().__call__(x)
 

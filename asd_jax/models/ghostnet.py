@@ -135,18 +135,19 @@ class Bottleneck(nn.Module):
         block = self.block
         expanded = round_channels(block.expanded * self.width)
         out = round_channels(block.out * self.width)
-        strided = {"kernel": (block.kernel,) * 2, "stride": (block.stride,) * 2}
+        taps, strides = (block.kernel, block.kernel), (block.stride, block.stride)
 
         y = Ghost(expanded, relu, block.attention, self.dtype, name="ghost1")(x, train=train)
         if block.stride > 1:
-            y = ConvBN(None, **strided, dtype=self.dtype, name="depthwise")(y, train=train)
+            y = ConvBN(None, taps, strides, dtype=self.dtype, name="depthwise")(y, train=train)
         if block.squeeze:
             squeezed = round_channels(expanded * block.squeeze)
             y = SqueezeExcite(squeezed, hard_sigmoid, dtype=self.dtype, name="squeeze")(y)
         y = Ghost(out, None, dtype=self.dtype, name="ghost2")(y, train=train)
 
         if block.stride > 1 or x.shape[-1] != out:
-            x = ConvBN(None, **strided, dtype=self.dtype, name="shortcut_depthwise")(x, train=train)
+            depthwise = ConvBN(None, taps, strides, dtype=self.dtype, name="shortcut_depthwise")
+            x = depthwise(x, train=train)
             x = ConvBN(out, dtype=self.dtype, name="shortcut_pointwise")(x, train=train)
         return y + x
 

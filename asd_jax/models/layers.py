@@ -139,7 +139,7 @@ def convolve(
     depthwise: bool = False,
 ) -> Maps:
     """The convolution of `Conv` or `Depthwise`, computed in `dtype`."""
-    x, both = _padded(x, kernel.shape[:2], stride, padding)
+    x, both = _padded(x, (kernel.shape[0], kernel.shape[1]), stride, padding)
     form = ops.depthwise if depthwise else ops.conv
     return form(x.astype(dtype), jnp.asarray(kernel, dtype), stride=stride, padding=both)
 

@@ -55,7 +55,8 @@ class InvertedResidual(nn.Module):
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`."""
         options = {"activation": nn.silu, "dtype": self.dtype}
         y = ConvBN(x.shape[-1] * EXPAND, **options, name="expand")(x, train=train)
-        y = ConvBN(None, (3, 3), (self.stride,) * 2, **options, name="spatial")(y, train=train)
+        stride = (self.stride, self.stride)
+        y = ConvBN(None, (3, 3), stride, **options, name="spatial")(y, train=train)
         y = ConvBN(self.out, dtype=self.dtype, name="project")(y, train=train)
         return x + y if x.shape == y.shape else y
 

@@ -104,7 +104,8 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
     plain = jax.device_get(dict(variables))
     modules = MODULES[name](plain["params"])
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    flat, used = traverse_util.flatten_dict(plain), set()
+    flat: dict[tuple[str, ...], Any] = dict(traverse_util.flatten_dict(plain))
+    used: set[str] = set()
     for path, value in flat.items():
         module = modules.names.get(path[1:-1])
         if module is None:

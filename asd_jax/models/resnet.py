@@ -30,7 +30,7 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, 4 inner]`."""
         options = {"activation": relu, "dtype": self.dtype}
-        stride, out = (self.stride,) * 2, self.inner * WIDEN
+        stride, out = (self.stride, self.stride), self.inner * WIDEN
         y = ConvBN(self.inner, **options, name="reduce")(x, train=train)
         y = ConvBN(self.inner, (3, 3), stride, **options, name="spatial")(y, train=train)
         y = ConvBN(out, dtype=self.dtype, name="expand")(y, train=train)
@@ -68,7 +68,8 @@ class ResNet(nn.Module):
         options = {"activation": relu, "dtype": self.dtype, "name": "stem"}
         x = ConvBN(stem, (7, 7), (2, 2), **options)(x, train=train)
         taps = {"stem": x}
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        # Flax has no types here: pyright reads `padding: str` off the default.
+        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         for stage, (inner, blocks) in enumerate(STAGES, start=1):
             inner = round_channels(inner * self.width, 8)
             for i in range(math.ceil(blocks * self.depth)):

@@ -21,8 +21,14 @@ def run(module: str, *arguments: str, allowed: tuple[int, ...] = (0,)) -> int:
         UserError: any other exit status; the command's own sentence stands above.
     """
     line = [sys.executable, "-m", module, *(argument for argument in arguments if argument)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-    with subprocess.Popen(line, bufsize=0, **pipes) as process:
+    with subprocess.Popen(
+        line,
+        bufsize=0,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None  # a pipe
         try:
             while chunk := process.stdout.read(4096):
                 print(chunk.decode(errors="replace"), end="", flush=True)

@@ -42,7 +42,8 @@ def watch(process: subprocess.Popen, workdir: str, *, seconds: float = 5.0) -> A
     """
     from IPython import display
 
-    handle = display.display(display.HTML("Starting: the first step compiles."), display_id=True)
+    handle = display.DisplayHandle()
+    handle.display(display.HTML("Starting: the first step compiles."))
     logbook = Logbook(os.path.join(workdir, "metrics.jsonl"))
     while process.poll() is None:
         time.sleep(seconds)

@@ -111,7 +111,7 @@ def overview(folder: str | os.PathLike[str]) -> str:
     words = {NORMAL: "healthy", ANOMALY: "faulty", UNKNOWN: "unlabelled"}
     uses = {"train": "to learn from", "test": "to judge"}
     counts: collections.Counter = collections.Counter()
-    length: collections.Counter = collections.Counter()
+    length: dict[tuple, float] = collections.defaultdict(float)
     clips = read_clips("folder", folder)
     groups = {clip.group for clip in clips}
     for clip in clips:

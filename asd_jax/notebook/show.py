@@ -64,7 +64,7 @@ def spectrograms(waves: Sequence[np.ndarray], titles: Sequence[str], *, across: 
     frequencies = mel_frequencies(spec)
     for axes, level, title in zip(panels, levels, titles, strict=False):
         end = frame_times(spec, level.shape[1])[-1]
-        picture = axes.imshow(
+        axes.imshow(
             level,
             origin="lower",
             aspect="auto",
@@ -81,7 +81,7 @@ def spectrograms(waves: Sequence[np.ndarray], titles: Sequence[str], *, across: 
         axes.set_visible(False)
     for axes in panels[::across]:
         axes.set_ylabel("kHz")
-    figure.colorbar(picture, ax=list(panels), label="dB", fraction=0.03)
+    figure.colorbar(panels[0].images[0], ax=list(panels), label="dB", fraction=0.03)
     return figure
 
 

@@ -1,9 +1,13 @@
 """What can be run: a recipe is a folder here, and a line in `RECIPES`."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from asd_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from asd_jax.detector import Detector
+    from asd_jax.runs.recipe import Recipe
 
 # By the name in `config.recipe` the folder, in which recipe.py holds RECIPE, and
 # detector.py DETECTOR.
@@ -13,12 +17,12 @@ RECIPES = {
 }
 
 
-def find(name: str) -> Any:
+def find(name: str) -> "Recipe":
     """The `runs.recipe.Recipe` of this name; raises UserError for an unknown one."""
     return importlib.import_module(f"{_folder(name)}.recipe").RECIPE
 
 
-def detector_class(name: str) -> Any:
+def detector_class(name: str) -> "type[Detector]":
     """What reads the folders of detectors that the recipe has made; as `find`."""
     return importlib.import_module(f"{_folder(name)}.detector").DETECTOR
 

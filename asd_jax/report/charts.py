@@ -136,15 +136,16 @@ def _bars(panel: Panel, machine: Machine, axis: curves.ScoreAxis, bins: int) -> 
 
 def whisker(machine: Machine, *, low: float = 0.3) -> Markup:
     """The AUC as a dot with its confidence interval on a line from `low` to 1."""
+    auc = float("nan") if machine.auc is None else machine.auc
     panel = Panel(96, 18, x=(low, 1.0), left=4, right=4, top=0, bottom=0)
     panel.add(f'<path class="grid" d="M4 9H92M{panel.px(0.5):.1f} 3v12M92 3v12"/>')
     interval = machine.interval()
     if interval is not None:
         left, right = (panel.px(min(max(v, low), 1.0)) for v in interval)
         panel.add(f'<path class="interval" d="M{left:.1f} 9H{right:.1f}"/>')
-    at = panel.px(min(max(machine.auc, low), 1.0))
+    at = panel.px(min(max(auc, low), 1.0))
     panel.add(f'<circle class="mark" cx="{at:.1f}" cy="9" r="4.5"/>')
-    return panel.render(f"AUC {machine.auc:.3f} on a line from {low:g} to 1", css="whisker")
+    return panel.render(f"AUC {auc:.3f} on a line from {low:g} to 1", css="whisker")
 
 
 def waffle(total: int, part: int, css: str, label: str) -> Markup:

@@ -192,7 +192,7 @@ def _measures(found: Classification) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _measures_short(part: dict[str, float]) -> list[str]:
+def _measures_short(part: Mapping[str, float]) -> list[str]:
     return [
         f"{part['clips']:.0f}",
         *(

@@ -15,6 +15,7 @@ _SIZES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)  # bins that are tried first
 _LENGTHS = (2, 4, 7, 13, 25, 49, 97, 193)  # frames
 _SMALLEST = 6  # bins times frames
 _STEPS = (-8, -4, -2, -1, 1, 2, 4, 8)
+_ONE_SIDE = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +87,10 @@ def _moved(
         return (abs(total) / area - _USUAL) * area**0.5
 
     while True:
+        low, high, first, last = sides
         moves = (
-            (*sides[:side], sides[side] + step, *sides[side + 1 :])
-            for side in range(4)
+            (low + a * step, high + b * step, first + c * step, last + d * step)
+            for a, b, c, d in _ONE_SIDE
             for step in _STEPS
         )
         found, moved = max((statistic(move), move) for move in moves)

@@ -75,7 +75,7 @@ def machine_views(embedding: Embedding) -> list[View]:
 
 
 def _finite(embedding: Embedding) -> Bool[np.ndarray, " clips"]:
-    return np.isfinite(np.asarray(embedding.points)).all(axis=1)
+    return np.asarray(np.isfinite(np.asarray(embedding.points)).all(axis=1))
 
 
 def _keep(chosen: Bool[np.ndarray, " clips"], most: int) -> np.ndarray:

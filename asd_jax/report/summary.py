@@ -220,7 +220,7 @@ def _details(
         sentences.append(
             "There was no healthy clip in the test, so nothing is known about false alarms."
         )
-    ranked = sorted((m for m in machines if m.auc is not None), key=lambda m: -m.auc)
+    ranked = sorted((m for m in machines if m.auc is not None), key=lambda m: -(m.auc or 0.0))
     if report.classification is not None and not report.classification.learned:
         return sentences  # what happens to be heard best would be praise of chance
     if len(ranked) > 1:

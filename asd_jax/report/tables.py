@@ -147,7 +147,7 @@ def branch_auc(machine: Machine, name: str) -> float | None:
 def reference_table(report: Report) -> list[tuple[str, str]]:
     """Name and mean AUC of the score and of each simple reference; [] where nothing is labelled."""
     total = (report.results.get("mean") or {}).get("auc")
-    found = report.results.get("references") or {}
+    found: Mapping[str, float | None] = report.results.get("references") or {}
     if report.classification is not None or total is None or not any(found.values()):
         return []
     rows = {"this detector": total} | {NAMES.get(name, name): auc for name, auc in found.items()}

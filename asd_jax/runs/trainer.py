@@ -139,7 +139,7 @@ class Trainer:
         """Compiles what draws the variables of the networks that begin with this stage."""
         if not set(self.plan.optimizers) - set(self.plan.start):
             return
-        draw = self._draw
+        draw = jax.jit(self._drawn)
         prepared = ahead.prepare(lambda: draw.lower(jax.random.key(0)))
         self._draw = lambda key: prepared()(key)
 

@@ -33,7 +33,7 @@ class Reliability(NamedTuple):
     edges: Float[np.ndarray, "bins_and_1"]
     predicted: Float[np.ndarray, "bins"]  # mean probability of the bin's clips
     observed: Float[np.ndarray, "bins"]  # share of anomalies among them
-    count: Int[np.ndarray, "bins"]
+    clips: Int[np.ndarray, "bins"]
 
 
 class Comparison(NamedTuple):
@@ -159,7 +159,7 @@ def calibration_error(labels: Labels, probabilities: Probabilities, *, bins: int
     """
     table = reliability(labels, probabilities, bins=bins)
     gap = np.abs(table.predicted - table.observed)
-    return float(np.nansum(table.count * gap) / np.sum(table.count))
+    return float(np.nansum(table.clips * gap) / np.sum(table.clips))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

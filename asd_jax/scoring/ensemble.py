@@ -156,7 +156,7 @@ def combine(
     stacked = np.stack([np.asarray(scores[b], np.float64) for b in ensemble.branches], axis=1)
     rows = group_index(ensemble, groups, len(stacked))
     tables = (table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing))
-    return weighted_sum(stacked, *tables, rule=ensemble.rule)
+    return np.asarray(weighted_sum(stacked, *tables, rule=ensemble.rule))
 
 
 def weighted_sum(
@@ -171,7 +171,9 @@ def weighted_sum(
 
     Args:
         scores: raw, branches in the ensemble's order.
-        mean, std, mixing: the rows of each clip's machine in the ensemble's tables.
+        mean: the rows of each clip's machine in the ensemble's table of that name.
+        std: the same.
+        mixing: the same.
         rule: the ensemble's.
     """
     if rule != "literal":

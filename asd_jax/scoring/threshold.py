@@ -45,7 +45,7 @@ def fit_threshold(
         UserError: no scores, a rate outside (0, 1), an unknown method, or 'eer' without labels.
     """
     _check(scores, method, false_alarm_rate, labels)
-    if method == "eer":
+    if method == "eer" and labels is not None:
         return eer(labels, scores)[1]
     if len(scores) < 2 or np.ptp(scores) == 0.0:
         return float(np.max(scores))
@@ -91,7 +91,7 @@ def _gamma(scores: np.ndarray, rate: float) -> float:
 def _gamma_ml(scores: np.ndarray, rate: float) -> float:
     from scipy import stats
 
-    return stats.gamma.ppf(1.0 - rate, *stats.gamma.fit(scores))
+    return float(stats.gamma.ppf(1.0 - rate, *stats.gamma.fit(scores)))
 
 
 def _quantile(scores: np.ndarray, rate: float) -> float:

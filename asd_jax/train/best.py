@@ -27,8 +27,9 @@ class Best:
         """Keeps `variables` if `loss` is the lowest so far, or the first; says whether it did."""
         loss = of_first(loss)  # else one process might save and another not
         with Checkpoints(self._directory) as kept:
-            if self._loss is None and kept.latest() is not None:
-                self._loss = float(kept.restore(kept.latest(), _entry(0.0, variables))["loss"])
+            last = kept.latest()
+            if self._loss is None and last is not None:
+                self._loss = float(kept.restore(last, _entry(0.0, variables))["loss"])
             better = self._loss is None or loss < self._loss or not math.isfinite(self._loss)
             if better:
                 kept.save(step, _entry(loss, variables))

@@ -213,6 +213,6 @@ def _unpack(vectors: Vectors, like: Tree) -> Tree:
         values = vectors[name][..., begin[name] : end].reshape(shape)
         begin[name] = end
         if _is_key(leaf):
-            values = jax.random.wrap_key_data(values, impl=jax.random.key_impl(leaf))
+            values = jax.random.wrap_key_data(jnp.asarray(values), impl=jax.random.key_impl(leaf))
         restored.append(place(values, leaf.sharding))
     return jax.tree.unflatten(treedef, restored)

@@ -150,8 +150,10 @@ def is_finished(stage_directory: str, total_steps: int) -> bool:
 
 
 def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
-    """The loop proper: next batch, step, log, save. Metrics are read when the next step is on its
-    way, so that the device does not wait for the host."""
+    """The loop proper: next batch, step, log, save.
+
+    Metrics are read when the next step is on its way: the device does not wait for the host.
+    """
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and first())
     saved, pending = time.monotonic(), None

@@ -82,7 +82,7 @@ def _stack(leaves: Sequence[Any], mesh: Mesh) -> jax.Array:
     if not jax.numpy.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
         return jax.device_put(np.stack([np.asarray(leaf) for leaf in leaves]), by_run(mesh))
     data = np.stack([np.asarray(jax.random.key_data(leaf)) for leaf in leaves])
-    keys = jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaves[0]))
+    keys = jax.random.wrap_key_data(jax.numpy.asarray(data), impl=jax.random.key_impl(leaves[0]))
     return jax.device_put(keys, by_run(mesh))
 
 

@@ -6,6 +6,7 @@ step it would save a copy of a few MB, and have the step compiled anew for every
 """
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,8 +36,8 @@ class Resident:
         width = source.gather(self._clips[:1]).shape[1]
         rows = -(-len(self._clips) // mesh.size) * mesh.size
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
-            begin, end, _ = index[0].indices(rows)
+        def part(index: tuple[slice, ...] | None) -> np.ndarray:
+            begin, end, _ = (index or (slice(None),))[0].indices(rows)
             return source.gather(self._clips[np.minimum(np.arange(begin, end), last)])
 
         split = sharded(mesh)
@@ -126,7 +127,7 @@ def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
     return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 
-def _memory(device: jax.Device) -> float:
+def _memory(device: Any) -> float:
     """Bytes of a device. What is in use is not taken off: that differs by chance.
 
     Processors have no memory of their own: there the cache of the files is as near.

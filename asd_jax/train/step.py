@@ -64,8 +64,10 @@ def parts_of(batch_size: int, wished: int) -> int:
 
 
 def _in_parts(gradient: Callable, parts: int) -> Callable:
-    """`gradient` of the mean over `parts` of the batch; BatchNorm's averages go from one to the
-    next, as they would over as many steps."""
+    """`gradient` of the mean over `parts` of the batch.
+
+    BatchNorm's averages go from one part to the next, as they would over as many steps.
+    """
 
     def mean_gradient(params: Tree, state: TrainState, batch: Tree, key: Array) -> tuple:
         # Every parts-th clip: a device that holds a run of clips has as many of each part.
@@ -97,7 +99,7 @@ def _every(x: Array, parts: int) -> Array:
     return jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0)
 
 
-def compile_step(step: Step, mesh: Mesh) -> Step:
+def compile_step(step: Step, mesh: Mesh) -> jax.stages.Wrapped:
     """Jits `step` over `mesh`: state replicated and donated, batch split over `data`."""
     same, split = replicated(mesh), sharded(mesh)
 
@@ -111,7 +113,7 @@ def compile_step(step: Step, mesh: Mesh) -> Step:
     )
 
 
-def compile_packed(step: Step, mesh: Mesh) -> Step:
+def compile_packed(step: Step, mesh: Mesh) -> jax.stages.Wrapped:
     """Jits `step` for several runs side by side.
 
     State and batch have a leading axis of runs, split over `mesh` (`sharding.runs_mesh`). Each

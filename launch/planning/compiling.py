@@ -71,7 +71,7 @@ def known_before(program: Program, chips: int) -> dict[str, Any]:
         "total_steps": program.total_steps,
         "batch": program.batch["wave"].shape[0],
         "batch_bytes": sum(x.size * x.dtype.itemsize for x in share.values()),
-        "flops": alone.cost_analysis()["flops"],
+        "flops": (alone.cost_analysis() or {})["flops"],
     }
 
 

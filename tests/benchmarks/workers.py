@@ -99,10 +99,9 @@ class Worker:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         self._signal(signal.SIGCONT)
-        try:
+        # Where it has ended, what it said last is read below.
+        with contextlib.suppress(BrokenPipeError):
             print(json.dumps(request), file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # it has ended; what it said last is read below
         answer = self._answer()
         self._hold()
         return answer

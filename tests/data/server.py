@@ -84,7 +84,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, content: bytes, first: int, mood: str) -> None:
         if first and first >= len(content):
-            return self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
+            self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
+            return
         body = content[first:]
         length = len(body) + {SAYS_MORE: 1000, SAYS_LESS: -1000}.get(mood, 0)
         self.send_response(206 if first else 200)

@@ -39,10 +39,10 @@ def test_streamed_moments_equal_numpy(covariance, size):
     x = features()
     moments = collect_moments(batches(x, size), covariance=covariance)
     frames = x.transpose(1, 3, 0, 2).reshape(MELS, CHANNELS, -1).astype(np.float64)
-    assert moments.count == frames.shape[-1]
+    assert moments.frames == frames.shape[-1]
     np.testing.assert_allclose(moments.mean, frames.mean(-1), rtol=1e-6)
     for channel in range(CHANNELS):
-        expected = np.cov(frames[:, channel], bias=True) * moments.count
+        expected = np.cov(frames[:, channel], bias=True) * moments.frames
         if covariance:
             np.testing.assert_allclose(moments.scatter[channel], expected, rtol=1e-4, atol=1e-2)
         else:

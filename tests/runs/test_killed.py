@@ -98,10 +98,10 @@ def killed(runs, moment, rng):
     """Starts a run and kills it; False if it came to its end."""
     wait, process = rng.uniform(0, moment.longest), runs.start("killed")
     with gone(process):
-        if process.reaches(runs.folder, runs.pattern(moment, "killed", "whole")):
-            if process.kill_after(wait):
-                print(f"killed {moment.name}, {wait:.3f} s: {left(runs, 'killed')}", flush=True)
-                return True
+        reached = process.reaches(runs.folder, runs.pattern(moment, "killed", "whole"))
+        if reached and process.kill_after(wait):
+            print(f"killed {moment.name}, {wait:.3f} s: {left(runs, 'killed')}", flush=True)
+            return True
         assert process.end() == 0, process.shown()
     print(f"not killed {moment.name}: at its end", flush=True)
     return False

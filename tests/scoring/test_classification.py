@@ -81,10 +81,10 @@ def test_reliability_equals_sklearn(clips):
     labels, probability, _ = clips
     table = classification.reliability(labels, probability)
     observed, predicted = calibration_curve(labels, probability, n_bins=10)
-    filled = table.count > 0
+    filled = table.clips > 0
     np.testing.assert_allclose(table.observed[filled], observed)
     np.testing.assert_allclose(table.predicted[filled], predicted)
-    assert table.count.sum() == 300
+    assert table.clips.sum() == 300
 
 
 def test_calibration_error_of_a_known_case():

@@ -114,7 +114,8 @@ def _complete(url: str, part: pathlib.Path, size: int, patience: Patience, bar: 
     while not size or size_of(part) < size:
         begin = size_of(part)
         try:
-            return _continue(url, part, size, patience, bar)
+            _continue(url, part, size, patience, bar)
+            return
         except TroubleError as trouble:
             failures = 1 if size_of(part) > begin else failures + 1
             if failures >= patience.attempts:
@@ -137,7 +138,8 @@ def _continue(url: str, part: pathlib.Path, size: int, patience: Patience, bar: 
     try:
         with requests.get(url, stream=True, **asked) as response:
             if response.status_code == 416 and begin:
-                return _beyond_the_end(response, part, begin)
+                _beyond_the_end(response, part, begin)
+                return
             responses.refuse(url, response, patience)
             start, total = responses.span(response, begin)
             if size and total and size != total:

@@ -130,9 +130,9 @@ def sound(
     blades = turning.copy()
     for _ in range(unit.blades - 1):
         blades *= turning
-    swing = 1.0 + run.whirl * turning.real + sounds.wander(rng, clock, every=0.3, size=0.06)
+    swing = 1.0 + run.whirl * np.real(turning) + sounds.wander(rng, clock, every=0.3, size=0.06)
     blade_tones = sounds.harmonics(blades, _blade_weights(rng, unit, run))
-    flow = _flow(rng, unit, run, clock) * (1.0 + 0.2 * blades.real)
+    flow = _flow(rng, unit, run, clock) * (1.0 + 0.2 * np.real(blades))
     return (tones + swing * (blade_tones + flow)).astype(np.float32)
 
 

@@ -169,5 +169,5 @@ def _jet(
     hz = sounds.grid(clock)
     hiss = sounds.noise(rng, clock, hz, sounds.band(hz, unit.jet_hz, 1.6 * unit.jet_hz) * 3)
     # Bubbles collapse as the vane passes its lowest pressure: a short gate once a turn.
-    gate = np.clip(turning.real - 0.8, 0, None) * 5
+    gate = np.clip(np.real(turning) - 0.8, 0, None) * 5
     return hiss * (decibel(run.jet_db) + decibel(run.crackle_db) * gate).astype(np.float32)

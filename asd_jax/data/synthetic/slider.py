@@ -187,7 +187,7 @@ def _rolling(
         rng, clock, hz, sounds.band(hz, 0.97 * unit.chatter_hz, 1.03 * unit.chatter_hz)
     )
     patches = np.clip(sounds.wander(rng, clock, every=0.08, size=1.0) - 0.8, 0, None)
-    return rolling + 6 * decibel(run.chatter_db).astype(np.float32) * patches * squeal
+    return rolling + 6 * np.float32(decibel(run.chatter_db)) * patches * squeal
 
 
 def _clicks(

@@ -6,6 +6,7 @@ Sounds are float32 arrays `[samples]`; levels are relative until a clip is mixed
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -62,6 +63,10 @@ class Mode:
     gain: float
 
 
+@overload
+def decibel(db: float) -> float: ...
+@overload
+def decibel(db: np.ndarray) -> np.ndarray: ...
 def decibel(db: float | np.ndarray) -> float | np.ndarray:
     """Amplitude factor of a level in dB."""
     return 10.0 ** (np.asarray(db) / 20.0)

@@ -24,4 +24,6 @@ def implementation(name: Implementation) -> contextlib.AbstractContextManager[No
 
 def chosen() -> Implementation:
     """The form to trace: the override if there is one, else what suits the platform."""
-    return target.form() or ("fast" if target.platform() == "cpu" else "lax")
+    if (asked := target.form()) in ("fast", "lax"):
+        return asked
+    return "fast" if target.platform() == "cpu" else "lax"

@@ -61,7 +61,7 @@ def _shift(x: Array, by: int, length: int) -> Array:
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), room, (0, 0, 0)])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+@lambda function: jax.custom_vjp(function, nondiff_argnums=(1, 2, 3))
 def _summed(each: Array, parts: int, before: int, sizes: Pair) -> Array:
     """For every frame the sum of what its blocks contribute: block t + i - before its part i."""
     shifted = (

@@ -41,7 +41,7 @@ def conv(
         stride: steps along height and width.
         padding: zeros on *both* sides of height and of width.
     """
-    stride, padding = tuple(stride), tuple(padding)
+    stride, padding = (stride[0], stride[1]), (padding[0], padding[1])  # lists too
     if kernel.shape[:2] == (1, 1) and padding == (0, 0):
         # Not x[:, ::step]: with a batch of unknown size that would be traced as a gather.
         seen = x if stride == (1, 1) else lax.slice(x, (0,) * 4, x.shape, (1, *stride, 1))
@@ -159,7 +159,7 @@ def _grad_kernel(x: Array, dy: Array, *, taps: Pair, stride: Pair, padding: Pair
 
 def _matmul_form(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     """Patches times filters: the gradients are matrix products and shifted sums too."""
-    patches = _patches(x, kernel.shape[:2], stride, padding)
+    patches = _patches(x, (kernel.shape[0], kernel.shape[1]), stride, padding)
     return pointwise(patches, kernel.reshape(-1, kernel.shape[-1]))
 
 

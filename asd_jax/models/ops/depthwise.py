@@ -31,7 +31,7 @@ def depthwise(
     """
     both = ((padding[0], padding[0]), (padding[1], padding[1]))
     form = _shift_add if chosen() == "fast" else depthwise_lax
-    return form(x, kernel, tuple(stride), both)
+    return form(x, kernel, (stride[0], stride[1]), both)
 
 
 def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
@@ -56,13 +56,13 @@ def _shifted(x: Array, i: int, j: int, out: Pair, stride: Pair) -> Array:
 def _sum_of_shifts(x: Array, kernel: Array, stride: Pair) -> Array:
     """The correlation without padding: one fused pass over x with a product for each tap."""
     taps = kernel.shape[:2]
-    out = tuple((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], taps, stride, strict=True))
-    total = None
-    for i in range(taps[0]):
-        for j in range(taps[1]):
-            term = _shifted(x, i, j, out, stride) * kernel[i, j, 0]
-            total = term if total is None else total + term
-    return total
+    height, width = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], taps, stride, strict=True))
+    terms = (
+        _shifted(x, i, j, (height, width), stride) * kernel[i, j, 0]
+        for i in range(taps[0])
+        for j in range(taps[1])
+    )
+    return functools.reduce(jnp.add, terms)
 
 
 def _pad(x: Array, padding: Padding, interior: Pair = (0, 0)) -> Array:
@@ -96,7 +96,7 @@ def _grad_input(dy: Array, kernel: Array, size: Pair, stride: Pair, padding: Pad
         size, kernel.shape[:2], stride, padding, dy.shape[1:3], strict=True
     ):
         around.append((k - 1 - low, n + low - s * (out - 1) - 1))
-    spread = _pad(dy, tuple(around), tuple(s - 1 for s in stride))
+    spread = _pad(dy, (around[0], around[1]), (stride[0] - 1, stride[1] - 1))
     return _sum_of_shifts(spread, kernel[::-1, ::-1], (1, 1))
 
 

@@ -6,7 +6,6 @@ backward pass needs x, x - mean, the normalised maps and what the activation kee
 it needs two sums and x alone.
 """
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -24,7 +23,7 @@ def identity(x: Array) -> Array:
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+@lambda function: jax.custom_vjp(function, nondiff_argnums=(3, 4))
 def batch_norm(
     x: Float[Array, "batch *positions channels"],
     scale: Vector,

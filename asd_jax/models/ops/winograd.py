@@ -183,8 +183,10 @@ def _grad_input(form: Filtering, back: list[Array], kernel: Array, x: Maps) -> A
 
 
 def _phases(form: Filtering, given: Sequence[Array], axis: int) -> list[Array]:
-    """What the padded maps got, along one axis: position m a + r is tap r of tile a, and, where the
-    tiles overlap, tap r + m of the one before."""
+    """What the padded maps got, along one axis.
+
+    Position m a + r is tap r of tile a, and, where the tiles overlap, tap r + m of the one before.
+    """
     taps = _sums(form.inputs.T, given, keep=False)
 
     def beside(part: Array, low: int) -> Array:

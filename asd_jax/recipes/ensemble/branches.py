@@ -1,7 +1,7 @@
 """The views of a clip that are scored: each branch turns a waveform into one feature vector."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from asd_jax.recipes.ensemble.settings import Ensemble
 Tree = Any
 Waves = Float[Array, "batch samples"]
 Features = dict[str, Float[Array, "batch dim"]]
-Extract = Callable[[dict[str, Tree], Waves], Features]
+Extract = Callable[[Mapping[str, Tree], Waves], Features]
 
 # What each branch looks at, for reports.
 BRANCHES = {
@@ -43,7 +43,7 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
     wanted = config.scoring.branches
     views = make_views(config, nets, spec, wanted)
 
-    def extract(variables: dict[str, Tree], wave: Waves) -> Features:
+    def extract(variables: Mapping[str, Tree], wave: Waves) -> Features:
         features = views(variables, wave)
         if "fusion" in wanted:
             features["fusion"] = fuse(nets, variables, features)
@@ -55,7 +55,7 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
 def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[str]) -> Extract:
     """All of `make_extractor` but the fusion, which needs only what this returns."""
 
-    def views(variables: dict[str, Tree], wave: Waves) -> Features:
+    def views(variables: Mapping[str, Tree], wave: Waves) -> Features:
         power = mel_power(wave, spec=spec)
         level = power_to_db(power)
         features = {"frame_mean": level.mean(-1), "frame_square": jnp.square(level).mean(-1)}
@@ -70,7 +70,7 @@ def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[
     return views
 
 
-def fuse(nets: Networks, variables: dict[str, Tree], features: Features) -> Array:
+def fuse(nets: Networks, variables: Mapping[str, Tree], features: Features) -> Array:
     """The fused embedding `[batch, dim]` of both networks' embeddings."""
     inputs = (features["temporal"], features["spectral"])
     return nets.fusion.apply(variables["fusion"], *inputs, train=False)[0][0]
@@ -110,7 +110,7 @@ def _side_by_side(views: Float[Array, "batch views mels"]) -> Float[Array, "batc
 
 
 def _learned(
-    nets: Networks, spec: LogMel, variables: dict[str, Tree], wave: Waves, wanted: Sequence[str]
+    nets: Networks, spec: LogMel, variables: Mapping[str, Tree], wave: Waves, wanted: Sequence[str]
 ) -> Features:
     features = {}
     if {"fusion", "spectral", "tap"} & set(wanted):

@@ -34,9 +34,9 @@ class Fitted(NamedTuple):
 
     variables: Mapping[str, Tree]
     scorers: Mapping[str, Any]
-    mean: Float[Array, "groups branches"]
-    std: Float[Array, "groups branches"]
-    mixing: Float[Array, "groups branches"]
+    mean: Float[Array | np.ndarray, "groups branches"]
+    std: Float[Array | np.ndarray, "groups branches"]
+    mixing: Float[Array | np.ndarray, "groups branches"]
 
 
 class Judgement(NamedTuple):

@@ -93,7 +93,10 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     from asd_jax import models
 
     compute = config.compute
-    body = {"dtype": jnp.dtype(compute.precision), "rematerialise": compute.rematerialise}
+    body: dict[str, Any] = {
+        "dtype": jnp.dtype(compute.precision),
+        "rematerialise": compute.rematerialise,
+    }
     spec, encoder = front_end(config), config.encoder
     samples, dim = clip_samples(config), encoder.embed_dim
     shape = (spec.n_mels, num_frames(samples, spec), len(spec.channels))
@@ -101,7 +104,7 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
     def centres(width: int) -> Model:
         return models.class_centres(classes, width, sub_centres=config.arcface.sub_centres)
 
-    own = {"embedding_norm": encoder.embedding_norm}
+    own: dict[str, Any] = {"embedding_norm": encoder.embedding_norm}
     if encoder.name == "ghostnetv2":
         own["pool"] = encoder.pool
     if encoder.name == "band_cnn":

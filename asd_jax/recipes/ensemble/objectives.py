@@ -64,7 +64,7 @@ def _identification(
     arc = {"scale": config.arcface.scale, "margin": config.arcface.margin}
     each = losses.member_cosines(embedding, prototypes, members)
     values = [losses.arcface_loss(cosines, label, **arc, **mixed) for cosines in each]
-    named = sum(each).argmax(axis=-1)
+    named = functools.reduce(jnp.add, each).argmax(axis=-1)
     return jnp.stack(values).mean(), mean_over_batch(named == label)
 
 
@@ -83,7 +83,8 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     Both views of a pair are mixed with the views of the same partner pair, cut at the same place,
     so that they remain two views of one (mixed) thing.
     """
-    networks.waveform_augment(config), networks.mix_settings(config)  # check themselves
+    for check in (networks.waveform_augment, networks.mix_settings):
+        check(config)  # they check themselves
     contrastive = config.pretrain.similarity > 0
 
     def loss(params, state, batch, key):
@@ -181,7 +182,6 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
 
 def temporal_loss(config: Ensemble, nets: networks.Networks) -> Loss:
     """Identification from the raw waveform (Liao section 2.5)."""
-
     networks.waveform_augment(config)  # checks itself
 
     def loss(params, state, batch, key):
@@ -200,11 +200,11 @@ def temporal_loss(config: Ensemble, nets: networks.Networks) -> Loss:
 
 
 def fusion_loss(config: Ensemble, nets: networks.Networks) -> Loss:
-    """Identification from both frozen embeddings (Liao section 2.6); the batch holds them
-    side by side as its `wave`.
+    """Identification from both frozen embeddings (Liao section 2.6).
 
-    The encoders are in inference mode and get no gradient, so that their embeddings of a clip never
-    change: they are computed once, before the stage.
+    The batch holds them side by side as its `wave`. The encoders are in inference mode and get no
+    gradient, so that their embeddings of a clip never change: they are computed once, before the
+    stage.
     """
 
     def loss(params, state, batch, key):

@@ -97,8 +97,10 @@ def by_cluster(
         count = max(1, min(clusters, int(seen.sum()) // 2))
         if count < clusters:
             logging.warning("%s has too few clips for %d clusters: %d.", name, clusters, count)
-        means = KMeans(count, n_init=10, random_state=seed).fit(spectra[seen])
-        found[own] = len(names) + means.predict(spectra[own])
+        # scikit-learn has no types: pyright reads `n_init: str` off the default.
+        means = KMeans(count, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+        means.fit(spectra[seen])
+        found[own] = len(names) + np.asarray(means.predict(spectra[own]))
         names += [f"{name} cluster {k}" for k in range(count)]
     return _of_training("clusters", tuple(names), clips, training, found)
 

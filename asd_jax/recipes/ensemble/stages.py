@@ -46,7 +46,7 @@ class EnsembleRun(Run):
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
-        if self.shares_with:
+        if isinstance(self.shares_with, EnsembleRun):
             return self.shares_with.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
 
@@ -84,7 +84,7 @@ def pretrain(run: EnsembleRun) -> Plan:
     config, schedule = run.config, run.config.pretrain
     contrastive = schedule.similarity > 0
     heads = ("projector", "predictor") if contrastive else ()
-    own = dict.fromkeys(("encoder", *heads), schedule.backbone)
+    own = {name: schedule.backbone for name in ("encoder", *heads)}
     pairs = contrastive and schedule.pair == "same_class"
     return _plan(
         run,
@@ -107,7 +107,7 @@ def finetune(run: EnsembleRun) -> Plan:
         schedule,
         "finetune",
         objectives.finetune_loss(run.config, run.learning, run.spec),
-        dict.fromkeys(names, schedule.optimizer),
+        {name: schedule.optimizer for name in names},
         frozen=("normaliser",),
         start=names,
     )
@@ -117,7 +117,7 @@ def temporal(run: EnsembleRun) -> Plan:
     """The waveform network, trained to identify."""
     names, schedule = ("temporal", "temporal_identify"), run.config.temporal
     loss = objectives.temporal_loss(run.config, run.learning)
-    return _plan(run, schedule, "temporal", loss, dict.fromkeys(names, schedule.optimizer))
+    return _plan(run, schedule, "temporal", loss, {name: schedule.optimizer for name in names})
 
 
 def fusion(run: EnsembleRun) -> Plan:
@@ -134,7 +134,7 @@ def fusion(run: EnsembleRun) -> Plan:
         schedule,
         "fusion",
         objectives.fusion_loss(run.config, run.learning),
-        dict.fromkeys(names, schedule.optimizer),
+        {name: schedule.optimizer for name in names},
         clip=jax.ShapeDtypeStruct((both,), np.float32),
         clips=clips,
     )

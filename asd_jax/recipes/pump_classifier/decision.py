@@ -162,7 +162,7 @@ def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
         listed = [f"{REFERENCES[name]} {figure['auc']:.3f}" for name, figure in found.items()]
         said.append(f"AUC {auc:.3f}; {first_few(listed, len(listed))}.")
     others = {name: figure["auc"] for name, figure in found.items() if name != NETWORK}
-    best = max(others, key=others.get, default="")
+    best = max(others, key=lambda name: others[name], default="")
     if best and others[best] > auc:
         sure = found[best]["above_interval"][1] < 0
         said.append(

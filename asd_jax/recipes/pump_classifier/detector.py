@@ -42,7 +42,7 @@ class ClassifierDetector(Detector):
         variables: of the network.
         normal_scores: validation normals' scores of each group, ascending, and last of all.
         calibration: from its logit to the probability.
-        threshold: of the probability, for all machines.
+        threshold: of the probability, for all machines; `thresholds` has it for each group.
         frame_mean, frame_std: a normal frame's level in dB, `[groups + 1, mels]`, the last of all.
     """
 
@@ -54,12 +54,11 @@ class ClassifierDetector(Detector):
     frame_std: np.ndarray
     calibration: Platt = AS_IT_IS
     threshold: float = 0.5
+    thresholds: np.ndarray = dataclasses.field(init=False)
     any_machine: ClassVar[bool] = True
 
-    @property
-    def thresholds(self) -> Float[np.ndarray, "groups"]:
-        """The decision threshold of each group; the same for all."""
-        return np.full(len(self.groups), self.threshold)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", np.full(len(self.groups), self.threshold))
 
     @property
     def spec(self) -> LogMel:

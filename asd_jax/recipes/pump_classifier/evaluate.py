@@ -218,7 +218,7 @@ def classify(
     intervals = classification.bootstrap(label, decision, score, recording, draws=draws, seed=seed)
     bins = classification.reliability(label, score)
     return Classification(
-        confusion=tuple(table),
+        confusion=table,
         measures={name: (float(v), *intervals[name]) for name, v in values.items()},
         trivial=classification.trivial_level(label),
         loss=cross_entropy(label, score),
@@ -226,7 +226,7 @@ def classify(
         calibration_error=classification.calibration_error(label, score),
         reliability=tuple(
             (float(p), float(o), int(n))
-            for p, o, n in zip(bins.predicted, bins.observed, bins.count, strict=True)
+            for p, o, n in zip(bins.predicted, bins.observed, bins.clips, strict=True)
         ),
         clips=len(test),
         recordings=len(set(recording)),

@@ -37,7 +37,7 @@ class ClassifierRun(Run):
     @functools.cached_property
     def read(self) -> network.Reading:
         """Logits and embeddings of clips."""
-        if self.shares_with:
+        if isinstance(self.shares_with, ClassifierRun):
             return self.shares_with.read
         read = network.reader(self.config, self.nets.classifier)
         return network.Reading(read, batch_size=self.config.eval_batch_size)

@@ -70,7 +70,7 @@ def fit_rows(rows: Float[np.ndarray, "clips rows"], label: Int[np.ndarray, "clip
     model = LogisticRegression(class_weight="balanced", max_iter=5000)
     model.fit((rows - mean) / scale, label)
     weight = model.coef_[0] / scale
-    return Linear(weight, float(model.intercept_[0] - mean @ weight))
+    return Linear(weight, float(np.ravel(model.intercept_)[0] - mean @ weight))
 
 
 def weigh(
@@ -100,7 +100,7 @@ def weigh(
     model.fit(both / scale, label, sample_weight=1.0 / clips[index])
     weights = model.coef_[0] / scale
     if (weights > 0).all():
-        return float(weights[0]), float(weights[1]), float(model.intercept_[0])
+        return float(weights[0]), float(weights[1]), float(np.ravel(model.intercept_)[0])
     better = int(np.argmax(model.coef_[0]))
     one = fit_platt(both[:, better], label, recording)
     return (0.0, one.slope, one.offset) if better else (one.slope, 0.0, one.offset)

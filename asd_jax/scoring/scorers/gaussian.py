@@ -55,8 +55,8 @@ def fit_gaussian(
     features = checked(features, name)
     features = unit_rows(features) if l2 else features
     mean = features.mean(0)
-    residuals = features - mean if residuals is None else checked(residuals, name)
-    spread = regularised(residuals, method=covariance, reg_covar=reg_covar)
+    centred = features - mean if residuals is None else checked(residuals, name)
+    spread = regularised(centred, method=covariance, reg_covar=reg_covar)
     # An embedding that is constant but for rounding must not make a unit of it.
     spread[np.diag_indices(len(spread))] += (ROUNDING * np.sqrt(np.mean(features**2))) ** 2
     factor, log_det = precision_factor(spread)

@@ -74,13 +74,15 @@ def draw_quantity(rng: np.random.Generator, fault: Fault, severity: str) -> floa
 
 def change_run(fault: Fault, value: float, run: Run) -> Run:
     """The run with those faults that the machine's own sound knows; else the run as it is."""
-    if fault.name == "dry_rail":
+    if fault.name == "dry_rail" and isinstance(run, slider.Run):
         return dataclasses.replace(run, dry_db=run.dry_db + value)
     if fault.name == "dent":
         return dataclasses.replace(run, dent_db=value)
-    if fault.name == "sticking":  # what makes the carriage hitch makes it late
+    # What makes the carriage hitch makes it late.
+    if fault.name == "sticking" and isinstance(run, slider.Run):
         return dataclasses.replace(run, jitter=run.jitter + 0.08 * value)
-    if fault.name == "missing":  # a plunger that sticks now and then is late at other times
+    # A plunger that sticks now and then is late at other times.
+    if fault.name == "missing" and isinstance(run, valve.Run):
         return dataclasses.replace(run, miss=value, jitter=run.jitter + 0.15 * value)
     return run
 

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from asd_jax.data.synthetic import room
+from asd_jax.data.synthetic import room, valve
 from asd_jax.data.synthetic.render import FLOOR_DBFS, MACHINE_DBFS, Recording, unit_index
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.data.synthetic.sounds import Clock, decibel
@@ -146,10 +146,10 @@ def _fault(machine_type: str, number: int) -> faults.Fault:
 def _of_session(run: faults.Run, session: sessions.Session) -> faults.Run:
     """The run at a session's speed and load."""
     changes = {}
-    if hasattr(run, "speed"):
-        changes["speed"] = run.speed * session.speed
-    else:
+    if isinstance(run, valve.Run):
         changes["period"] = run.period / session.speed
+    else:
+        changes["speed"] = run.speed * session.speed
     name = "load" if hasattr(run, "load") else "force_db"
     changes[name] = getattr(run, name) + session.load_db
     return dataclasses.replace(run, **changes)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -132,7 +133,7 @@ def _drawing(seed: int, machine_type: str) -> Constants:
     return drawing
 
 
-def _vary(off: Callable[[float], float], name: str, value: object) -> object:
+def _vary(off: Callable[[float], float], name: str, value: Any) -> Any:
     if name in RELATIVE:
         return float(value * np.exp(off(RELATIVE[name])))
     if name in DECIBELS:

@@ -1,0 +1,114 @@
+"""What a run of the toy recipe leaves: waveforms in, anomaly scores and decisions out."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int16
+
+from asd_jax.data.clips import UNKNOWN
+from asd_jax.detector import Detector, Group, decide, padded_batches
+from asd_jax.detector_folder import below, flatten_tree, unflatten_tree, write_folder
+from asd_jax.features.logmel import LogMel
+from asd_jax.runs.settings import from_config
+from asd_jax.scoring import scorers
+from asd_jax.scoring.threshold import percentile
+from tests.recipes.toy import network
+from tests.recipes.toy.settings import MeanLevel
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanLevelDetector(Detector):
+    """The trained network, and a Gaussian and a threshold a machine; attributes of `Detector`."""
+
+    config: MeanLevel
+    groups: tuple[Group, ...]
+    variables: Any
+    gaussians: tuple[scorers.gaussian.Gaussian, ...]
+    thresholds: np.ndarray
+    normal_scores: tuple[np.ndarray, ...]
+    frame_mean: np.ndarray
+    frame_std: np.ndarray
+
+    @property
+    def spec(self) -> LogMel:
+        """The front end."""
+        return network.front_end(self.config)
+
+    @property
+    def samples(self) -> int:
+        """Samples of one clip."""
+        return network.samples(self.config)
+
+    @functools.cached_property
+    def _read(self) -> Callable[[Any, Any], dict[str, jax.Array]]:
+        return network.reader(self.config)
+
+    def each_score(
+        self, waves: Int16[np.ndarray, "clips samples"]
+    ) -> Float[np.ndarray, "clips groups"]:
+        """The score of each clip as each machine."""
+        residual = self._read(self.variables, waves)["residual"]
+        return np.stack([scorers.score(g, residual) for g in self.gaussians], 1, dtype=np.float64)
+
+    def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
+        """Rows as scores.csv holds them; of several machines the one that explains a clip best."""
+        return [
+            self._row(name, scores, candidates)
+            for part, waves in padded_batches(clips, self.samples)
+            for (name, _, candidates), scores in zip(part, self.each_score(waves), strict=False)
+        ]
+
+    def _row(self, name: str, scores: np.ndarray, candidates: Sequence[int]) -> dict[str, Any]:
+        group = min(candidates, key=lambda g: scores[g] - self.thresholds[g])
+        return {
+            "path": name,
+            "machine_type": self.groups[group][0],
+            "machine_id": self.groups[group][1],
+            "domain": "",
+            "label": UNKNOWN,
+            "score": float(scores[group]),
+            "threshold": float(self.thresholds[group]),
+            "decision": decide(scores[group], self.thresholds[group]),
+            "percentile": percentile(scores[group], self.normal_scores[group]),
+        }
+
+    def save(self, folder: str) -> None:
+        """Writes the folder that `load_detector` reads."""
+        numbered = [
+            ("gaussians", [scorers.to_arrays(g) for g in self.gaussians]),
+            ("normal_scores", list(self.normal_scores)),
+        ]
+        tree = {name: {str(g): v for g, v in enumerate(values)} for name, values in numbered}
+        tree |= {"variables": self.variables, "thresholds": self.thresholds}
+        tree |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
+        about = {
+            "recipe": self.config.recipe,
+            "config": dataclasses.asdict(self.config),
+            "groups": [list(group) for group in self.groups],
+        }
+        write_folder(folder, about, flatten_tree(tree))
+
+    @classmethod
+    def from_parts(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> "MeanLevelDetector":
+        """The detector of what `detector_folder.read_folder` found."""
+        groups = tuple((g[0], g[1]) for g in about["groups"])
+        return cls(
+            config=from_config(MeanLevel, about["config"]),
+            groups=groups,
+            variables=unflatten_tree(below(arrays, "variables/")),
+            gaussians=tuple(
+                scorers.from_arrays("gaussian", below(arrays, f"gaussians/{g}/"))
+                for g in range(len(groups))
+            ),
+            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups))),
+            **{name: arrays[name] for name in ("thresholds", "frame_mean", "frame_std")},
+        )
+
+
+DETECTOR = MeanLevelDetector

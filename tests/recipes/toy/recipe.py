@@ -1,0 +1,199 @@
+"""The toy recipe: wav -> mean level of each band -> autoencoder -> residual -> Gaussian."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+import asd_jax
+from asd_jax.data.cache import WaveCache
+from asd_jax.data.clips import Clip
+from asd_jax.data.splits import hold_out
+from asd_jax.errors import UserError
+from asd_jax.report.contents import Report
+from asd_jax.report.files import write_results, write_scores
+from asd_jax.report.html import write_report
+from asd_jax.report.summary import machines, verdict
+from asd_jax.runs.recipe import Recipe
+from asd_jax.runs.recordings import collected_warnings, open_recordings
+from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.trainer import Clips, Plan
+from asd_jax.runs.workdir import Clock
+from asd_jax.scoring import metrics, scorers
+from asd_jax.scoring.summary import summarise
+from asd_jax.scoring.threshold import fit_threshold
+from asd_jax.train.state import TrainState
+from asd_jax.train.step import mean_over_batch
+from tests.recipes.toy import network
+from tests.recipes.toy.detector import MeanLevelDetector
+from tests.recipes.toy.settings import MeanLevel
+
+NAME = "autoencoder"  # of the one network
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Decoded clips and their roles: index arrays into `clips` and `waves`."""
+
+    clips: tuple[Clip, ...]
+    waves: WaveCache
+    groups: tuple[tuple[str, str], ...]  # the machines
+    label: np.ndarray  # machine of each clip, -1 for one that is not known
+    fit: np.ndarray  # normal clips that the network and the Gaussians see
+    held_out: np.ndarray  # normal clips for thresholds alone
+    test: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told_apart(self) -> tuple:
+        """What networks are built for; here the same of any clips."""
+        return ()
+
+
+def load(config: MeanLevel) -> Corpus:
+    """Finds, decodes and splits the recordings that the config names."""
+    with collected_warnings() as notes:
+        opened = open_recordings(config, progress=False)
+    clips = opened.clips
+    fit, held = hold_out(clips, config.data.hold_out, config.seed)
+    groups = tuple(sorted({clips[i].group for i in fit}))
+    if not groups:
+        raise UserError("there is no readable normal recording to train on.")
+    label = np.array([groups.index(c.group) if c.group in groups else -1 for c in clips], np.int32)
+    test = [i for i, c in enumerate(clips) if c.split == "test" and label[i] >= 0]
+    return Corpus(clips, opened.waves, groups, label, fit, held, np.array(test, int), tuple(notes))
+
+
+def imagined(config: MeanLevel, count: int) -> Corpus:
+    """Machines of which no clip can be read: for plans without recordings."""
+    none = np.zeros(0, int)
+    groups = tuple(("", str(number)) for number in range(count))
+    return Corpus((), WaveCache("", none, network.samples(config)), groups, none, none, none, none)
+
+
+def loss(config: MeanLevel, nets: network.Networks):
+    """From int16 waveforms to the mean square of what the autoencoder misses."""
+
+    def value(params: dict[str, Any], state: TrainState, batch: dict[str, Array], key: Array):
+        variables = {"params": params[NAME], "batch_stats": state.stats[NAME]}
+        mean = network.level(config, batch["wave"]).mean(-1)
+        (residual, _), stats = nets.autoencoder.apply(variables, mean, train=True, key=key)
+        return mean_over_batch(jnp.square(residual)), ({NAME: stats}, {})
+
+    return value
+
+
+def plans(run: Run) -> list[Plan]:
+    """The one stage."""
+    corpus, schedule = run.corpus, run.config.train
+    return [
+        Plan(
+            "train",
+            schedule,
+            loss(run.config, run.nets),
+            {NAME: schedule.optimizer},
+            clip=jax.ShapeDtypeStruct((network.samples(run.config),), np.int16),
+            clips=lambda _: Clips(corpus.waves, corpus.label, corpus.fit),
+            count=len(corpus.fit),
+        )
+    ]
+
+
+def shapes(run: Run) -> Variables:
+    """Shapes and dtypes of the variables."""
+    return {NAME: jax.eval_shape(run.nets.autoencoder.init, jax.random.key(0))}
+
+
+def fit_detector(run: Run, variables: Any) -> tuple[MeanLevelDetector, dict[str, np.ndarray]]:
+    """The detector of trained variables, and what was read of the normal clips that train."""
+    corpus, config = run.corpus, run.config
+    read = network.reader(config)
+    fit, held = (
+        jax.device_get(read(variables, corpus.waves.gather(rows)))
+        for rows in (corpus.fit, corpus.held_out)
+    )
+    own, other = corpus.label[corpus.fit], corpus.label[corpus.held_out]
+    everyone = range(len(corpus.groups))
+    gaussians = tuple(scorers.fit("gaussian", fit["residual"][own == g]) for g in everyone)
+    normal = tuple(
+        np.sort(scorers.score(gaussians[g], held["residual"][other == g])).astype(np.float64)
+        for g in everyone
+    )
+    mean, std = network.frame_moments(fit, own, len(corpus.groups))
+    rate = config.false_alarm_rate
+    thresholds = np.array([fit_threshold(s, false_alarm_rate=rate) for s in normal])
+    detector = MeanLevelDetector(
+        config, corpus.groups, variables, gaussians, thresholds, normal, mean, std
+    )
+    return detector, fit
+
+
+def references(run: Run, detector: MeanLevelDetector, fit: dict[str, np.ndarray]) -> dict:
+    """Mean AUC over the machines of a Gaussian on the mean level itself, without the network."""
+    corpus = run.corpus
+    label = np.array([corpus.clips[i].label for i in corpus.test])
+    tested = network.reader(run.config)(detector.variables, corpus.waves.gather(corpus.test))
+    aucs = []
+    for g in range(len(corpus.groups)):
+        own = corpus.label[corpus.test] == g
+        gaussian = scorers.fit("gaussian", fit["mean"][corpus.label[corpus.fit] == g])
+        aucs.append(
+            metrics.auc(label[own], np.asarray(scorers.score(gaussian, tested["mean"])[own]))
+        )
+    return {"mean_log_mel": float(np.nanmean(aucs))}
+
+
+def conclude(run: Run, variables: Variables, clock: Clock) -> None:
+    """From the trained network to detector/, scores.csv, report.html and results.json."""
+    corpus, config = run.corpus, run.config
+    detector, fit = fit_detector(run, variables[NAME])
+    detector.save(run.workdir.path("detector"))
+    clips = [corpus.clips[i] for i in corpus.test]
+    waves = corpus.waves.gather(corpus.test)
+    scored = detector.score(
+        [
+            (clip.name, wave, [int(corpus.label[i])])
+            for clip, wave, i in zip(clips, waves, corpus.test, strict=True)
+        ]
+    )
+    known = [{"label": clip.label, "domain": clip.domain} for clip in clips]
+    rows = [row | more for row, more in zip(scored, known, strict=True)]
+    write_scores(run.workdir.path("scores.csv"), rows)
+    results = {
+        "protocol": {"name": config.protocol, "layout": config.data.layout, "oracle": False},
+        "seed": config.seed,
+        **summarise(rows, draws=0),
+        "references": references(run, detector, fit),
+        "notes": list(corpus.notes),
+        "version": asd_jax.__version__,
+    }
+    report = Report(
+        results=results,
+        rows=tuple(rows),
+        history=tuple(run.workdir.logbook().read()),
+        warnings=corpus.notes,
+        config=run.workdir.config(),
+        version=asd_jax.__version__,
+    )
+    results["verdict"] = " ".join(verdict(report, machines(report)).headline)
+    clock.lap("conclude")
+    results["timing"] = clock.seconds
+    write_report(run.workdir.path("report.html"), report)
+    write_results(run.workdir.path("results.json"), results)
+
+
+RECIPE = Recipe(
+    settings=MeanLevel,
+    stages=("train",),
+    load=load,
+    build=lambda config, corpus: network.build(config),
+    run=Run,
+    plans=plans,
+    initial=lambda run: {},
+    shapes=shapes,
+    conclude=conclude,
+    imagined=imagined,
+)
