@@ -181,9 +181,7 @@ def score_each(
 
 def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> list[Piece]:
     """The clips of a recording; raises `asd_jax.data.decode.UnreadableError`."""
-    from asd_jax.runs.recordings import wave_settings
-
-    settings = wave_settings(listener.detector.config.data)
+    settings = listener.detector.config.data
     candidates = listener.candidates(path)
     if path != STDIN:
         windows = read_windows(path, settings)
