@@ -20,7 +20,7 @@ def is_number(value):
 
 
 def numbers_of(recipe):
-    """Every number of the default tree, those in tuples too: (field, place in the tuple or None)."""
+    """Every number of the default tree, those in tuples too: (field, place in its tuple)."""
     for field, value in flatten(as_config(recipe()).to_dict()).items():
         if is_number(value):
             yield field, None
@@ -142,7 +142,7 @@ def test_a_field_without_bounds_is_an_error_of_its_class():
 
 
 def test_a_field_is_named_by_its_place_in_the_tree():
-    with pytest.raises(FieldError, match=r"^config\.part\.share is -1;"), inside("config"):  # noqa: SIM117
+    with pytest.raises(FieldError, match=r"^config\.part\.share is -1;"), inside("config"):
         with inside("Tree.part"):
             Part(share=-1)
 

@@ -1,6 +1,5 @@
 """Settings: every config file builds, wrong fields are named, paper numbers are in their place."""
 
-import dataclasses
 import importlib.util
 import pathlib
 
