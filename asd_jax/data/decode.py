@@ -47,7 +47,7 @@ def read_wave(
     Args:
       path: the file.
       sample_rate: Hz; a file at another rate is resampled (soxr, HQ).
-      channel: index of the channel to take, as a number or as text, or 'mean' of all.
+      channel: index of the channel to take, or 'mean' of all.
 
     Raises:
       UnreadableError (a UserError): no such file, not audio, cut off, no samples, samples that are
@@ -65,8 +65,6 @@ def decode(
 ) -> Decoded:
     """Like `read_wave`, but tells the file's rate and stops reading after `max_seconds`."""
     name = os.fspath(path)
-    if str(channel).isdecimal():
-        channel = int(channel)
     if channel != "mean" and (not isinstance(channel, int) or channel < 0):
         raise UserError(f"config.data.channel is {channel!r}; it must be 0, 1, ... or 'mean'.")
     samples, rate = _read(name, channel, max_seconds)

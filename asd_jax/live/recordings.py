@@ -211,7 +211,7 @@ def read_windows(
     from asd_jax.data.clips import UNKNOWN, Clip
     from asd_jax.data.decode import read_wave
 
-    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.channel)
+    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.source_channel)
     starts, several = settings.starts(len(wave)), len(settings.starts(len(wave))) > 1
     clip = Clip(
         name or path,
