@@ -97,9 +97,8 @@ class Data(WaveSettings):
     clusters: Count = 3  # of each machine, for 'clusters'
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
     read_threads: Annotated[int, Within(0, 1024)] = 4  # 0: recordings are read as they are needed
-    on_device: Literal["auto", "yes", "no"] = (
-        "auto"  # clips that train lie there; 'auto' if they fit
-    )
+    # Clips that train lie there; 'auto' if they fit
+    on_device: Literal["auto", "yes", "no"] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,21 +49,18 @@ class Backend(Checked):
     components: Annotated[int, Within(1, 1000)] = 1  # gmm
     metric: Literal["", "cosine", "euclidean"] = ""  # knn, kmeans ('cosine' by default)
     neighbours: CountOrNone = 0  # knn (1 by default), lof (20)
-    rescale: CountOrNone = (
-        0  # knn: divide by each normal clip's distance to so many neighbours; see there
-    )
+    # kNN: divide by each normal clip's distance to so many neighbours; see there.
+    rescale: CountOrNone = 0
     centres: CountOrNone = 0  # kmeans (16 by default)
     l2: bool = False  # scale each clip's features to length 1 first
     # Of gaussian and mahalanobis ('ledoit_wolf' by default) and gmm ('relative').
     covariance: Literal["", "ledoit_wolf", "relative", "literal"] = ""
     reg_covar: Weight = 0.0  # of 'relative' and 'literal' (1e-3 by default)
     shared: bool = False  # gaussian, mahalanobis: the covariance of all machines' clips
-    domains: Literal["pooled", "minimum"] = (
-        "pooled"  # 'minimum': a scorer for each domain, of which the lowest counts
-    )
-    smote: Annotated[float, Within(0, 100)] = (
-        0.0  # bring target clips up to this share of the source clips; 1: as many
-    )
+    # 'minimum': a scorer for each domain, of which the lowest counts
+    domains: Literal["pooled", "minimum"] = "pooled"
+    # Bring target clips up to this share of the source clips; 1: as many
+    smote: Annotated[float, Within(0, 100)] = 0.0
 
     @property
     def options(self) -> dict[str, Any]:

@@ -61,9 +61,8 @@ class ArcFace(Checked):
     """The identification loss (Liao eq. 5)."""
 
     scale: Annotated[float, Within(0, 1000, above=True)] = 10.0
-    margin: Annotated[float, Within(0, 3.14)] = (
-        0.0  # rad; 0.7 collapses where classes are few or close
-    )
+    # In radians; 0.7 collapses where classes are few or close.
+    margin: Annotated[float, Within(0, 3.14)] = 0.0
     sub_centres: Annotated[int, Within(1, 1000)] = 1
 
 
@@ -125,21 +124,21 @@ class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
     branches: tuple[Annotated[str, Among(tuple(BRANCHES))], ...] = ("spectral", "statistics")
-    scorer: backends.Scorer = (
-        "embedding"  # of the networks' branches; 'views' of the statistics beside it
-    )
+    # Of the networks' branches; 'views' of the statistics beside it
+    scorer: backends.Scorer = "embedding"
     per_branch: tuple[str, ...] = ()  # 'spectral:knn,neighbours=3': other scorers than `scorer`
     rule: Annotated[str, Among(RULES)] = "recommended"
     weights: tuple[Weight, ...] = (0.9, 0.1)  # of the branches, for 'literal' and 'fixed'
-    folds: Annotated[int, Within(1, 1000)] = (
-        5  # of the held-out normals, to calibrate on all training normals
-    )
+    # Parts of the held-out normals, to calibrate on all training normals
+    folds: Annotated[int, Within(1, 1000)] = 5
     threshold: Annotated[str, Among(METHODS)] = "gamma"  # 'eer' is an oracle
     false_alarm_rate: Ratio = 0.1
     bootstrap: Count = 1000  # draws of the confidence intervals
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.branches:
+            self.refuse("branches", f"is empty; it must name some of {', '.join(BRANCHES)}.")
         if self.rule in ("literal", "fixed"):
             if len(self.weights) != len(self.branches):
                 self.refuse(
@@ -159,9 +158,8 @@ class Ensemble(Checked):
     recipe: Literal["ensemble"] = "ensemble"
     protocol: Literal["recommended", "literal"] = "recommended"  # recorded with every result
     seed: Seed = 0
-    pack: Annotated[int, Within(1, 10**4)] = (
-        1  # runs of so many seeds, from `seed` on, trained side by side
-    )
+    # Runs of so many seeds, from `seed` on, trained side by side
+    pack: Annotated[int, Within(1, 10**4)] = 1
     networks: Literal["auto", "always"] = "auto"  # train them where there is something to identify
     init_from: str = ""  # timm's weights for the encoder to start from: .safetensors file or name
     data: Data = Data()

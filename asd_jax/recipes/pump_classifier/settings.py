@@ -64,9 +64,8 @@ class Network(Checked):
 class Labels(Checked):
     """What is done to inputs and labels in training (section 2.2.4), and to their imbalance."""
 
-    mixup: Annotated[float, Within(0, 1000)] = (
-        0.2  # alpha of Beta(alpha, alpha); 0 mixes nothing; not printed
-    )
+    # Alpha of Beta(alpha, alpha); 0 mixes nothing; not printed
+    mixup: Annotated[float, Within(0, 1000)] = 0.2
     smoothing: Decay = 0.1  # epsilon; not printed
     time_shift: bool = True  # turn each waveform round by a random time; not in the paper
     # 'balanced': draw both classes alike; 'weighted': the loss; 'none' as printed.
@@ -110,9 +109,8 @@ class PumpClassifier(Checked):
     recipe: Literal["pump_classifier"] = "pump_classifier"
     protocol: Literal["recommended", "literal"] = "recommended"  # recorded with every result
     seed: Seed = 0
-    pack: Annotated[int, Within(1, 10**4)] = (
-        1  # runs of so many seeds, from `seed` on, trained side by side
-    )
+    # Runs of so many seeds, from `seed` on, trained side by side
+    pack: Annotated[int, Within(1, 10**4)] = 1
     init_from: str = ""  # timm's weights to start from, a .safetensors file or a name; '' draws
     data: Data = _PUMP
     synthetic: SyntheticMachines = _PUMPS
