@@ -1,7 +1,6 @@
 """How waveforms and spectrograms are augmented. No jax here."""
 
 import dataclasses
-import warnings
 from typing import Annotated, Literal
 
 from asd_jax.bounds import Checked, Share, Within
@@ -42,10 +41,6 @@ class WaveformAugment(Checked):
             low, high = getattr(self, field)
             if low > high:
                 self.refuse(field, f"is ({low}, {high}); it must be (lowest, highest).")
-        if max(map(abs, self.semitones)) > 12:
-            warnings.warn(
-                f"augment.semitones={self.semitones} shifts by more than an octave.", stacklevel=3
-            )
 
 
 @dataclasses.dataclass(frozen=True)

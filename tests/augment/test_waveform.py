@@ -213,11 +213,6 @@ def test_the_probability_of_the_settings_counts_too():
         assert bool((augment_all(settings)(keys(1), x) != x).any()) is changes
 
 
-def test_a_shift_by_more_than_an_octave_warns():
-    with pytest.warns(UserWarning, match="octave"):
-        WaveformAugment(semitones=(-20.0, -20.0))
-
-
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -108,7 +108,7 @@ def test_round_trip():
     [
         ({"pretrain": {"epoch": 3}}, "config.pretrain.epoch"),
         ({"pretrain": {"epochs": 0}}, "epochs"),
-        ({"features": {"n_mels": 300}}, "config.features.n_mels .*without a single FFT bin"),
+        ({"features": {"n_fft": 256}}, "config.features.n_mels .*without a single FFT bin"),
         ({"statistics": {"n_mels": 900}}, "config.statistics.n_mels .*without a single FFT bin"),
         ({"data": {"hold_out": 1.0}}, "hold_out"),
         ({"scoring": {"rule": "best"}}, "scoring.rule"),
