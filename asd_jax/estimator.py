@@ -263,9 +263,8 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
 def _clips(detector: "Detector", X: Recordings) -> tuple[list[tuple], list[int], int]:
     """The clips of all recordings as a detector takes them, the recording of each, their number."""
     from asd_jax.live.recordings import machines_of, read_windows
-    from asd_jax.runs.recordings import wave_settings
 
-    settings, groups = wave_settings(detector.config.data), detector.groups
+    settings, groups = detector.config.data, detector.groups
     clips, owner, recordings = [], [], _listed(X)
     for number, item in enumerate(recordings):
         if isinstance(item, str):

@@ -77,7 +77,7 @@ def smoke(config) -> None:
     config.synthetic.update(types=("fan", "valve"), normal=14, abnormal=4, seconds=2.0)
     config.data.clip_seconds = 2.0
     config.networks = "always"
-    config.scoring.branches = settings.BRANCHES
+    config.scoring.branches = tuple(settings.BRANCHES)
     for stage in ("pretrain", "finetune", "temporal", "fusion"):
         config[stage].update(epochs=0.5, batch_size=8)
     config.scoring.bootstrap = 100

@@ -34,11 +34,18 @@ from launch.planning.sizes import Size, size_of
 from launch.planning.stage import StagePlan, plan_stage
 
 TOPOLOGY = flags.DEFINE_string("topology", None, "CHIP:SIZE, such as v5e:4x4 or h100:8.")
-CLIPS = flags.DEFINE_integer("clips", 0, "Clips that train; 0 for what is known of the data set.")
-CLASSES = flags.DEFINE_integer("classes", 0, "Machines to tell apart; 0 for what is known.")
+CLIPS = flags.DEFINE_integer(
+    "clips", 0, "Clips that train; 0 for what is known of the data set.", lower_bound=0
+)
+CLASSES = flags.DEFINE_integer(
+    "classes", 0, "Machines to tell apart; 0 for what is known.", lower_bound=0
+)
 ONLY = flags.DEFINE_list("stages", None, "Only these stages, by name.")
 A_CHIP = flags.DEFINE_integer(
-    "batch_per_chip", 0, "Clips a chip in a batch, in place of the config's batch sizes."
+    "batch_per_chip",
+    0,
+    "Clips a chip in a batch, in place of the config's batch sizes.",
+    lower_bound=0,
 )
 
 

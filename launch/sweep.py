@@ -16,6 +16,7 @@ from collections.abc import Sequence
 if __name__ == "__main__" and not __package__:  # python launch/sweep.py: the project lies above
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+from asd_jax.bounds import Within
 from asd_jax.commands import STOPPED
 from asd_jax.errors import Interrupted, UserError
 from launch import cells, local, sky, slurm
@@ -96,9 +97,18 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> None:
     """Refuses numbers that make no sense."""
     least = {"workers": 0, "devices": 0, "retries": 0, "backoff": 0, "pack": 1, "cells_per_job": 1}
+    least |= {
+        "time": 1,
+        "gpus": 0,
+        "cpus": 1,
+        "memory": 0,
+        "parallel": 1,
+        "grace": 1,
+        "requeues": 0,
+    }
     for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise UserError(f"--{name}={getattr(options, name)} must be at least {bound}.")
+        if must := Within(bound, 10**6).fault(float, getattr(options, name)):
+            raise UserError(f"--{name} is {getattr(options, name)}; it must {must}.")
     if options.devices and options.workers > options.devices:
         raise UserError(
             f"--workers={options.workers} cannot have a device each of --devices="

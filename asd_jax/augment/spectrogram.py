@@ -1,7 +1,5 @@
 """Cut, splice and mixup of two spectrograms (Liao et al. 2025, section 2.3)."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -9,42 +7,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Key
 
 from asd_jax.augment.partners import draw_partners, take
+from asd_jax.augment.settings import Mixing
 from asd_jax.errors import UserError
-
-
-@dataclass(frozen=True)
-class MixSettings:
-    """How two spectrograms and their labels are mixed.
-
-    Attributes:
-        ratio: lambda of eq. 2, 0.4 as printed.
-        beta: if positive, lambda is drawn from Beta(beta, beta) for each clip instead.
-        splice: whether eq. 1 cuts and splices before the mixup.
-        label_weight: the partner's share of the label: `ratio`, lambda as printed, or
-            `area_corrected`, its true share of the picture.
-        probability: with which a clip is mixed at all.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    ratio: float = 0.4
-    beta: float = 0.0
-    splice: bool = True
-    label_weight: str = "ratio"
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        for field in ("ratio", "probability"):
-            if not 0.0 <= getattr(self, field) <= 1.0:
-                raise UserError(f"mix.{field}={getattr(self, field)} must lie in [0, 1].")
-        if self.beta < 0:
-            raise UserError(f"mix.beta={self.beta} must not be negative; 0 means a fixed ratio.")
-        if self.label_weight not in ("ratio", "area_corrected"):
-            raise UserError(
-                f"mix.label_weight={self.label_weight!r} is unknown: use 'ratio' or"
-                " 'area_corrected'."
-            )
 
 
 def splice_mask(key: Key[Array, ""], *, mels: int, frames: int) -> Bool[Array, "mels frames"]:
@@ -87,7 +51,7 @@ def mix_batch(
     key: Key[Array, ""],
     x: Float[Array, "batch mels frames channels"],
     *,
-    settings: MixSettings,
+    settings: Mixing,
 ) -> tuple[Float[Array, "batch mels frames channels"], Int[Array, "batch"], Float[Array, "batch"]]:
     """Mixes each spectrogram of a batch with another one of the batch.
 
@@ -105,18 +69,18 @@ def mix_batch(
     batch, mels, frames, _ = x.shape
     partner_key, ratio_key, coin_key, mask_key = jax.random.split(key, 4)
     partner = draw_partners(partner_key, batch)
-    shares = jnp.full(batch, settings.ratio, jnp.float32)
-    if settings.beta > 0:
-        shares = jax.random.beta(ratio_key, settings.beta, settings.beta, (batch,))
+    shares = jnp.full(batch, settings.mix_ratio, jnp.float32)
+    if settings.mix_beta > 0:
+        shares = jax.random.beta(ratio_key, settings.mix_beta, settings.mix_beta, (batch,))
     mask = jnp.zeros((batch, mels, frames), bool)
     if settings.splice:
         draw = jax.vmap(lambda k: splice_mask(k, mels=mels, frames=frames))
         mask = draw(jax.random.split(mask_key, batch))
     mixed = jax.vmap(mix_pair)(x, take(x, partner), mask, shares)
     weight = shares
-    if settings.label_weight == "area_corrected":
+    if settings.mix_label == "area_corrected":
         area = mask.mean(axis=(1, 2))
         weight = area * (1.0 - shares) + (1.0 - area) * shares
-    chosen = jax.random.bernoulli(coin_key, settings.probability, (batch,))
+    chosen = jax.random.bernoulli(coin_key, settings.mix_probability, (batch,))
     mixed = jnp.where(chosen[:, None, None, None], mixed, x)
     return mixed, partner, jnp.where(chosen, weight, 0.0)

@@ -5,8 +5,6 @@ random. The clip counts as a loop: what leaves at one end comes in at the other.
 """
 
 import math
-import warnings
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -15,64 +13,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
 from asd_jax import target
+from asd_jax.augment.settings import WaveformAugment
 from asd_jax.augment.vocoder import change_pitch
-from asd_jax.errors import UserError
-
-PITCHES = ("speed", "tempo")
-
-
-@dataclass(frozen=True)
-class WaveformAugment:
-    """Which transformations, how strong, how often.
-
-    Attributes:
-        transforms: names from `TRANSFORMS`, in the order in which they are applied.
-        probability: with which each transformation is applied to a clip.
-        shift_frames: longest time shift, in frames of `hop_length` samples.
-        hop_length: of the front end.
-        semitones: lowest and highest pitch shift.
-        fade_share: longest fade, as a share of the clip, at most a half.
-        snr_db: lowest and highest signal-to-noise ratio.
-        pitch: 'speed', a pitch shift moves the tempo with it; 'tempo', it keeps the tempo.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    transforms: tuple[str, ...] = ("time_shift", "pitch_shift", "fade", "white_noise")
-    probability: float = 0.5
-    shift_frames: float = 56.0
-    hop_length: int = 512
-    semitones: tuple[float, float] = (-4.0, 4.0)
-    fade_share: float = 0.5
-    snr_db: tuple[float, float] = (-10.0, 10.0)
-    pitch: str = "speed"
-
-    def __post_init__(self) -> None:
-        unknown = set(self.transforms) - set(TRANSFORMS)
-        if unknown:
-            raise UserError(
-                f"augment.transforms={sorted(unknown)} is unknown: use some of {list(TRANSFORMS)}."
-            )
-        if self.pitch not in PITCHES:
-            raise UserError(f"augment.pitch={self.pitch!r} is unknown: use one of {PITCHES}.")
-        if not 0.0 <= self.probability <= 1.0:
-            raise UserError(f"augment.probability={self.probability} must lie in [0, 1].")
-        if not 0.0 < self.fade_share <= 0.5:
-            raise UserError(f"augment.fade_share={self.fade_share} must lie in (0, 0.5].")
-        for field in ("semitones", "snr_db"):
-            low, high = getattr(self, field)
-            if low > high:
-                raise UserError(f"augment.{field}=({low}, {high}) must be (lowest, highest).")
-        if max(map(abs, self.semitones)) > 12:
-            warnings.warn(
-                f"augment.semitones={self.semitones} shifts by more than an octave.", stacklevel=3
-            )
-
-    @classmethod
-    def literal(cls) -> "WaveformAugment":
-        """As printed: every pitch shift goes down by 20 semitones, 1.7 octaves."""
-        return cls(semitones=(-20.0, -20.0), pitch="tempo")
 
 
 def augment_waveform(
@@ -80,6 +22,7 @@ def augment_waveform(
     x: Float[Array, "samples"],
     *,
     settings: WaveformAugment,
+    hop_length: int,
 ) -> Float[Array, "samples"]:
     """Applies each transformation of the settings with the given probability.
 
@@ -87,10 +30,11 @@ def augment_waveform(
         key: for this clip alone.
         x: float waveform.
         settings: what and how strong; its numbers may be traced, for runs that differ in them.
+        hop_length: of the front end, in samples: the unit of `settings.shift_frames`.
     """
     for index, name in enumerate(settings.transforms):
         coin, inner = jax.random.split(jax.random.fold_in(key, index))
-        changed = TRANSFORMS[name](inner, x, settings)
+        changed = TRANSFORMS[name](inner, x, settings, hop_length)
         # A batch takes both sides of any branch, so this costs no more than a cond would.
         x = jnp.where(jax.random.bernoulli(coin, settings.probability), changed, x)
     return x
@@ -227,10 +171,10 @@ def _normal(key: Key[Array, ""], samples: int) -> Float[Array, "samples"]:
 
 
 TRANSFORMS = {
-    "time_shift": lambda key, x, s: time_shift(
-        key, x, max_frames=s.shift_frames, hop_length=s.hop_length
+    "time_shift": lambda key, x, s, hop_length: time_shift(
+        key, x, max_frames=s.shift_frames, hop_length=hop_length
     ),
-    "pitch_shift": lambda key, x, s: pitch_shift(key, x, semitones=s.semitones, pitch=s.pitch),
-    "fade": lambda key, x, s: fade(key, x, max_share=s.fade_share),
-    "white_noise": lambda key, x, s: white_noise(key, x, snr_db=s.snr_db),
+    "pitch_shift": lambda key, x, s, _: pitch_shift(key, x, semitones=s.semitones, pitch=s.pitch),
+    "fade": lambda key, x, s, _: fade(key, x, max_share=s.fade_share),
+    "white_noise": lambda key, x, s, _: white_noise(key, x, snr_db=s.snr_db),
 }

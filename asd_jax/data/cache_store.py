@@ -194,7 +194,10 @@ def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
     try:
         wave, rate, clipped = decode(
-            path, sample_rate=settings.sample_rate, channel=settings.channel, max_seconds=limit
+            path,
+            sample_rate=settings.sample_rate,
+            channel=settings.source_channel,
+            max_seconds=limit,
         )
     except UnreadableError as error:
         return error

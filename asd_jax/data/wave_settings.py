@@ -1,11 +1,12 @@
 """How a recording becomes rows of fixed length."""
 
 import dataclasses
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int16
 
-from asd_jax.errors import UserError
+from asd_jax.bounds import Checked, Within
 
 # A recording this little longer than its last window (share of a window) gets no window more: it
 # would be the last one again, all but a tenth of it.
@@ -13,29 +14,38 @@ _IGNORED_REMAINDER = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class WaveSettings:
-    """How a recording becomes rows of fixed length."""
+class WaveSettings(Checked):
+    """How a recording becomes rows of fixed length.
 
-    sample_rate: int = 16000  # Hz
-    clip_seconds: float = 10.0
-    channel: int | str = 0  # or 'mean'
-    long: str = "cut"  # recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it
-    hop_seconds: float = 0.0  # from window to window; 0 means clip_seconds
+    Attributes:
+        sample_rate: in Hz; recordings at another rate are resampled.
+        clip_seconds: length of a row.
+        channel: of recordings with several: an index, or 'mean' of all.
+        long: recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it.
+        hop_seconds: from window to window; 0 means clip_seconds.
+    """
+
+    sample_rate: Annotated[int, Within(1, 10**6)] = 16000
+    clip_seconds: Annotated[float, Within(0, 3600, above=True)] = 10.0
+    channel: str = "0"
+    long: Literal["cut", "windows"] = "cut"
+    hop_seconds: Annotated[float, Within(0, 3600)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.sample_rate < 1 or self.samples < 1:
-            raise UserError(
-                f"config.data.clip_seconds {self.clip_seconds} at config.data.sample_rate "
-                f"{self.sample_rate} leaves no samples; both must be above 0."
+        super().__post_init__()
+        if self.channel != "mean" and not self.channel.isdecimal():
+            self.refuse("channel", f"is {self.channel!r}; it must be 0, 1, ... or 'mean'.")
+        if self.samples < 1 or self.hop_samples < 1:
+            self.refuse(
+                "clip_seconds",
+                f"is {self.clip_seconds} and hop_seconds {self.hop_seconds}, less than a sample at "
+                f"{self.sample_rate} Hz; make them longer.",
             )
-        if self.long not in ("cut", "windows"):
-            raise UserError(f"config.data.long is {self.long!r}; known are 'cut', 'windows'.")
-        if self.hop_seconds < 0 or self.hop_samples < 1:
-            raise UserError(f"config.data.hop_seconds is {self.hop_seconds}; it must be 0 or more.")
-        if self.channel != "mean" and (not isinstance(self.channel, int) or self.channel < 0):
-            raise UserError(
-                f"config.data.channel is {self.channel!r}; it must be 0, 1, ... or 'mean'."
-            )
+
+    @property
+    def source_channel(self) -> int | str:
+        """The channel as decoding takes it: an index or 'mean'."""
+        return self.channel if self.channel == "mean" else int(self.channel)
 
     @property
     def samples(self) -> int:

@@ -55,9 +55,8 @@ def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
         asd_jax.data.decode.UnreadableError: a recording cannot be read.
     """
     from asd_jax.live.recordings import find_recordings, machines_of, read_windows
-    from asd_jax.runs.recordings import wave_settings
 
-    settings = wave_settings(detector.config.data)
+    settings = detector.config.data
     names, waves, told = [], [], []
     for path in find_recordings(paths):
         for name, wave, _ in read_windows(path, settings):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-FLOOR = 1e-10  # -100 dB: librosa's `amin`, far below the noise of a 16-bit recording
+from asd_jax.features.settings import FLOOR
 
 
 def power_to_db(power: Float[Array, "..."], *, floor: float = FLOOR) -> Float[Array, "..."]:

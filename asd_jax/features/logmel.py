@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +9,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int16
 
-from asd_jax.errors import UserError
 from asd_jax.features import mel
-from asd_jax.features.decibel import FLOOR, db_to_power, magnitude_to_db, power_to_db
-from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
+from asd_jax.features.decibel import db_to_power, magnitude_to_db, power_to_db
+from asd_jax.features.settings import LogMel, filterbank
+from asd_jax.features.spectrum import power_spectrum
 
 __all__ = [
     "LogMel",
@@ -28,61 +27,7 @@ __all__ = [
     "to_float",
 ]
 
-CHANNELS = ("power", "magnitude")
 _HIGHEST = jax.lax.Precision.HIGHEST
-
-
-@dataclass(frozen=True)
-class LogMel:
-    """Settings of the front end; they check themselves.
-
-    The defaults are those of Liao et al. (2025, section 3.2): a clip of 10 s becomes
-    `[224 mels, 313 frames, 2 channels]`.
-
-    Attributes:
-        sample_rate: of the waveform, in Hz.
-        n_fft: frame and FFT length in samples, even.
-        hop_length: samples from one frame to the next.
-        n_mels: number of mel filters.
-        fmin: lowest frequency in Hz.
-        fmax: highest frequency in Hz; None means half the sample rate.
-        mel_scale: `slaney` (librosa's) or `htk` (torchaudio's default).
-        norm: `slaney` (filters of equal area) or `none` (filters of equal height).
-        channels: any of `power` = 10 log10 mel(|X|^2) and `magnitude` = 20 log10 mel(|X|). They are
-            not proportional: the mel filter sums before the logarithm.
-        floor: smallest power that counts, before the logarithm.
-        impl: how to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    sample_rate: int = 16000
-    n_fft: int = 2048
-    hop_length: int = 512
-    n_mels: int = 224
-    fmin: float = 0.0
-    fmax: float | None = None
-    mel_scale: str = "slaney"
-    norm: str = "slaney"
-    channels: tuple[str, ...] = CHANNELS
-    floor: float = FLOOR
-    impl: str = "auto"
-
-    def __post_init__(self) -> None:
-        _check_sizes(self)
-        _check_names(self)
-        empty = np.flatnonzero(~filterbank(self).any(axis=1))
-        if empty.size:
-            raise UserError(
-                f"features.n_mels={self.n_mels} leaves {empty.size} mel filters without a single"
-                f" FFT bin (the first is number {empty[0]}): lower n_mels or raise n_fft."
-            )
-
-    @property
-    def top(self) -> float:
-        """The highest frequency in Hz."""
-        return self.sample_rate / 2 if self.fmax is None else self.fmax
 
 
 def to_float(
@@ -146,20 +91,6 @@ def log_mel(
 
 
 @functools.lru_cache(maxsize=8)
-def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
-    """The mel filters of these settings; see `mel.mel_filterbank`."""
-    return mel.mel_filterbank(
-        sample_rate=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.top,
-        scale=spec.mel_scale,
-        norm=spec.norm,
-    )
-
-
-@functools.lru_cache(maxsize=8)
 def bands(spec: LogMel) -> tuple[mel.Band, ...]:
     """The mel filters in groups, each with the few FFT bins that it touches."""
     return mel.banded(filterbank(spec))
@@ -182,33 +113,3 @@ def _filtered(
         for spectrum, band in zip(spectra, bands(spec), strict=True)
     ]
     return jnp.concatenate(groups, axis=-1)
-
-
-def _check_sizes(spec: LogMel) -> None:
-    for field in ("sample_rate", "n_fft", "hop_length", "n_mels"):
-        if getattr(spec, field) < 1:
-            raise UserError(f"features.{field}={getattr(spec, field)} must be at least 1.")
-    if spec.n_fft % 2:
-        raise UserError(f"features.n_fft={spec.n_fft} must be even.")
-    if not 0 <= spec.fmin < spec.top <= spec.sample_rate / 2:
-        raise UserError(
-            f"features.fmin={spec.fmin} and features.fmax={spec.fmax} must satisfy"
-            f" 0 <= fmin < fmax <= {spec.sample_rate / 2}, half the sample rate."
-        )
-    if spec.floor <= 0:
-        raise UserError(f"features.floor={spec.floor} must be positive: its logarithm is taken.")
-
-
-def _check_names(spec: LogMel) -> None:
-    known = {
-        "mel_scale": ("slaney", "htk"),
-        "norm": ("slaney", "none"),
-        "impl": IMPLEMENTATIONS,
-    }
-    for field, names in known.items():
-        if getattr(spec, field) not in names:
-            raise UserError(
-                f"features.{field}={getattr(spec, field)!r} is unknown: choose one of {names}."
-            )
-    if not spec.channels or not set(spec.channels) <= set(CHANNELS):
-        raise UserError(f"features.channels={spec.channels} must be one or more of {CHANNELS}.")

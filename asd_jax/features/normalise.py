@@ -6,6 +6,7 @@ directions of small variance, where faults tend to sit (`whiten`), and `none`.
 """
 
 import functools
+import typing
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,8 +17,9 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from asd_jax.errors import UserError
+from asd_jax.features.settings import Normalisation
 
-KINDS = ("per_bin", "per_clip", "whiten", "none")
+KINDS = typing.get_args(Normalisation)
 CLIP_FLOOR_DB = 0.1  # far below the spread of any sound, far above float32 rounding of a level
 _HIGHEST = jax.lax.Precision.HIGHEST
 

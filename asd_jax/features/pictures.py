@@ -12,7 +12,6 @@ So `spectrogram` and `linear_frequency` differ in nothing but the length of the 
 """
 
 import functools
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -20,72 +19,14 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from asd_jax.errors import UserError
 from asd_jax.features.decibel import power_to_db
-from asd_jax.features.logmel import LogMel, mel_power
-from asd_jax.features.spectrum import IMPLEMENTATIONS, power_spectrum
+from asd_jax.features.logmel import mel_power
+from asd_jax.features.settings import Picture
+from asd_jax.features.spectrum import power_spectrum
 
-KINDS = ("spectrogram", "mel", "log_frequency", "linear_frequency")
-RENDERS = ("none", "magma")
-SCALES = ("clip", "level")
-QUIET_DB = 100.0  # below 0 dB: what `level` maps to -1
-_FRAMES = {"spectrogram": (256, 128)}  # n_fft and hop_length of a kind; else librosa's
-_LIBROSA = (2048, 512)
+QUIET_DB = 100.0  # below 0 dB: what `per_bin` maps to -1
 _C2 = 440.0 * 2.0 ** (-33 / 12)  # Hz; librosa's logarithmic axis is linear below this note
 _HIGHEST = jax.lax.Precision.HIGHEST
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Settings of a spectrogram picture; they check themselves.
-
-    Attributes:
-        kind: one of `KINDS`.
-        size: height and width in pixels.
-        render: `none`, three equal channels; `magma`, the colours of the plotted picture.
-        sample_rate: of the waveform, in Hz.
-        n_fft: frame length in samples, even; 0 means the kind's own.
-        hop_length: samples from frame to frame; 0 means the kind's own.
-        n_mels: mel filters, for `mel` only.
-        scale: `clip`, by each clip's own least and greatest level; `level`, the same for all.
-        top_db: levels further below the clip's loudest count as that far below; 0 means no limit.
-            Of the scale `clip` only.
-        impl: how to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    kind: str = "spectrogram"
-    size: int = 224
-    render: str = "none"
-    sample_rate: int = 16000
-    n_fft: int = 0
-    hop_length: int = 0
-    n_mels: int = 128
-    scale: str = "clip"
-    top_db: float = 80.0
-    impl: str = "auto"
-
-    def __post_init__(self) -> None:
-        known = {"kind": KINDS, "render": RENDERS, "scale": SCALES, "impl": IMPLEMENTATIONS}
-        for field, names in known.items():
-            if getattr(self, field) not in names:
-                raise UserError(
-                    f"features.{field}={getattr(self, field)!r} is unknown: choose one of {names}."
-                )
-        if self.size < 1 or self.sample_rate < 1:
-            raise UserError("features.size and the sample rate must be at least 1.")
-        if self.n_fft < 0 or self.n_fft % 2 or self.hop_length < 0 or self.top_db < 0:
-            raise UserError(
-                "features.n_fft must be even, and n_fft, hop_length and top_db at least 0."
-            )
-
-    @property
-    def frame(self) -> tuple[int, int]:
-        """(n_fft, hop_length) in samples, the kind's own where the settings say 0."""
-        n_fft, hop = _FRAMES.get(self.kind, _LIBROSA)
-        return self.n_fft or n_fft, self.hop_length or hop
 
 
 def picture(
@@ -95,8 +36,8 @@ def picture(
 
     Levels in dB are scaled to [0, 1] by the clip's own least and greatest (a silent clip becomes
     all 0), perhaps coloured, averaged over the area of each pixel, and moved to [-1, 1], as image
-    networks are fed. The level of a recording is thereby lost; its contrast is not. The scale
-    `level` keeps it: -100 dB, the least that counts, is -1 and 0 dB is 1 in every clip, and what is
+    networks are fed. The level of a recording is thereby lost; its contrast is not. `per_bin`
+    keeps it: -100 dB, the least that counts, is -1 and 0 dB is 1 in every clip, and what is
     louder lies above.
 
     Args:
@@ -104,7 +45,7 @@ def picture(
         spec: which picture.
     """
     level = levels(wave, spec=spec)
-    if spec.scale == "level":
+    if spec.normalise == "per_bin":
         level = 1.0 + level / QUIET_DB
     else:
         level = unit_range(level, top_db=spec.top_db)
@@ -120,10 +61,9 @@ def levels(
     wave: Float[Array, "batch samples"], *, spec: Picture
 ) -> Float[Array, "batch bins frames"]:
     """Levels in dB before any scaling: mel bands for `mel`, the bins of the FFT otherwise."""
-    n_fft, hop = spec.frame
     if spec.kind == "mel":
-        mel = LogMel(spec.sample_rate, n_fft, hop, spec.n_mels, impl=spec.impl)
-        return power_to_db(mel_power(wave, spec=mel))
+        return power_to_db(mel_power(wave, spec=spec.log_mel))
+    n_fft, hop = spec.frame
     power = power_spectrum(wave, n_fft=n_fft, hop_length=hop, impl=spec.impl)
     return power_to_db(power).swapaxes(1, 2)
 

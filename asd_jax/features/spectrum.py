@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 
 from asd_jax import target
 
-IMPLEMENTATIONS = ("auto", "rfft", "matmul", "two_steps")
 MOST_BLOCKS = 16  # of samples that a frame is put together from
 _HIGHEST = jax.lax.Precision.HIGHEST
 

@@ -1,15 +1,13 @@
 """The statistics branch: numbers for each mel band, from pooling a clip over time."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from asd_jax.errors import UserError
 from asd_jax.features.decibel import FLOOR, power_to_db
 from asd_jax.features.ranking import loudest_first
+from asd_jax.features.settings import TimePooling
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -19,51 +17,11 @@ LOUD, QUIET = 0.1, 0.3  # shares of the frames
 REFERENCES = ("mean", "loud", "quiet", "power")  # of `reference_views`
 
 
-@dataclass(frozen=True)
-class TimePooling:
-    """How the statistics branch turns `[mels, frames]` into `[mels]`.
-
-    The default takes the logarithm first and averages after: on real recordings with background
-    noise, the paper's weighting of the linear spectrogram tells next to nothing apart.
-
-    Attributes:
-        pool: `mean`, `max`, `std`, `gwap` (eq. 7 and 8), `gwrp` (weights decay by rank),
-            `quantile`, or `quiet_frames` (mean over the quietest frames).
-        scale: `db`, the logarithm before pooling, or `linear`.
-        decay: for `gwrp`: each rank weighs this times the rank before; 1 = mean, 0 = max.
-        quantile: for `quantile` and `quiet_frames`: the quantile, or the share of frames.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    pool: str = "mean"
-    scale: str = "db"
-    decay: float = 0.9
-    quantile: float = 0.5
-
-    def __post_init__(self) -> None:
-        known = {"pool": ("gwap", *POOLS), "scale": ("db", "linear")}
-        for field, names in known.items():
-            if getattr(self, field) not in names:
-                raise UserError(
-                    f"statistics.{field}={getattr(self, field)!r} is unknown: use one of {names}."
-                )
-        for field in ("decay", "quantile"):
-            if not 0.0 <= getattr(self, field) <= 1.0:
-                raise UserError(f"statistics.{field}={getattr(self, field)} must lie in [0, 1].")
-
-    @classmethod
-    def literal(cls) -> "TimePooling":
-        """Section 2.7 as printed: global weighted average of the linear mel spectrogram."""
-        return cls(pool="gwap", scale="linear")
-
-
 def pool_time(
     mel: Float[Array, "batch mels frames"],
     *,
     settings: TimePooling,
-) -> Float[Array, "batch mels"]:
+) -> Float[Array, "batch dim"]:
     """Statistics features of linear mel power spectrograms (see `mel_power`).
 
     Liao et al. (2025), section 2.7.
@@ -71,7 +29,12 @@ def pool_time(
     Args:
         mel: linear power, not dB.
         settings: how to pool.
+
+    Returns:
+        A number for each band; of `views` five side by side, `dim` = 5 mels.
     """
+    if settings.pool == "views":
+        return level_views(mel).reshape(len(mel), -1)
     if settings.pool == "gwap":
         return _weighted_average(_positive_level(mel, settings))
     return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)

@@ -184,9 +184,7 @@ def score_each(
 
 def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> list[Piece]:
     """The clips of a recording; raises `asd_jax.data.decode.UnreadableError`."""
-    from asd_jax.runs.recordings import wave_settings
-
-    settings = wave_settings(listener.detector.config.data)
+    settings = listener.detector.config.data
     candidates = listener.candidates(path)
     if path != STDIN:
         windows = read_windows(path, settings)
@@ -216,7 +214,7 @@ def read_windows(
     from asd_jax.data.clips import UNKNOWN, Clip
     from asd_jax.data.decode import read_wave
 
-    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.channel)
+    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.source_channel)
     starts, several = settings.starts(len(wave)), len(settings.starts(len(wave))) > 1
     clip = Clip(
         name or path,

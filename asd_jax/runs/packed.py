@@ -39,6 +39,8 @@ def run(cells: Sequence[Cell]) -> int:
     """
     check(cells)
     recipe = recipes.find(cells[0].values["recipe"])
+    for cell in cells:
+        recipe.settled(cell.values, cell.folder)
     opened = [recipe.open_workdir(cell.values, cell.folder) for cell in cells]
     left = [cell for cell, workdir in zip(cells, opened, strict=True) if not workdir.finished()]
     if len(left) < len(cells):

@@ -57,6 +57,21 @@ class Recipe:
         after,
     )
 
+    def settled(self, values: Mapping[str, Any], folder: str) -> Any:
+        """The settings of a run, whole: names of networks too, before anything is read or written.
+
+        Args:
+            values: the resolved config, nested plain values.
+            folder: of the run; where it is finished, no network is built any more.
+
+        Raises:
+            UserError: a field, or several together, cannot be.
+        """
+        config = from_config(self.settings, values)
+        if not Workdir(folder).finished():
+            self.build(config, self.imagined(config, 2))
+        return config
+
     def open_workdir(self, values: Mapping[str, Any], folder: str) -> Workdir:
         """The folder of a run of this recipe; see `Workdir.open`."""
         return Workdir.open(folder, values, dataclasses.asdict(self.settings()))
@@ -82,7 +97,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         Interrupted: when asked to stop; everything up to the last step is saved.
     """
     recipe = recipes.find(values["recipe"])
-    config = from_config(recipe.settings, values)
+    config = recipe.settled(values, folder)
     workdir = recipe.open_workdir(values, folder)
     if workdir.finished():
         workdir.say_result()

@@ -1,7 +1,6 @@
 """The recordings that a config names: found or made, decoded, kept."""
 
 import contextlib
-import dataclasses
 import hashlib
 import logging as std_logging
 import os
@@ -13,7 +12,7 @@ from absl import logging
 from asd_jax.data import cache, clips, synthetic
 from asd_jax.errors import UserError
 from asd_jax.files import cache_folder
-from asd_jax.runs.settings import Data, Synthetic
+from asd_jax.runs.settings import Data
 
 
 def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
@@ -43,9 +42,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         use_additional=data.use_additional,
         seed=config.seed,
     )
-    opened = cache.open_cache(
-        table, _cache_directory(data, root), wave_settings(data), progress=progress
-    )
+    opened = cache.open_cache(table, _cache_directory(data, root), data, progress=progress)
     for path, reason in opened.unreadable:
         logging.warning("%s is left out: %s.", path, reason.rstrip("."))
     return opened
@@ -64,30 +61,14 @@ def collected_warnings() -> Iterator[list[str]]:
         logging.get_absl_logger().removeHandler(handler)
 
 
-def wave_settings(data: Data) -> cache.WaveSettings:
-    """How recordings become clips."""
-    return cache.WaveSettings(
-        sample_rate=data.sample_rate,
-        clip_seconds=data.clip_seconds,
-        channel=data.source_channel,
-        long=data.long,
-        hop_seconds=data.hop_seconds or data.clip_seconds,
-    )
-
-
 def write_synthetic(config: Any, *, progress: bool = True) -> str:
     """Writes the synthetic machines of a config unless they are there; returns their folder."""
     root = synthetic_root(config.synthetic, config.data)
-    synthetic.write_machines(root, synthetic_machines(config.synthetic), progress=progress)
+    synthetic.write_machines(root, config.synthetic, progress=progress)
     return root
 
 
-def synthetic_machines(settings: Synthetic) -> synthetic.SyntheticMachines:
-    """The generator's settings."""
-    return synthetic.SyntheticMachines(**dataclasses.asdict(settings))
-
-
-def synthetic_root(settings: Synthetic, data: Data) -> str:
+def synthetic_root(settings: synthetic.SyntheticMachines, data: Data) -> str:
     """Where these synthetic machines lie: `data.root`, or a folder named after their settings."""
     digest = hashlib.sha256(repr((synthetic.VERSION, settings)).encode()).hexdigest()[:12]
     return data.root or os.path.join(cache_folder("synthetic"), digest)

@@ -3,11 +3,10 @@
 Runs that differ in nothing else share one compiled program, and can train side by side in it.
 """
 
-import copy
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from asd_jax.bounds import traced
 from asd_jax.recipes.ensemble.settings import Ensemble
 
 # Of the losses and the augmentations. The optimizers' rates are in `asd_jax.train.optimizer`.
@@ -64,31 +63,8 @@ def tuned(config: Ensemble, scalars: Mapping[str, Any]) -> Ensemble:
         else:
             value = scalars[field]
         sections.setdefault(section, {})[name] = value
-    changed = {name: _with(getattr(config, name), values) for name, values in sections.items()}
-    return _with(config, changed)
-
-
-def unchecked(cls: type, **values: Any) -> Any:
-    """The dataclass `cls` of these values without its own checks: no traced number can be checked.
-
-    Args:
-        cls: a frozen dataclass whose fields all have plain defaults.
-        **values: of fields; the others have their defaults.
-    """
-    made = object.__new__(cls)
-    for field in dataclasses.fields(cls):
-        object.__setattr__(made, field.name, values.pop(field.name, field.default))
-    if values:
-        raise TypeError(f"{cls.__name__} has no field {', '.join(values)}")
-    return made
-
-
-def _with(settings: Any, values: Mapping[str, Any]) -> Any:
-    """A copy with these values, unchecked like the above."""
-    copied = copy.copy(settings)
-    for name, value in values.items():
-        object.__setattr__(copied, name, value)
-    return copied
+    changed = {name: traced(getattr(config, name), **values) for name, values in sections.items()}
+    return traced(config, **changed)
 
 
 def _get(config: Ensemble, field: str) -> Any:

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float, Int
 
 from asd_jax.errors import UserError
 from asd_jax.scoring import evidence
+from asd_jax.scoring.rules import RULES
 from asd_jax.words import machine_name, machine_names
 
-RULES = ("recommended", "discriminant", "literal", "fixed", "equal")
 NETWORK = 0.6  # weight of a network that names every machine rightly
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
 SHRINKAGE = (0.3, 2.0)  # of R: the first plus the second over the number of clips, at most 1

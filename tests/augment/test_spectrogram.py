@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asd_jax.augment.spectrogram import MixSettings, mix_batch, mix_pair, splice_mask
+from asd_jax.augment.settings import Mixing
+from asd_jax.augment.spectrogram import mix_batch, mix_pair, splice_mask
+from asd_jax.bounds import traced
 from asd_jax.errors import UserError
-from asd_jax.runs.tunables import unchecked
 
 MELS, FRAMES = 12, 17
 
@@ -73,7 +74,7 @@ def identity_batch(batch: int = 6) -> jax.Array:
     ],
 )
 def test_labels_tell_what_was_mixed(splice, label_weight, beta):
-    settings = MixSettings(splice=splice, label_weight=label_weight, beta=beta)
+    settings = Mixing(1.0, splice, mix_label=label_weight, mix_beta=beta)
     mixed, partner, weight = jax.jit(functools.partial(mix_batch, settings=settings))(
         jax.random.key(1), identity_batch()
     )
@@ -93,7 +94,7 @@ def test_labels_tell_what_was_mixed(splice, label_weight, beta):
 
 def test_ratio_may_be_traced_and_0_without_splice_is_the_identity():
     def mixed(ratio):
-        settings = unchecked(MixSettings, splice=False, ratio=ratio)
+        settings = traced(Mixing(1.0, mix_beta=0.0), mix_ratio=ratio)
         return mix_batch(jax.random.key(0), identity_batch(), settings=settings)
 
     mix = jax.jit(mixed)
@@ -103,7 +104,7 @@ def test_ratio_may_be_traced_and_0_without_splice_is_the_identity():
 
 def test_unmixed_clips_are_marked_by_weight_0():
     x = jnp.tile(identity_batch(4), (10, 1, 1, 1))
-    mix = jax.jit(functools.partial(mix_batch, settings=MixSettings(probability=0.5)))
+    mix = jax.jit(functools.partial(mix_batch, settings=Mixing(0.5, splice=True, mix_beta=0.0)))
     mixed, _, weight = mix(jax.random.key(0), x)
     kept = np.asarray(weight) == 0
     assert 5 < kept.sum() < 35
@@ -113,15 +114,15 @@ def test_unmixed_clips_are_marked_by_weight_0():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"ratio": 1.4}, "ratio"),
-        ({"beta": -1.0}, "beta"),
-        ({"label_weight": "area"}, "label_weight"),
-        ({"probability": -0.1}, "probability"),
+        ({"mix_ratio": 1.4}, "mix_ratio"),
+        ({"mix_beta": -1.0}, "mix_beta"),
+        ({"mix_label": "area"}, "mix_label"),
+        ({"mix_probability": -0.1}, "mix_probability"),
     ],
 )
 def test_impossible_settings_are_named(options, word):
     with pytest.raises(UserError, match=word):
-        MixSettings(**options)
+        Mixing(**options)
 
 
 def test_a_tiny_spectrogram_is_refused():

@@ -59,10 +59,8 @@ class Fresh:
     def __init__(self, config: Any, count: dict[str, int]) -> None:
         """Args: the run's config, and the recordings of each pump by label."""
         from asd_jax.data.synthetic import render
-        from asd_jax.data.synthetic.settings import SyntheticMachines
 
-        fields = dataclasses.asdict(config.synthetic)
-        settings = SyntheticMachines(**fields, sample_rate=config.data.sample_rate)
+        settings = dataclasses.replace(config.synthetic, sample_rate=config.data.sample_rate)
         waves, label = [], []
         for machine_id, name in itertools.product(settings.ids, count):
             begin = getattr(settings, name)

@@ -7,10 +7,9 @@ import numpy as np
 from asd_jax.data.synthetic import render
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.models.rows import WIDE
-from asd_jax.runs.settings import Synthetic
 from tests.benchmarks import classifier
 
-SYNTHETIC = Synthetic(
+SYNTHETIC = SyntheticMachines(
     types=("pump",), ids=("id_00",), normal=3, abnormal=2, seconds=1.0, snr=(6, -6)
 )
 

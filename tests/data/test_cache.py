@@ -292,7 +292,7 @@ def test_a_cache_that_can_not_be_written(clips, tmp_path):
         {"clip_seconds": 0.0},
         {"long": "crop"},
         {"hop_seconds": -1.0},
-        {"channel": -1},
+        {"channel": "-1"},
         {"channel": "left"},
     ],
 )
@@ -302,7 +302,7 @@ def test_settings_check_themselves(wrong):
 
 
 def test_settings_are_kept_apart():
-    changes = ({}, {"sample_rate": 8000}, {"clip_seconds": 2.0}, {"channel": 1})
+    changes = ({}, {"sample_rate": 8000}, {"clip_seconds": 2.0}, {"channel": "1"})
     changes += ({"channel": "mean"}, {"long": "windows"}, {"long": "windows", "hop_seconds": 5.0})
     assert len({WaveSettings(**change).folder for change in changes}) == len(changes)
 

@@ -1,6 +1,7 @@
 """Pictures against librosa and matplotlib, and against pixels counted one by one."""
 
 import dataclasses
+import typing
 
 import jax.numpy as jnp
 import librosa
@@ -11,11 +12,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from asd_jax.bounds import kinds
 from asd_jax.errors import UserError
 from asd_jax.features import pictures
-from asd_jax.features.pictures import KINDS, Picture, picture
+from asd_jax.features.pictures import picture
+from asd_jax.features.settings import Picture
 
 SIZE = 32
+KINDS = typing.get_args(kinds(Picture)["kind"])
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +128,14 @@ def test_with_librosas_frames_both_linear_pictures_are_one(waves):
 
 @pytest.mark.parametrize("change", [{"kind": "cqt"}, {"render": "jet"}, {"n_fft": 255}])
 def test_a_wrong_field_is_named(change):
-    with pytest.raises(UserError, match=f"features.{next(iter(change))}"):
+    with pytest.raises(UserError, match=f"Picture.{next(iter(change))}"):
         Picture(**change)
 
 
 def test_the_scale_of_levels_keeps_how_loud_a_clip_is(waves):
     """The same picture in dB, 100 dB to a unit half; by the clip a quieter copy looks alike."""
     loud, quiet = jnp.asarray(waves), jnp.asarray(0.1 * waves)
-    spec = Picture("mel", size=SIZE, n_mels=SIZE, n_fft=1024, scale="level")
+    spec = Picture("mel", size=SIZE, n_mels=SIZE, n_fft=1024, normalise="per_bin")
     first, second = picture(loud, spec=spec), picture(quiet, spec=spec)
     np.testing.assert_allclose(first - second, 2 * 20 / 100, atol=1e-3)
     level = pictures.levels(loud, spec=spec).mean((1, 2))
@@ -140,6 +144,6 @@ def test_the_scale_of_levels_keeps_how_loud_a_clip_is(waves):
     np.testing.assert_allclose(picture(loud, spec=clip), picture(quiet, spec=clip), atol=1e-3)
 
 
-def test_an_unknown_scale_is_refused():
-    with pytest.raises(UserError, match=r"features\.scale='loud'"):
-        Picture(scale="loud")
+def test_an_unknown_normalisation_is_refused():
+    with pytest.raises(UserError, match=r"Picture\.normalise is 'loud'"):
+        Picture(normalise="loud")

@@ -195,8 +195,10 @@ def test_one_cell_can_be_asked_for(folder, capsys):
     [
         ([], "give one sweep file"),
         (["table.py", "--sweep=table.py"], "give one sweep file"),
-        (["table.py", "--retries=-1"], "--retries=-1 must be at least 0"),
-        (["table.py", "--cells_per_job=0"], "--cells_per_job=0 must be at least 1"),
+        (["table.py", "--retries=-1"], "--retries is -1; it must be at least 0"),
+        (["table.py", "--cells_per_job=0"], "--cells_per_job is 0; it must be at least 1"),
+        (["table.py", "--backoff=nan"], "--backoff is nan; it must be at least 0"),
+        (["table.py", "--time=0"], "--time is 0; it must be at least 1"),
         (["table.py", "--workers=3", "--devices=2"], "--workers=3 cannot have a device each"),
     ],
 )

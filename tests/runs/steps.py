@@ -15,13 +15,14 @@ import numpy as np
 
 from asd_jax import commands
 from asd_jax.data.loader import train_batches
+from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble import settings, stages
 from asd_jax.recipes.pump_classifier import clips as classifier_corpus
 from asd_jax.recipes.pump_classifier import stages as classifier_training
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs import tunables
-from asd_jax.runs.settings import Optimizer, Synthetic
+from asd_jax.runs.settings import Optimizer
 from asd_jax.runs.trainer import Clips
 from asd_jax.runs.workdir import Workdir
 from asd_jax.train import processes
@@ -55,7 +56,7 @@ def ensemble_cases():
     config = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, **DATA),
-        synthetic=Synthetic(types=("fan", "valve"), **SOUNDS),
+        synthetic=SyntheticMachines(types=("fan", "valve"), **SOUNDS),
         features=dataclasses.replace(config.features, n_mels=32),
     )
     with processes.one_first("ensemble"):

@@ -1,6 +1,5 @@
 """Settings: every config file builds, wrong fields are named, paper numbers are in their place."""
 
-import dataclasses
 import importlib.util
 import pathlib
 
@@ -109,11 +108,13 @@ def test_round_trip():
     [
         ({"pretrain": {"epoch": 3}}, "config.pretrain.epoch"),
         ({"pretrain": {"epochs": 0}}, "epochs"),
+        ({"features": {"n_fft": 256}}, "config.features.n_mels .*without a single FFT bin"),
+        ({"statistics": {"n_mels": 900}}, "config.statistics.n_mels .*without a single FFT bin"),
         ({"data": {"hold_out": 1.0}}, "hold_out"),
         ({"scoring": {"rule": "best"}}, "scoring.rule"),
         ({"scoring": {"rule": "fixed", "weights": (1.0,)}}, "scoring.weights"),
         ({"pretrain": {"backbone": {"kind": "lamb"}}}, "lamb"),
-        ({"scoring": {"branches": ("tap", "taps")}}, "config.scoring.branches is 'taps'"),
+        ({"scoring": {"branches": ("tap", "taps")}}, "config.scoring.branches .*'statistics'"),
         ({"statistics": {"pool": "median"}}, "config.statistics.pool .*quiet_frames"),
         ({"statistics": {"scale": "log"}}, "config.statistics.scale"),
         ({"statistics": {"decay": 1.5}}, "config.statistics.decay"),
@@ -127,24 +128,10 @@ def test_a_wrong_field_is_named(change, named):
         from_config(settings.Ensemble, change)
 
 
-def test_names_that_can_be_chosen_are_those_of_the_code():
-    from asd_jax.features import statistics
-    from asd_jax.recipes.ensemble import branches
-    from asd_jax.scoring import ensemble, scorers, threshold
+def test_each_scorer_has_its_options_told():
+    from asd_jax.scoring import scorers
 
-    assert settings.BRANCHES == tuple(branches.BRANCHES)
-    assert settings.POOLS == ("views", "gwap", *statistics.POOLS)
     assert tuple(backends.TAKES) == tuple(scorers.SCORERS)
-    assert settings.RULES == ensemble.RULES
-    assert settings.THRESHOLDS == threshold.METHODS
-
-
-def test_front_end_defaults_are_the_features_own():
-    from asd_jax.features.logmel import LogMel
-
-    ours = dataclasses.asdict(settings.Features())
-    ours.pop("normalise")
-    assert all(getattr(LogMel(), name) == value for name, value in ours.items())
 
 
 def test_unknown_data_set_lists_the_known():
@@ -159,7 +146,7 @@ def test_a_channel_is_an_index_or_the_mean(channel, source):
 
 @pytest.mark.parametrize("channel", ["-1", "left", ""])
 def test_another_channel_is_refused(channel):
-    with pytest.raises(UserError, match=r"config\.data\.channel"):
+    with pytest.raises(UserError, match=r"Data\.channel"):
         Data(channel=channel)
 
 

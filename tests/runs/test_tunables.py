@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from asd_jax.augment.spectrogram import MixSettings
 from asd_jax.features.normalise import Normaliser
 from asd_jax.recipes.ensemble import objectives, settings
 from asd_jax.runs import tunables
@@ -108,11 +107,6 @@ def test_a_program_takes_the_numbers_of_any_run(stage):
     mixed = {"augment.mix_probability", "augment.mix_ratio"}
     wanted = {"pretrain": waves | mixed, "finetune": waves, "temporal": waves, "fusion": set()}
     assert heard == everywhere | own | wanted[stage]
-
-
-def test_a_misspelt_field_is_named():
-    with pytest.raises(TypeError, match="ratoi"):
-        tunables.unchecked(MixSettings, ratoi=1.0)
 
 
 @pytest.mark.parametrize(

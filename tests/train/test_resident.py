@@ -103,5 +103,5 @@ def test_they_stay_where_they_fit_or_where_the_user_says_so(monkeypatch):
     monkeypatch.setattr(resident, "_memory", lambda device: memory)
     assert stays("auto", 40, clip, mesh) and not stays("auto", 41, clip, mesh)
     assert stays("yes", 41, clip, mesh) and not stays("no", 1, clip, mesh)
-    with pytest.raises(UserError, match=r"data\.on_device"):
+    with pytest.raises(UserError, match=r"Data\.on_device"):
         Data(on_device="perhaps")

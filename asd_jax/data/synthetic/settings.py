@@ -1,8 +1,9 @@
 """What to synthesise: the settings of a set of synthetic machines, checked on creation."""
 
 import dataclasses
+from typing import Annotated
 
-from asd_jax.errors import UserError
+from asd_jax.bounds import Among, Checked, Within
 
 # Part of every random key: a change of the physics is a new version and other recordings, so that
 # a measured number always names the sounds on which it was measured.
@@ -15,7 +16,7 @@ SNRS = (6, 0, -6)
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticMachines:
+class SyntheticMachines(Checked):
     """Settings of one set of recordings of synthetic machines.
 
     Attributes:
@@ -37,44 +38,24 @@ class SyntheticMachines:
             three severities (README.md); the first `abnormal` normals belong to the test.
     """
 
-    types: tuple[str, ...] = TYPES
-    ids: tuple[str, ...] = IDS[:2]
-    normal: int = 90
-    abnormal: int = 30
-    seconds: float = 10.0
-    sample_rate: int = 16000
-    snr: tuple[int, ...] = (0,)
-    seed: int = 0
-    channels: int = 1
+    types: tuple[Annotated[str, Among(TYPES)], ...] = TYPES
+    ids: tuple[Annotated[str, Among(IDS)], ...] = IDS[:2]
+    normal: Annotated[int, Within(0, 10**8)] = 90
+    abnormal: Annotated[int, Within(0, 10**8)] = 30
+    seconds: Annotated[float, Within(1, 60)] = 10.0
+    sample_rate: Annotated[int, Within(8000, 96000)] = 16000
+    snr: tuple[Annotated[int, Among(SNRS)], ...] = (0,)
+    seed: Annotated[int, Within(0, 2**63 - 1)] = 0
+    channels: Annotated[int, Within(1, 16)] = 1
     alike: bool = False
-    version: int = VERSION
+    version: Annotated[int, Among(VERSIONS)] = VERSION
 
     def __post_init__(self) -> None:
-        for field, known in (("types", TYPES), ("ids", IDS), ("snr", SNRS)):
+        super().__post_init__()
+        for field in ("types", "ids", "snr"):
             values = getattr(self, field)
-            unknown = [value for value in values if value not in known]
-            if unknown or not values or len(set(values)) != len(values):
-                raise UserError(
-                    f"SyntheticMachines.{field} is {values!r}: it must be a tuple of one or more "
-                    f"of {', '.join(map(str, known))}, each once."
-                )
-        if self.version not in VERSIONS:
-            raise UserError(
-                f"SyntheticMachines.version is {self.version!r}: it must be one of "
-                f"{', '.join(map(str, VERSIONS))}."
-            )
+            if not values or len(set(values)) != len(values):
+                self.refuse(field, f"is {values!r}; it must have one or more entries, each once.")
         # Version 2 has cycles that take half a second, and an interruption must fit into a clip.
-        limits = {
-            "normal": (0, 10**8),
-            "abnormal": (0, 10**8),
-            "seconds": (1.0 if self.version == 1 else 2.0, 60.0),
-            "sample_rate": (8000, 96000),
-            "seed": (0, 2**63 - 1),
-            "channels": (1, 16),
-        }
-        for field, (low, high) in limits.items():
-            if not low <= getattr(self, field) <= high:
-                raise UserError(
-                    f"SyntheticMachines.{field} is {getattr(self, field)!r}: "
-                    f"it must lie between {low} and {high}."
-                )
+        if self.version == 2 and self.seconds < 2:
+            self.refuse("seconds", f"is {self.seconds}; of version 2 it must be at least 2.")

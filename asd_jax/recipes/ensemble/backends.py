@@ -1,13 +1,21 @@
 """Which scorer reads a branch, and with which options: `config.scoring`. No jax here."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from asd_jax.bounds import Among, Checked, CountOrNone, Weight, Within, inside
 from asd_jax.errors import UserError
 
-BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
+# What each branch looks at, for reports.
+BRANCHES = {
+    "fusion": "fusion of both networks",
+    "spectral": "spectrogram network",
+    "temporal": "waveform network",
+    "tap": "early layers of the spectrogram network",
+    "statistics": "level of each band: mean, power, loud and quiet moments, changes",
+}
 
-# Options that each scorer takes. `METHODS` and `METRICS` of the scorers say the same of values.
+# Options that each scorer takes.
 _SPREAD = ("covariance", "reg_covar", "shared", "l2")
 TAKES: dict[str, tuple[str, ...]] = {
     "gaussian": (*_SPREAD, "domains", "smote"),
@@ -27,32 +35,32 @@ PROTOTYPES = {
     "temporal": "temporal_identify",
     "fusion": "fusion_identify",
 }
-_VALUES = {
-    "metric": ("", "cosine", "euclidean"),
-    "covariance": ("", "ledoit_wolf", "relative", "literal"),
-    "domains": ("pooled", "minimum"),
-}
+Scorer = Annotated[str, Among(tuple(TAKES))]
 
 
 @dataclasses.dataclass(frozen=True)
-class Backend:
+class Backend(Checked):
     """A scorer and its options; an empty or zero option is the scorer's own default.
 
     As fields of `config.scoring` they hold for every branch whose scorer takes them.
     """
 
-    scorer: str = "gaussian"  # a key of `TAKES`
-    components: int = 1  # gmm
-    metric: str = ""  # knn, kmeans: 'cosine' (the default) or 'euclidean'
-    neighbours: int = 0  # knn (1 by default), lof (20)
-    rescale: int = 0  # knn: divide by each normal clip's distance to so many neighbours; see there
-    centres: int = 0  # kmeans (16 by default)
+    scorer: Scorer = "gaussian"
+    components: Annotated[int, Within(1, 1000)] = 1  # gmm
+    metric: Literal["", "cosine", "euclidean"] = ""  # knn, kmeans ('cosine' by default)
+    neighbours: CountOrNone = 0  # knn (1 by default), lof (20)
+    # kNN: divide by each normal clip's distance to so many neighbours; see there.
+    rescale: CountOrNone = 0
+    centres: CountOrNone = 0  # kmeans (16 by default)
     l2: bool = False  # scale each clip's features to length 1 first
-    covariance: str = ""  # gaussian, mahalanobis (both 'ledoit_wolf'), gmm ('relative'), 'literal'
-    reg_covar: float = 0.0  # of 'relative' and 'literal' (1e-3 by default)
+    # Of gaussian and mahalanobis ('ledoit_wolf' by default) and gmm ('relative').
+    covariance: Literal["", "ledoit_wolf", "relative", "literal"] = ""
+    reg_covar: Weight = 0.0  # of 'relative' and 'literal' (1e-3 by default)
     shared: bool = False  # gaussian, mahalanobis: the covariance of all machines' clips
-    domains: str = "pooled"  # 'minimum': a scorer for each domain, of which the lowest counts
-    smote: float = 0.0  # bring target clips up to this share of the source clips; 1: as many
+    # 'minimum': a scorer for each domain, of which the lowest counts
+    domains: Literal["pooled", "minimum"] = "pooled"
+    # Bring target clips up to this share of the source clips; 1: as many
+    smote: Annotated[float, Within(0, 100)] = 0.0
 
     @property
     def options(self) -> dict[str, Any]:
@@ -89,11 +97,6 @@ def backend_of(scoring: Any, branch: str) -> Backend:
 
 def check(scoring: Any) -> None:
     """Raises UserError for a back-end that cannot be, naming the field."""
-    if scoring.scorer not in TAKES:
-        raise UserError(
-            f"config.scoring.scorer is {scoring.scorer!r}; known are {', '.join(map(repr, TAKES))}."
-        )
-    _check_values("config.scoring.", _options(scoring))
     used = {backend_of(scoring, b).scorer for b in scoring.branches}
     for name, value in _options(scoring).items():
         if value != _DEFAULTS[name] and not any(name in TAKES[scorer] for scorer in used):
@@ -144,7 +147,8 @@ def _words(scoring: Any) -> dict[str, tuple[str, dict[str, Any]]]:
                 f"{', '.join(TAKES)}."
             )
         own = dict(_option(entry, scorer, option) for option in options)
-        _check_values(f"config.scoring.per_branch: {branch}'s ", own)
+        with inside(f"Scoring.per_branch of {branch}"):
+            Backend(scorer, **own)
         found[branch] = scorer, own
     return found
 
@@ -167,13 +171,3 @@ def _option(entry: str, scorer: str, option: str) -> tuple[str, Any]:
             f"config.scoring.per_branch has {entry!r}; {name} takes a value of the kind "
             f"{kind.__name__}, such as {_DEFAULTS[name]!r}."
         ) from None
-
-
-def _check_values(where: str, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        known = _VALUES.get(name)
-        if known and value not in known:
-            named = ", ".join(repr(k) for k in known if k)
-            raise UserError(f"{where}{name} is {value!r}; known are {named}.")
-        if not known and value < 0:
-            raise UserError(f"{where}{name} is {value!r}; it must not be below 0.")

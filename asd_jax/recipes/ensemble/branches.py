@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db
 from asd_jax.features.normalise import normalise
-from asd_jax.features.statistics import TimePooling, level_views, pool_time, reference_views
+from asd_jax.features.statistics import pool_time, reference_views
 from asd_jax.recipes.ensemble.networks import Networks
 from asd_jax.recipes.ensemble.settings import Ensemble
 
@@ -18,14 +18,6 @@ Waves = Float[Array, "batch samples"]
 Features = dict[str, Float[Array, "batch dim"]]
 Extract = Callable[[Mapping[str, Tree], Waves], Features]
 
-# What each branch looks at, for reports.
-BRANCHES = {
-    "fusion": "fusion of both networks",
-    "spectral": "spectrogram network",
-    "temporal": "waveform network",
-    "tap": "early layers of the spectrogram network",
-    "statistics": "level of each band: mean, power, loud and quiet moments, changes",
-}
 NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
 USED = ("normaliser", "encoder", "temporal", "fusion")  # the variables of all branches
 REFERENCE_MELS = 64  # bands of the simple references
@@ -97,12 +89,9 @@ def needed(wanted: Sequence[str]) -> set[str]:
 
 def _statistics(config: Ensemble, spec: LogMel, wave: Waves) -> Array:
     """The statistics branch `[batch, dim]`."""
-    settings = dataclasses.asdict(config.statistics)
-    bands = settings.pop("n_mels") or spec.n_mels
+    bands = config.statistics.n_mels or spec.n_mels
     power = mel_power(wave, spec=dataclasses.replace(spec, n_mels=bands))
-    if config.statistics.pool == "views":
-        return _side_by_side(level_views(power))
-    return pool_time(power, settings=TimePooling(**settings))
+    return pool_time(power, settings=config.statistics)
 
 
 def _side_by_side(views: Float[Array, "batch views mels"]) -> Float[Array, "batch dim"]:

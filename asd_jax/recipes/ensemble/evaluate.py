@@ -11,7 +11,7 @@ from asd_jax.data.clips import UNKNOWN
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
 from asd_jax.recipes.ensemble import branches
-from asd_jax.recipes.ensemble.backends import backend_of
+from asd_jax.recipes.ensemble.backends import BRANCHES, backend_of
 from asd_jax.recipes.ensemble.calibrate import identification
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.deviations import deviations, readings
@@ -266,7 +266,7 @@ def _branches(run: EnsembleRun, detector: EnsembleDetector) -> tuple[Branch, ...
             name=name,
             weight=detector.weights.get(name),
             gated=name in detector.gated,
-            reason=detector.gated.get(name, branches.BRANCHES.get(name, "")),
+            reason=detector.gated.get(name, BRANCHES.get(name, "")),
         )
         for name in run.config.scoring.branches
     )

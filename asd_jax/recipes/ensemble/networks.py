@@ -5,8 +5,6 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from asd_jax.augment.spectrogram import MixSettings
-from asd_jax.augment.waveform import WaveformAugment
 from asd_jax.features.logmel import LogMel, num_frames
 from asd_jax.recipes.ensemble import settings
 from asd_jax.runs.settings import Compute
@@ -36,46 +34,12 @@ class Networks:
 
 def front_end(config: settings.Ensemble) -> LogMel:
     """The log-mel settings of the run."""
-    features = config.features
-    return LogMel(
-        sample_rate=config.data.sample_rate,
-        n_mels=features.n_mels,
-        n_fft=features.n_fft,
-        hop_length=features.hop_length,
-        channels=tuple(features.channels),
-    )
-
-
-def waveform_augment(config: settings.Ensemble, make: Any = WaveformAugment) -> WaveformAugment:
-    """The waveform transforms of the run; `make` puts them together, see `tunables.unchecked`."""
-    augment = config.augment
-    return make(
-        transforms=tuple(augment.transforms),
-        probability=augment.probability,
-        shift_frames=augment.shift_frames,
-        hop_length=config.features.hop_length,
-        semitones=tuple(augment.semitones),
-        fade_share=augment.fade_share,
-        snr_db=tuple(augment.snr_db),
-        pitch=augment.pitch,
-    )
-
-
-def mix_settings(config: settings.Ensemble, make: Any = MixSettings) -> MixSettings:
-    """The spliced mixup of the run; `make` as above."""
-    augment = config.augment
-    return make(
-        ratio=augment.mix_ratio,
-        splice=augment.splice,
-        beta=augment.mix_beta,
-        label_weight=augment.mix_label,
-        probability=augment.mix_probability,
-    )
+    return config.features.at(config.data.sample_rate)
 
 
 def clip_samples(config: settings.Ensemble) -> int:
     """Samples of one clip."""
-    return round(config.data.clip_seconds * config.data.sample_rate)
+    return config.data.samples
 
 
 def members(config: settings.Ensemble, branch: str) -> int:

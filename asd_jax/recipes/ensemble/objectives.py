@@ -4,8 +4,6 @@ Every function returns a `Loss` for `asd_jax.train.step.make_step`. Its constant
 state, where `tunables.collect` has put them.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from asd_jax import losses
 from asd_jax.augment.pseudo import LITERAL, RECOMMENDED, pseudo_batch
-from asd_jax.augment.spectrogram import MixSettings, mix_batch
-from asd_jax.augment.waveform import WaveformAugment, augment_waveform
+from asd_jax.augment.spectrogram import mix_batch
+from asd_jax.augment.waveform import augment_waveform
 from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes.ensemble import networks
@@ -27,14 +25,10 @@ from asd_jax.train.step import Loss, mean_over_batch
 Waves = Float[Array, "batch samples"]
 
 
-_traced_waveform = functools.partial(tunables.unchecked, WaveformAugment)
-_traced_mix = functools.partial(tunables.unchecked, MixSettings)
-
-
 def _augmented(key: Array, waves: Waves, config: Ensemble) -> Waves:
-    settings = networks.waveform_augment(config, _traced_waveform)
+    options = {"settings": config.augment, "hop_length": config.features.hop_length}
     keys = jax.random.split(key, waves.shape[0])
-    augment = jax.vmap(lambda k, wave: augment_waveform(k, wave, settings=settings))
+    augment = jax.vmap(lambda k, wave: augment_waveform(k, wave, **options))
     return by_clip(augment)(keys, waves)
 
 
@@ -83,8 +77,6 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     Both views of a pair are mixed with the views of the same partner pair, cut at the same place,
     so that they remain two views of one (mixed) thing.
     """
-    for check in (networks.waveform_augment, networks.mix_settings):
-        check(config)  # they check themselves
     contrastive = config.pretrain.similarity > 0
 
     def loss(params, state, batch, key):
@@ -94,8 +86,7 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
         pair = (wave[:, 0], wave[:, 1]) if wave.ndim == 3 else (wave,) * (1 + contrastive)
         waves = _augmented(key_view, jnp.concatenate(pair), now)
         views = normalise(_log_mel(waves, spec), state.frozen["normaliser"])
-        mix = networks.mix_settings(now, _traced_mix)
-        mixed = [mix_batch(key_mix, v, settings=mix) for v in jnp.split(views, len(pair))]
+        mixed = [mix_batch(key_mix, v, settings=now.augment) for v in jnp.split(views, len(pair))]
         x = jnp.concatenate([view for view, _, _ in mixed])
         partner, weight = mixed[0][1:]
 
@@ -133,7 +124,6 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
     settings = config.finetune
     shares = LITERAL if settings.negatives == "literal" else RECOMMENDED
     mel_hz = mel_frequencies(spec).astype(np.float32)
-    networks.waveform_augment(config)  # checks itself
 
     def loss(params, state, batch, key):
         now = tunables.tuned(config, state.tunables)
@@ -182,7 +172,6 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
 
 def temporal_loss(config: Ensemble, nets: networks.Networks) -> Loss:
     """Identification from the raw waveform (Liao section 2.5)."""
-    networks.waveform_augment(config)  # checks itself
 
     def loss(params, state, batch, key):
         now = tunables.tuned(config, state.tunables)

@@ -4,6 +4,7 @@ A stage takes the variables that earlier ones left and returns those of its own 
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,6 +72,9 @@ def fit_normaliser(run: EnsembleRun) -> Tree:
 
 def plans(run: EnsembleRun) -> list[Plan]:
     """The stages that the branches of the config need, in their order; one of 0 epochs is off."""
+    semitones = run.config.augment.semitones
+    if max(map(abs, semitones)) > 12:
+        warnings.warn(f"augment.semitones={semitones} shifts by more than an octave.", stacklevel=2)
     needed = branches.needed(run.config.scoring.branches)
     return [
         stage(run)

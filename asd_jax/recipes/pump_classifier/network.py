@@ -35,18 +35,7 @@ class Networks:
 
 def front_end(config: PumpClassifier) -> Picture:
     """The pictures that the network sees."""
-    features = config.features
-    return Picture(
-        kind=features.kind,
-        size=features.size,
-        render=features.render,
-        sample_rate=config.data.sample_rate,
-        n_fft=features.n_fft,
-        hop_length=features.hop_length,
-        n_mels=features.n_mels,
-        top_db=features.top_db,
-        scale="clip" if features.normalise == "per_clip" else "level",
-    )
+    return config.features.at(config.data.sample_rate)
 
 
 def display(config: PumpClassifier) -> LogMel:
@@ -56,7 +45,7 @@ def display(config: PumpClassifier) -> LogMel:
 
 def clip_samples(config: PumpClassifier) -> int:
     """Samples of one clip."""
-    return round(config.data.clip_seconds * config.data.sample_rate)
+    return config.data.samples
 
 
 def clip_shape(config: PumpClassifier) -> jax.ShapeDtypeStruct:

@@ -5,14 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from asd_jax.features.logmel import CHANNELS, LogMel, log_mel, to_float
+from asd_jax.features.logmel import LogMel, log_mel, to_float
 from tests.benchmarks.protocol import Work
 from tests.benchmarks.sounds import waves
 
 
 def build(variant: dict[str, Any], program: dict[str, Any]) -> Work:
     """Channels 'power' or both, of a batch."""
-    spec = LogMel(channels=CHANNELS[: program["channels"]])
+    spec = LogMel(channels=LogMel.channels[: program["channels"]])
     batch = jax.device_put(waves(program["batch"]))
     run = jax.jit(lambda wave: log_mel(to_float(wave), spec=spec)).lower(batch).compile()
     return Work(

@@ -32,12 +32,12 @@ def test_a_fit_gets_what_is_not_left_at_its_default():
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"scorer": "svm"}, r"config\.scoring\.scorer is 'svm'.*'mahalanobis'"),
+        ({"scorer": "svm"}, r"Scoring\.scorer is 'svm'.*'mahalanobis'"),
         ({"neighbours": 3}, r"config\.scoring\.neighbours.*knn, lof"),
         ({"scorer": "knn", "components": 2}, r"config\.scoring\.components.*gmm"),
-        ({"scorer": "knn", "metric": "manhattan"}, r"config\.scoring\.metric.*'euclidean'"),
-        ({"domains": "target"}, r"config\.scoring\.domains.*'minimum'"),
-        ({"smote": -1.0}, r"config\.scoring\.smote.*below 0"),
+        ({"scorer": "knn", "metric": "manhattan"}, r"Scoring\.metric.*'euclidean'"),
+        ({"domains": "target"}, r"Scoring\.domains.*'minimum'"),
+        ({"smote": -1.0}, r"Scoring\.smote.*at least 0"),
         ({"scorer": "gaussian", "reg_covar": 1e-2}, r"reg_covar.*'ledoit_wolf'"),
         ({"scorer": "gmm", "components": 2, "covariance": "ledoit_wolf"}, r"components is 2"),
         ({"scorer": "arcface", "branches": ("tap",)}, r"'arcface'.*'tap'.*per_branch"),
@@ -47,7 +47,7 @@ def test_a_fit_gets_what_is_not_left_at_its_default():
         ({"per_branch": ("tap:knn,centres=3",)}, r"knn takes no 'centres'; it takes metric"),
         ({"per_branch": ("tap:knn,neighbours=two",)}, r"neighbours takes a value of the kind int"),
         ({"per_branch": ("tap:knn,l2=2",)}, r"l2 takes a value of the kind bool"),
-        ({"per_branch": ("tap:knn,metric=x",)}, r"tap's metric is 'x'"),
+        ({"per_branch": ("tap:knn,metric=x",)}, r"per_branch of tap\.metric is 'x'"),
         ({"per_branch": ("spectral:arcface,l2=true",)}, r"arcface takes no 'l2'.*no options"),
     ],
 )

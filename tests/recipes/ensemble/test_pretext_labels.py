@@ -127,7 +127,7 @@ def test_machines_come_first_and_can_be_parted_further(load):
 def test_what_cannot_be_is_refused_or_said(load):
     with pytest.raises(UserError, match="no machine's training recordings lie in several folders"):
         load(flat, classes="folders")
-    with pytest.raises(UserError, match=r"config\.data\.classes is 'days'"):
+    with pytest.raises(UserError, match=r"Data\.classes is 'days'"):
         load(flat, classes="days")
     few = load(flat, classes="clusters", clusters=15)
     assert any("too few clips for 15 clusters" in note for note in few.notes)
