@@ -12,8 +12,8 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from asd_jax import memory
-from asd_jax.errors import Interrupted, Lost, UserError
-from asd_jax.files import private_folder
+from asd_jax.errors import Interrupted, Lost, UserError, WriteError
+from asd_jax.files import private_folder, why
 
 # A user wants to know what was said and when, not from which thread and line.
 _PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
@@ -89,8 +89,18 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         logging.get_absl_handler().setFormatter(_PLAIN)
         try:
             return main(argv) or 0
+        except WriteError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         except UserError as error:
             fail(str(error))
+        except OSError as error:
+            if error.errno is None or isinstance(error, BrokenPipeError):
+                raise
+            logging.debug("%s", traceback.format_exc())
+            where = os.fsdecode(error.filename or "a file")
+            print(f"error: {where}: {why(error)}; the same command goes on.", file=sys.stderr)
+            return 1
         except Interrupted as stop:
             print(f"{stop} The same command goes on from here.", file=sys.stderr)
             return STOPPED

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from asd_jax import commands, shared_flags
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
+from asd_jax.files import check_writable, why
 from asd_jax.live import options
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
@@ -60,6 +61,7 @@ def _score(paths: Sequence[str]) -> int:
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     found = None if live else find_recordings(paths)
+    _check_output(OUTPUT.value)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
     watcher = options.WATCH.value and Watcher(
@@ -101,8 +103,17 @@ def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -
         try:
             write_scores(OUTPUT.value, rows)
         except OSError as error:
-            raise UserError(f"--output={OUTPUT.value}: {error.strerror}.") from error
+            raise WriteError(f"--output={OUTPUT.value}: {why(error)}.") from error
     return status
+
+
+def _check_output(path: str | None) -> None:
+    """Refuses an --output that cannot be written, before the work and not after it."""
+    try:
+        if path:
+            check_writable(path)
+    except OSError as error:
+        raise UserError(f"--output={path}: {why(error)}.") from error
 
 
 def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rule) -> int:

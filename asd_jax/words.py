@@ -30,3 +30,11 @@ def machine_name(group: Sequence[str], among: Iterable[Sequence[str]]) -> str:
 def machine_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """The `machine_name` of each group beside the others."""
     return [machine_name(group, groups) for group in groups]
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: '10.4 GB', '350 MB'."""
+    for unit, scale, digits in (("GB", 1e9, 1), ("MB", 1e6, 0), ("kB", 1e3, 0)):
+        if size >= scale:
+            return f"{size / scale:.{digits}f} {unit}"
+    return f"{size:.0f} bytes"

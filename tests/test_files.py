@@ -35,7 +35,7 @@ def test_what_is_written_has_reached_the_disk_before_it_bears_its_name(tmp_path,
     write_bytes(tmp_path / "a", b"x")
     with replacing(tmp_path / "b", sync=False) as temporary:
         open(temporary, "wb").close()
-    assert done == ["sync", "name", "name"]
+    assert done == ["sync", "name", "sync", "name"]  # the content, the folder
 
 
 def test_nothing_is_left_where_the_target_cannot_be_replaced(tmp_path):

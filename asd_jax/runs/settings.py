@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
+from asd_jax.files import refuse_url
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip"}
@@ -123,6 +124,8 @@ class Data:
         positive("data.sample_rate", self.sample_rate)
         if not 0 < self.hold_out < 1:
             raise UserError(f"config.data.hold_out is {self.hold_out}; it must be in (0, 1).")
+        for field in ("root", "cache"):
+            refuse_url(f"config.data.{field}", getattr(self, field))
         if self.channel != "mean" and not str(self.channel).isdecimal():
             raise UserError(
                 f"config.data.channel is {self.channel!r}; it must be 0, 1, ... or 'mean'."

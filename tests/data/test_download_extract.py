@@ -150,7 +150,7 @@ def test_a_damaged_archive_is_named(tmp_path, harm):
 def test_refuses_to_begin_without_room(tmp_path, monkeypatch):
     archive = zipped(tmp_path / "x.zip", {"fan/a.wav": bytes(3000)})
     usage = shutil._ntuple_diskusage
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
     with pytest.raises(UserError, match=r"x.zip unpacks to .* where 1 MB are free"):
         unpack(archive, tmp_path / "dev", "fan")
     assert not (tmp_path / "dev").exists()

@@ -186,7 +186,7 @@ def test_what_an_earlier_run_left_is_continued_or_thrown_away(get, server, tmp_p
 
 def test_refuses_a_file_that_does_not_fit(get, monkeypatch, tmp_path):
     usage = shutil._ntuple_diskusage
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, SIZE - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, SIZE - 1))
     with pytest.raises(UserError, match=r"needs 1\.0 MB more|needs 1 MB more"):
         get(size=0)
     assert left(tmp_path) == []

@@ -5,7 +5,6 @@ download goes on where it stopped (HTTP Range), in the same run or in a later on
 """
 
 import hashlib
-import os
 import pathlib
 import re
 from typing import Any
@@ -14,6 +13,7 @@ from asd_jax.data.download import responses
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.data.download.responses import Patience, TroubleError
 from asd_jax.errors import UserError
+from asd_jax.files import place
 
 CHUNK = 1 << 16  # what a break can lose of what came
 
@@ -69,7 +69,7 @@ def download(
             _complete(url, part, size, patience or Patience(), bar)
             _say(bar, f"checking {checksum.partition(':')[0]}")
             if matches(part, checksum):
-                os.replace(part, target)
+                place(part, target)
                 return
             part.unlink()
     raise UserError(

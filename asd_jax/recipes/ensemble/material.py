@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from asd_jax.detector_folder import below
 from asd_jax.errors import UserError
+from asd_jax.files import replacing
 
 FILE = "features.npz"
 Features = dict[str, np.ndarray]  # `[clips, dim]` by branch
@@ -43,7 +44,8 @@ class Material:
         for kind, features in self.weak.items():
             arrays |= {f"weak/{kind}/{name}": value for name, value in features.items()}
         arrays = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
-        np.savez(path, clips=np.array(self.clips), **arrays)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, clips=np.array(self.clips), **arrays)
 
     @classmethod
     def load(cls, path: str) -> "Material":
