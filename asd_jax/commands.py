@@ -14,9 +14,21 @@ from absl import app, flags, logging
 from asd_jax import memory
 from asd_jax.errors import Interrupted, Lost, UserError, WriteError
 from asd_jax.files import private_folder, why
+from asd_jax.words import printable
 
-# A user wants to know what was said and when, not from which thread and line.
-_PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
+
+class _Plain(std_logging.Formatter):
+    """What was said and when, not from which thread and line; and nothing a terminal obeys."""
+
+    def formatMessage(self, record: std_logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            shown = (printable(a) if isinstance(a, str) else a for a in record.args)
+            record.message = str(record.msg) % tuple(shown) if record.args else str(record.msg)
+        record.message = "\n".join(printable(line) for line in record.message.split("\n"))
+        return super().formatMessage(record)
+
+
+_PLAIN = _Plain("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 
 
@@ -90,16 +102,17 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
         try:
             return main(argv) or 0
         except WriteError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error)}", file=sys.stderr)
             return 1
         except UserError as error:
-            fail(str(error))
+            fail(printable(error))
         except OSError as error:
             if error.errno is None or isinstance(error, BrokenPipeError):
                 raise
             logging.debug("%s", traceback.format_exc())
             where = os.fsdecode(error.filename or "a file")
-            print(f"error: {where}: {why(error)}; the same command goes on.", file=sys.stderr)
+            said = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
+            print(f"error: {said}", file=sys.stderr)
             return 1
         except Interrupted as stop:
             print(f"{stop} The same command goes on from here.", file=sys.stderr)

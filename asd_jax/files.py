@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -190,10 +191,17 @@ def sync_all() -> None:
         os.sync()
 
 
-def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Removes what writes that were killed have left in a folder that no other process uses."""
+def remove_leftovers(folder: str | os.PathLike, *, older: float = 0.0) -> None:
+    """Removes what writes that were killed have left in a folder that no other process uses.
+
+    Args:
+        folder: may be absent.
+        older: seconds; where another process may be at work all the same, more than a write takes.
+    """
     for path in pathlib.Path(folder).glob(".*.*.tmp"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older:
+                path.unlink()
 
 
 def _temporary(path: str) -> str:

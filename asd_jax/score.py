@@ -33,6 +33,7 @@ from asd_jax.live.recordings import (
 )
 from asd_jax.live.start import asked_to_stop, load_listener
 from asd_jax.live.watcher import Watcher, watch
+from asd_jax.words import printable
 
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
@@ -93,7 +94,7 @@ def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -
     for found in score_each(listener, paths):
         if isinstance(found, Unreadable):
             status = 1
-            print(f"not scored: {found.path}: {found.reason}", file=sys.stderr)
+            print(printable(f"not scored: {found.path}: {found.reason}"), file=sys.stderr)
         else:
             rows.append(found)
             output.row(found)

@@ -138,12 +138,12 @@ def _on_devices(
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """
     waves = [part.waves for part in parts]
-    if not all(isinstance(own, WaveCache) and own.path == waves[0].path for own in waves):
+    if not all(isinstance(own, WaveCache) and own.data == waves[0].data for own in waves):
         return None
     rows = np.unique(np.concatenate([part.waves.rows[part.indices] for part in parts]))
     if not stays(on_device, len(rows), clip, mesh, copied=True):
         return None
-    return Copied(WaveCache(waves[0].path, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)
+    return Copied(WaveCache(waves[0].data, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)
 
 
 class _Places:

@@ -13,7 +13,7 @@ from asd_jax.report.files import read_results, write_results
 from asd_jax.runs.settings import FREE, flatten, is_retired
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
-from asd_jax.words import first_few
+from asd_jax.words import first_few, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Workdir:
         """Prints the outcome in three lines and where to look."""
         results = read_results(self.path("results.json"))
         mean = results["mean"]
-        print(results["verdict"])
+        print(printable(results["verdict"]))
         if mean.get("auc") is not None:
             print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
         print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from asd_jax.data.decode import read_wave
-from asd_jax.data.download import disk, extract
+from asd_jax.data.download import extract
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.errors import UserError
 

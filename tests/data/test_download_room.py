@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from asd_jax.data.clips import read_clips
-from asd_jax.data.download import disk, job
+from asd_jax.data.download import job
 from asd_jax.data.download.records import DATA_SETS, Archive
 from asd_jax.errors import UserError
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from asd_jax.data.download import disk, transfer
+from asd_jax.data.download import transfer
 from asd_jax.data.download.responses import Patience
 from asd_jax.errors import UserError
 from tests.data import server as bad

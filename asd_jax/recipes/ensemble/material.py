@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from asd_jax.detector_folder import below
+from asd_jax.detector_folder import below, read_arrays
 from asd_jax.errors import UserError
 from asd_jax.files import replacing
 
@@ -51,9 +51,10 @@ class Material:
     def load(cls, path: str) -> "Material":
         """Reads what `save` wrote; raises UserError where it is not there or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+            with open(path, "rb") as file:
+                arrays = read_arrays(file.read())
+            clips = str(arrays["clips"])
+        except (OSError, ValueError, MemoryError, KeyError) as error:
             raise UserError(
                 f"{path} cannot be read ({error}); only a run that this version of asd_jax "
                 "finished can be scored anew."
@@ -63,7 +64,7 @@ class Material:
             weak=_by_kind(below(arrays, "weak/")),
             tested=below(arrays, "tested/"),
             prototypes=below(arrays, "prototypes/"),
-            clips=str(arrays["clips"]),
+            clips=clips,
         )
 
 
