@@ -107,4 +107,5 @@ def load_detector(folder: str) -> Any:
         detector = recipes.detector_class(recipe).from_parts(about, arrays)
         if not 0 < detector.samples <= LONGEST:
             raise ValueError(f"its clips have {detector.samples} samples")
+        _ = detector.folded  # of an older format: networks that do not fit are found here
     return detector

@@ -17,7 +17,7 @@ def set_format(folder, number):
     """As an earlier version wrote it, or a later one."""
     path = folder / "detector.json"
     about = json.loads(path.read_text()) | {"format": number}
-    del about["sha256"]
+    about.pop("sha256", None)
     path.write_text(json.dumps(about))
 
 

@@ -166,3 +166,31 @@ def test_a_disk_that_fills_up_does_not_blame_the_archive(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="the disk is full") as caught:
         unpack(archive, tmp_path / "0dB", "fan", mono=True)
     assert not isinstance(caught.value, DamagedArchiveError)
+
+
+def harmed(data, rng):
+    """The bytes with a few accidents."""
+    data = bytearray(data)
+    for _ in range(1 + int(rng.integers(3))):
+        place = int(rng.integers(len(data)))
+        data[place : place + int(rng.integers(1, 9))] = rng.bytes(int(rng.integers(9)))
+    return bytes(data[: int(rng.integers(1, len(data)))] if rng.integers(6) == 0 else data)
+
+
+@pytest.mark.parametrize("mono", [True, False])
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_every_mutation_is_damage_or_comes_out_whole(tmp_path, how, mono):
+    rng, archive, found = np.random.default_rng(how), tmp_path / "x.zip", 0
+    with zipfile.ZipFile(archive, "w", how) as file:
+        for k in range(2):
+            file.writestr(f"fan/id_00/normal/{k}.wav", wav(eight_channels(k, 200), "WAVEX"))
+    whole = archive.read_bytes()
+    for number in range(60):
+        archive.write_bytes(harmed(whole, rng))
+        try:
+            unpack(archive, tmp_path / str(number), "fan", mono=mono)
+        except UserError as error:
+            found += 1
+            assert "\n" not in str(error)
+        assert not list(tmp_path.rglob("*.tmp"))
+    assert found > 20
