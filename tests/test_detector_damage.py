@@ -164,7 +164,7 @@ def test_networks_that_do_not_fit_their_settings_are_one_sentence(folders, tmp_p
     about, arrays = read_folder(str(folders["ensemble"]))
     name = next(n for n in arrays if n.startswith("variables/temporal") and arrays[n].ndim == 2)
     write_folder(str(tmp_path), about, arrays | {name: arrays[name][:-1]})
-    with pytest.raises(UserError, match="cannot use .*kernel"):
+    with pytest.raises(UserError, match=r"cannot use .*kernel"):
         load_detector(str(tmp_path))
 
 

@@ -50,7 +50,7 @@ class WaveCache:
         rows = self.rows[np.asarray(indices, np.int64)]
         ends = np.cumsum([count for _, count in self.data])
         place = np.searchsorted(ends, rows, side="right")
-        if len(found := np.unique(place)) == 1:
+        if len(found := np.unique(place).tolist()) == 1:
             return np.take(self._mapped(found[0]), rows - self._begin(found[0]), axis=0)
         waves = np.empty((len(rows), self.samples), np.int16)
         for number in found:
