@@ -206,7 +206,7 @@ def test_linear_algebra_has_one_thread_unless_the_user_wants_more(asked):
     ("statement", "said"),
     [
         ("raise WriteError('a.npz can not be written.')", "error: a.npz can not be written."),
-        ("open('/dev/full', 'w').write('x')", "error: a file: the disk is full"),
+        ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: a file: the disk is full"),
         ("open('nowhere/a')", "error: nowhere/a: No such file or directory; mend"),
         ("write_bytes('/proc/a', b'x')", "error: "),
         ("raise WriteError('x\\n\\x1b[31m')", r"error: x\x0a\x1b[31m"),

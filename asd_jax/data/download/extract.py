@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.errors import UserError
 from asd_jax.files import replacing
+from asd_jax.words import printable
 
 _SPARE = 64 << 20  # for folders and what else writes there
 # What zipfile, and the decoders below it, raise on bytes that are no archive.
@@ -159,7 +160,9 @@ def _write(zipped: zipfile.ZipFile, member: _Member, mono: bool, archive: pathli
             data = source.read(_LONGEST + 1)
             if len(data) > _LONGEST:
                 raise _damaged(archive, ValueError(f"{member.info.filename!r} is too long"))
-            _write_first_channel(data, pathlib.Path(part), f"{member.info.filename!r} of {archive}")
+            _write_first_channel(
+                data, pathlib.Path(part), f"{printable(member.info.filename)} of {archive}"
+            )
         else:
             with open(part, "wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
