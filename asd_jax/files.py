@@ -94,8 +94,9 @@ def why(error: OSError, path: str | os.PathLike = "", needs: int = 0) -> str:
         return (error.strerror or str(error) or type(error).__name__).rstrip(".")
     needs = needs or getattr(error, "needs", 0)
     said = [f"{size_text(needs)} needed"] * bool(needs)
-    with contextlib.suppress(OSError):
-        said.append(f"{size_text(free_bytes(path or error.filename))} free")
+    if where := path or error.filename:
+        with contextlib.suppress(OSError):
+            said.append(f"{size_text(free_bytes(where))} free")
     full = "the file is too long" if error.errno == errno.EFBIG else "the disk is full"
     return ", ".join([full, *said])
 
