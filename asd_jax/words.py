@@ -41,12 +41,12 @@ _FORMULA = re.compile("'*[=+\\-@]")
 
 
 def printable(text: object) -> str:
-    """The text on one line that no terminal takes for commands: a name may hold anything.
+    """Text with what is no printable character written out, for a terminal: a name may hold any.
 
-    Line ends, escape sequences, marks that reverse the direction of writing, and bytes that are no
-    text are shown as `\\x1b` or `\\u202e`.
+    Line ends, escape sequences, marks that reverse the direction of writing and bytes that are no
+    text are shown as `\\n`, `\\x1b` or `\\u202e`.
     """
-    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), str(text))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def cell(text: str) -> str:

@@ -209,7 +209,7 @@ def test_linear_algebra_has_one_thread_unless_the_user_wants_more(asked):
         ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: a file: the disk is full"),
         ("open('nowhere/a')", "error: nowhere/a: No such file or directory; mend"),
         ("write_bytes('/proc/a', b'x')", "error: "),
-        ("raise WriteError('x\\n\\x1b[31m')", r"error: x\x0a\x1b[31m"),
+        ("raise WriteError('x\\n\\x1b[31m')", r"error: x\n\x1b[31m"),
     ],
 )
 def test_what_the_system_refuses_is_one_sentence_and_status_1(statement, said):
@@ -227,4 +227,4 @@ def test_a_warning_about_a_name_is_obeyed_by_no_terminal():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(statement=statement)], capture_output=True, text=True
     )
-    assert done.stderr.endswith(r"WARNING: a\x0a\x1b[31m is left out" + "\n")
+    assert done.stderr.endswith(r"WARNING: a\n\x1b[31m is left out" + "\n")

@@ -33,6 +33,6 @@ def test_a_cell_is_no_formula_and_comes_back(text):
 
 
 def test_what_a_terminal_obeys_is_shown_and_all_else_left():
-    assert printable("a\x1b[2J\nb") == "a\\x1b[2J\\x0ab"
+    assert printable("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
     assert printable("\u202e\udcff") == "\\u202e\\udcff"
     assert printable("Lüfter 風扇 +5 °C") == "Lüfter 風扇 +5 °C"
