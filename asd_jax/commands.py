@@ -1,5 +1,6 @@
 """What the command modules share: how a program starts, and how an error reaches its user."""
 
+import functools
 import logging as std_logging
 import os
 import re
@@ -12,11 +13,23 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from asd_jax import memory
-from asd_jax.errors import Interrupted, Lost, UserError
-from asd_jax.files import private_folder
+from asd_jax.errors import Interrupted, Lost, UserError, WriteError
+from asd_jax.files import private_folder, why
+from asd_jax.words import printable
 
-# A user wants to know what was said and when, not from which thread and line.
-_PLAIN = std_logging.Formatter("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
+
+class _Plain(std_logging.Formatter):
+    """What was said and when, not from which thread and line; and nothing a terminal obeys."""
+
+    def formatMessage(self, record: std_logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            shown = (printable(a) if isinstance(a, str) else a for a in record.args)
+            record.message = str(record.msg) % tuple(shown) if record.args else str(record.msg)
+        record.message = "\n".join(printable(line) for line in record.message.split("\n"))
+        return super().formatMessage(record)
+
+
+_PLAIN = _Plain("%(asctime)s %(levelname)s: %(message)s", "%H:%M:%S")
 STOPPED = 130  # the exit status of a shell for a program ended by Ctrl-C
 
 
@@ -83,29 +96,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     """Runs a command's `main` under absl and turns UserError into one sentence and status 2."""
-
-    def guarded(argv: Sequence[str]) -> int:
-        logging.use_absl_handler()
-        logging.set_verbosity(logging.WARNING)
-        logging.get_absl_handler().setFormatter(_PLAIN)
-        try:
-            return main(argv) or 0
-        except UserError as error:
-            fail(str(error))
-        except Interrupted as stop:
-            print(f"{stop} The same command goes on from here.", file=sys.stderr)
-            return STOPPED
-        except Lost as error:
-            print(f"error: {error} The same commands go on from the last save.", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("\nStopped. The same command goes on from here.", file=sys.stderr)
-            if _waits_for_others():  # which have not agreed to it
-                _end_now(STOPPED)
-            return STOPPED
-
     try:
-        app.run(guarded, flags_parser=_parse)
+        app.run(functools.partial(_guarded, main), flags_parser=_parse)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException:
@@ -116,6 +108,39 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     if code and (threading.active_count() > 1 or _waits_for_others()):
         _end_now(code)
     sys.exit(code)
+
+
+def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
+    """`main`'s status; what stops it is one sentence."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(_PLAIN)
+    try:
+        return main(argv) or 0
+    except WriteError as error:
+        print(f"error: {printable(error)}", file=sys.stderr)
+        return 1
+    except UserError as error:
+        fail(printable(error))
+    except OSError as error:
+        if error.errno is None or isinstance(error, BrokenPipeError):
+            raise
+        logging.debug("%s", traceback.format_exc())
+        where = os.fsdecode(error.filename or "a file")
+        said = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
+        print(f"error: {said}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        print(f"{stop} The same command goes on from here.", file=sys.stderr)
+        return STOPPED
+    except Lost as error:
+        print(f"error: {error} The same commands go on from the last save.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        if _waits_for_others():  # which have not agreed to it
+            _end_now(STOPPED)
+        return STOPPED
 
 
 def _end_now(code: int) -> NoReturn:

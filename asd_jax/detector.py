@@ -14,13 +14,14 @@ from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector_folder import read_folder
+from asd_jax.detector_folder import read_folder, understood
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.scoring.threshold import percentile
 
 Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
+LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
 
 
 class Detector:
@@ -86,7 +87,9 @@ class Detector:
         Raises:
             UserError: the folder holds no detector, or one of a newer format.
         """
-        return cls.from_parts(*read_folder(folder))
+        about, arrays = read_folder(folder)
+        with understood(folder):
+            return cls.from_parts(about, arrays)
 
     @classmethod
     def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
@@ -146,6 +149,11 @@ def load_detector(folder: str) -> Detector:
     """
     about, arrays = read_folder(folder)
     recipe = about.get("recipe")
-    if recipe not in recipes.RECIPES:
+    if not isinstance(recipe, str) or recipe not in recipes.RECIPES:
         raise UserError(f"{folder} holds a detector of the recipe {recipe!r}, which is unknown.")
-    return recipes.detector_class(recipe).from_parts(about, arrays)
+    with understood(folder):
+        detector = recipes.detector_class(recipe).from_parts(about, arrays)
+        if not 0 < detector.samples <= LONGEST:
+            raise ValueError(f"its clips have {detector.samples} samples")
+        _ = detector.folded  # of an older format: networks that do not fit are found here
+    return detector

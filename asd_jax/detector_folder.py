@@ -1,47 +1,214 @@
 """The files of a detector: `detector.json` (settings, machines, names) and `arrays.npz`.
 
-Every array is in the second, without pickle: a detector may come from anywhere.
+Every array is in the second, without pickle: a detector may come from anywhere. The first holds a
+hash of both, so that the files of two saves, or a damaged one, are told from a detector.
 """
 
+import contextlib
+import hashlib
+import io
 import json
+import math
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 import asd_jax
 from asd_jax.errors import UserError
-from asd_jax.files import replacing, write_json
+from asd_jax.files import plain, replacing, why, write_json
 
-# 1 held the networks' variables as training left them.
-FORMAT = 3
+# 1 held the networks' variables as training left them; before 4 no hash bound the two files.
+FORMAT = 4
+LARGEST = {"detector.json": 64 << 20, "arrays.npz": 8 << 30}  # bytes
+_DIGEST = "sha256"
+
+
+class _DamageError(Exception):
+    """What is wrong with the files, in a few words."""
 
 
 def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes both files; older ones in their place are replaced one by one."""
+    """Writes both files; older ones in their place are replaced, one right after the other."""
     os.makedirs(folder, exist_ok=True)
-    with replacing(os.path.join(folder, "arrays.npz")) as temporary, open(temporary, "wb") as file:
-        # NumPy's stub thinks that any name may be `allow_pickle`.
-        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})  # pyright: ignore[reportArgumentType]
     about = {"format": FORMAT, "asd_jax": asd_jax.__version__, **about}
-    write_json(os.path.join(folder, "detector.json"), about)
+    arrays = {name: np.asarray(value) for name, value in arrays.items()}
+    size = sum(value.nbytes for value in arrays.values())
+    with (
+        replacing(os.path.join(folder, "detector.json")) as text,
+        replacing(os.path.join(folder, "arrays.npz"), needs=size) as temporary,
+    ):
+        with open(temporary, "wb") as file:
+            # NumPy's stub thinks that any name may be `allow_pickle`.
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        with open(temporary, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        write_json(text, {**about, _DIGEST: _digest(about, found)})
 
 
 def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """`detector.json` and the arrays of a detector folder; raises UserError if it is none."""
     try:
-        with open(os.path.join(folder, "detector.json"), encoding="utf-8") as file:
-            about = json.load(file)
-        with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
+        about = _json(_read(folder, "detector.json"))
+        if not isinstance(about.get("format", 0), int):
+            raise _DamageError("its format is no number")
+        if about.get("format", 0) > FORMAT:
+            raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
+        data = _read(folder, "arrays.npz")
+        digest = about.pop(_DIGEST, None)
+        if digest is None and about.get("format", 0) >= 4:
+            raise _DamageError("detector.json has lost its hash")
+        if digest is not None and digest != _digest(about, hashlib.sha256(data).hexdigest()):
+            raise _DamageError("its files are damaged, or of two detectors")
+        arrays = read_arrays(data)
+    except OSError as error:
         raise UserError(
-            f"{folder} holds no detector ({error}); give the folder `detector` of a finished run."
+            f"{folder} holds no detector ({why(error)}: {os.fsdecode(error.filename or '')}); give "
+            "the folder `detector` of a finished run."
         ) from error
-    if about.get("format", 0) > FORMAT:
-        raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
+    except (_DamageError, MemoryError) as error:
+        raise UserError(
+            f"{folder} holds no detector ({error or 'the memory is too small'}); give the folder "
+            "`detector` of a finished run, or make it again by repeating the run's command."
+        ) from error
     return about, arrays
+
+
+def read_arrays(data: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file that `np.savez` wrote, each no larger than the bytes it is in.
+
+    Raises:
+        ValueError: it is damaged, or holds something that is no array of numbers or text.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            members = file.infolist()
+            if sum(member.file_size for member in members) > len(data):
+                raise _DamageError("it unfolds to more than it holds")
+            return {m.filename.removesuffix(".npy"): _array(file.read(m)) for m in members}
+    except Exception as error:  # zipfile and NumPy raise whatever they stumble over
+        said = " ".join(str(error).split())[:120] or type(error).__name__
+        raise _ArraysError(f"its arrays are damaged: {said}") from error
+
+
+class _ArraysError(_DamageError, ValueError):
+    pass
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of an .npy file."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    headers = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}
+    shape, by_column, dtype = getattr(np.lib.format, headers[version])(file)
+    left = len(data) - file.tell()
+    if dtype.kind not in "biufU" or dtype.subdtype:
+        raise _DamageError(f"{dtype} is no number")
+    if math.prod(shape) * dtype.itemsize != left or min(shape, default=0) < 0:
+        raise _DamageError(f"{shape} of {dtype} are not {left} bytes")
+    values = np.frombuffer(bytearray(data[len(data) - left :]), dtype)
+    return values.reshape(shape, order="F" if by_column else "C")
+
+
+def _read(folder: str, name: str) -> bytes:
+    path = os.path.join(folder, name)
+    if not os.path.isfile(path) and os.path.exists(path):
+        raise _DamageError(f"{name} is no file")
+    with open(path, "rb") as file:
+        data = file.read(LARGEST[name] + 1) if os.path.getsize(path) <= LARGEST[name] else None
+    if data is None or len(data) > LARGEST[name]:
+        raise _DamageError(f"{name} has more than {LARGEST[name] >> 20} MB")
+    return data
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        about = json.loads(data.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise _DamageError(f"detector.json is damaged: {said}") from error
+    if not isinstance(about, dict):
+        raise _DamageError("detector.json is damaged")
+    return about
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _digest(about: Mapping[str, Any], arrays: str) -> str:
+    """The hash of what detector.json holds and of the file of arrays."""
+    text = json.dumps([plain(about), arrays], sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@contextlib.contextmanager
+def understood(folder: str) -> Iterator[None]:
+    """Turns whatever goes wrong with a detector whose files were read into one sentence.
+
+    The content is somebody else's, so no list of errors that it may cause would be complete.
+    """
+    try:
+        yield
+    except Exception as error:
+        lost = isinstance(error, KeyError)
+        said = f"{error} is missing" if lost else str(error) or type(error).__name__
+        said = " ".join(said.split())[:300].rstrip(".")
+        raise UserError(
+            f"{folder} holds a detector that this version cannot use ({said}); make it again by "
+            "repeating the run's command."
+        ) from error
+
+
+def expect(
+    arrays: Mapping[str, np.ndarray], name: str, *shape: int | None, finite: bool = True
+) -> np.ndarray:
+    """One of a detector's arrays, of the shape and kind that its settings ask for.
+
+    Args:
+        arrays: of the detector.
+        name: of the array.
+        shape: of each axis; None for any size.
+        finite: whether NaN is refused too; infinity always is.
+
+    Raises:
+        ValueError: it is another.
+        KeyError: it is missing.
+    """
+    value = arrays[name]
+    fits = len(value.shape) == len(shape) and all(
+        wanted in (None, found) for wanted, found in zip(shape, value.shape, strict=True)
+    )
+    if not fits or value.dtype.kind != "f":
+        wanted = tuple("any" if size is None else size for size in shape)
+        raise ValueError(f"{name} is {value.dtype} {value.shape}, not numbers {wanted}")
+    if np.isinf(value).any() or (finite and np.isnan(value).any()):
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return value
+
+
+def check_names(arrays: Mapping[str, np.ndarray], known: tuple[str, ...]) -> None:
+    """Raises ValueError for an array whose name begins with none of `known`."""
+    for name in arrays:
+        if not name.startswith(known):
+            raise ValueError(f"an array {name!r}, which no detector has")
+
+
+def check_variables(variables: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError where a network's numbers are none, or not finite."""
+    for name, value in variables.items():
+        expect(variables, name, *value.shape)
+
+
+def check_groups(groups: Any) -> tuple[tuple[str, str], ...]:
+    """The machines as `detector.json` holds them; raises ValueError where they are none."""
+    found = tuple(tuple(group) for group in groups)
+    texts = all(len(g) == 2 and all(isinstance(word, str) for word in g) for g in found)
+    if not found or not texts or len(set(found)) < len(found):
+        raise ValueError("its machines have no two names each")
+    return found
 
 
 def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

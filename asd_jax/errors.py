@@ -9,6 +9,10 @@ class UserError(Exception):
     """
 
 
+class WriteError(UserError):
+    """Something could not be written: the disk, its rights or its health. Status 1, not 2."""
+
+
 class Interrupted(Exception):
     """The user, or the cluster, asked the run to stop; what was done is saved."""
 

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from asd_jax import commands, shared_flags
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
+from asd_jax.files import check_writable, why
 from asd_jax.live import options
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
@@ -33,6 +34,7 @@ from asd_jax.live.recordings import (
 )
 from asd_jax.live.start import asked_to_stop, load_listener
 from asd_jax.live.watcher import Watcher, watch
+from asd_jax.words import printable
 
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
@@ -61,7 +63,8 @@ def _score(paths: Sequence[str]) -> int:
     live = bool(options.WATCH.value or options.STREAM.value)
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
-    found = [] if live else find_recordings(paths)
+    found = None if live else find_recordings(paths)
+    _check_output(OUTPUT.value)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
     watcher = options.WATCH.value and Watcher(
@@ -93,7 +96,7 @@ def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -
     for found in score_each(listener, paths):
         if isinstance(found, Unreadable):
             status = 1
-            print(f"not scored: {found.path}: {found.reason}", file=sys.stderr)
+            print(printable(f"not scored: {found.path}: {found.reason}"), file=sys.stderr)
         else:
             rows.append(found)
             output.row(found)
@@ -103,8 +106,17 @@ def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -
         try:
             write_scores(OUTPUT.value, rows)
         except OSError as error:
-            raise UserError(f"--output={OUTPUT.value}: {error.strerror}.") from error
+            raise WriteError(f"--output={OUTPUT.value}: {why(error)}.") from error
     return status
+
+
+def _check_output(path: str | None) -> None:
+    """Refuses an --output that cannot be written, before the work and not after it."""
+    try:
+        if path:
+            check_writable(path)
+    except OSError as error:
+        raise UserError(f"--output={path}: {why(error)}.") from error
 
 
 def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rule) -> int:

@@ -18,6 +18,7 @@ import jax
 
 import asd_jax
 from asd_jax import target
+from asd_jax.errors import UserError
 from asd_jax.files import plain, private_folder, write_bytes
 
 KEPT = 100  # programs; the oldest make room
@@ -47,11 +48,23 @@ class Traced:
         self._compiled: dict[Any, Callable] = {}
 
     def __call__(self, waves: Any) -> Any:
-        """The results for a batch of waves."""
+        """The results for a batch of waves; raises UserError where the arrays do not fit them."""
         shape = (waves.shape, str(waves.dtype))
-        if shape not in self._compiled:
-            self._compiled[shape] = self._program(jax.ShapeDtypeStruct(waves.shape, waves.dtype))
-        return self._compiled[shape](self._leaves, waves)
+        if shape in self._compiled:
+            return self._compiled[shape](self._leaves, waves)
+        try:
+            program = self._program(jax.ShapeDtypeStruct(waves.shape, waves.dtype))
+            found = program(self._leaves, waves)
+        except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+            raise
+        except Exception as error:  # of a network or a scorer, which are given these arrays
+            said = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            raise UserError(
+                f"The detector's arrays do not fit its settings ({said}); make it again by "
+                "repeating the run's command."
+            ) from error
+        self._compiled[shape] = program
+        return found
 
     def _run(self, leaves: list[Any], waves: Any) -> Any:
         return self._make()(jax.tree.unflatten(self._tree, leaves), waves)

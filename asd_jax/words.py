@@ -1,5 +1,6 @@
 """Phrases that sentences to a user share."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 # The ID of a machine whose recordings name none: what DCASE calls the only section of a machine.
@@ -30,3 +31,52 @@ def machine_name(group: Sequence[str], among: Iterable[Sequence[str]]) -> str:
 def machine_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """The `machine_name` of each group beside the others."""
     return [machine_name(group, groups) for group in groups]
+
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})")
+_FORMULA = re.compile("'*[=+\\-@]")
+
+
+def printable(text: object) -> str:
+    r"""Text with what is no printable character written out, for a terminal: a name may hold any.
+
+    Line ends, escape sequences, marks that reverse the direction of writing and bytes that are no
+    text are shown as `\\n`, `\\x1b` or `\\u202e`.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def cell(text: str) -> str:
+    """The text as a cell of CSV that no spreadsheet takes for a formula; see `text_of_cell`.
+
+    What a terminal would obey is escaped, and `= + - @` at the beginning have a `'` before them.
+    Bytes that are no text stay as they are.
+    """
+    shown = _ESCAPED.sub(lambda found: "\\x5c" + found[0][1:], text)
+    shown = _UNPRINTABLE.sub(
+        lambda found: found[0] if "\ud800" <= found[0] <= "\udfff" else _escape(found[0]), shown
+    )
+    return f"'{shown}" if _FORMULA.match(shown) and shown != "-" else shown
+
+
+def text_of_cell(shown: str) -> str:
+    """The text that `cell` was given."""
+    if shown.startswith("'") and _FORMULA.match(shown):
+        shown = shown[1:]
+    return _ESCAPED.sub(lambda found: chr(int(found[1] or found[2], 16)), shown)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: '10.4 GB', '350 MB'."""
+    for unit, scale, digits in (("GB", 1e9, 1), ("MB", 1e6, 0), ("kB", 1e3, 0)):
+        if size >= scale:
+            return f"{size / scale:.{digits}f} {unit}"
+    return f"{size:.0f} bytes"

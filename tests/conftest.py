@@ -11,6 +11,7 @@ from tests import compiler
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = compiler.flags(os.environ.get("XLA_FLAGS", ""))
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -21,6 +22,13 @@ install_import_hook("asd_jax", "tests.shapes.check")
 from asd_jax import commands  # noqa: E402  after the hook
 
 commands.room_for_virtual_devices()
+
+# The same few examples in every run: HYPOTHESIS_PROFILE=long looks for more.
+hypothesis.settings.register_profile(
+    "short", max_examples=25, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile("long", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 REAL = pathlib.Path(__file__).resolve().parents[2] / "shared" / "real"
 

@@ -200,3 +200,31 @@ def test_linear_algebra_has_one_thread_unless_the_user_wants_more(asked):
     assert told == (int(asked) if asked else 1)
     allowed = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count()
     assert pools == [min(told, allowed)] * len(pools)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("raise WriteError('a.npz can not be written.')", "error: a.npz can not be written."),
+        ("open('/dev/full', 'w', buffering=1).write('x\\n')", "error: a file: the disk is full"),
+        ("open('nowhere/a')", "error: nowhere/a: No such file or directory; mend"),
+        ("write_bytes('/proc/a', b'x')", "error: "),
+        ("raise WriteError('x\\n\\x1b[31m')", r"error: x\n\x1b[31m"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence_and_status_1(statement, said):
+    more = "from asd_jax.errors import WriteError\nfrom asd_jax.files import write_bytes\n"
+    program = more + PROGRAM.format(statement=SLEEPS + statement)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
+
+
+def test_a_warning_about_a_name_is_obeyed_by_no_terminal():
+    statement = "commands.logging.warning('%s is left out', 'a\\n\\x1b[31m')"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(statement=statement)], capture_output=True, text=True
+    )
+    assert done.stderr.endswith(r"WARNING: a\n\x1b[31m is left out" + "\n")

@@ -1,8 +1,11 @@
 """Files in one step, locks between processes, and folders of programs that are their owner's."""
 
+import errno
 import json
 import math
 import os
+import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -11,7 +14,19 @@ import filelock
 import numpy as np
 import pytest
 
-from asd_jax.files import locked, plain, private_folder, replacing, write_bytes, write_json
+from asd_jax import files
+from asd_jax.errors import WriteError
+from asd_jax.files import (
+    check_writable,
+    locked,
+    plain,
+    private_folder,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_json,
+    writing,
+)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -35,7 +50,7 @@ def test_what_is_written_has_reached_the_disk_before_it_bears_its_name(tmp_path,
     write_bytes(tmp_path / "a", b"x")
     with replacing(tmp_path / "b", sync=False) as temporary:
         open(temporary, "wb").close()
-    assert done == ["sync", "name", "name"]
+    assert done == ["sync", "name", "sync", "name"]  # the content, the folder
 
 
 def test_nothing_is_left_where_the_target_cannot_be_replaced(tmp_path):
@@ -118,3 +133,88 @@ def test_a_folder_that_cannot_be_made_is_none(cache, caplog):
     cache.write_text("a file is in the way")
     assert private_folder("xla") is None
     assert str(cache) in caplog.text
+
+
+def raising(number):
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, r"the disk is full, 5 bytes needed, .* free"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EFBIG, "the file is too long"),
+        (errno.EROFS, "Read-only"),
+        (errno.ENOENT, "No such file"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_says_why_and_leaves_what_was_there(
+    tmp_path, monkeypatch, step, number, said
+):
+    path = tmp_path / "a.txt"
+    write_bytes(path, b"old")
+    monkeypatch.setattr(os, step, raising(number))
+    wanted = f"a.txt can't be written .{said}.*; make room"
+    with pytest.raises(WriteError, match=wanted), writing(path, "make room"):
+        write_bytes(path, b"newer")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_without_a_name_gets_that_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", raising(errno.ENOSPC))
+    with pytest.raises(OSError) as caught:
+        write_bytes(tmp_path / "a", b"12345")
+    assert caught.value.filename == str(tmp_path / "a") and caught.value.needs == 5
+
+
+def test_a_device_is_written_to_and_a_link_is_kept(tmp_path):
+    write_bytes("/dev/null", b"x")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_what_can_not_be_written_is_known_before(tmp_path):
+    check_writable(tmp_path / "a")
+    check_writable("/dev/null")
+    assert list(tmp_path.iterdir()) == []
+    for path in (tmp_path, tmp_path / "nowhere" / "a", "/proc/a"):
+        with pytest.raises(OSError) as caught:
+            check_writable(path)
+        assert caught.value.filename == str(path)
+
+
+def test_all_that_gets_a_name_gets_it_in_one_place():
+    """No other function of the product renames a file that it has written."""
+    product = pathlib.Path(files.__file__).parent
+    found = [
+        str(path.relative_to(product))
+        for path in sorted(product.rglob("*.py"))
+        if re.search(r"os\.(replace|rename)\(|\.rename\(|np\.savez?\((?!file)", path.read_text())
+    ]
+    assert found == ["files.py", "notebook/recordings.py"]  # that one names folders
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_the_folder_above_counts_too(cache, mode, caplog):
+    cache.mkdir()
+    cache.chmod(mode)
+    assert private_folder("waves", "No sound is kept") is None
+    assert f"No sound is kept: {cache} belongs" in caplog.text
+
+
+def test_what_was_left_by_killed_writes_goes_by_its_age(tmp_path):
+    (tmp_path / ".a.json.77.tmp").write_bytes(b"half")
+    remove_leftovers(tmp_path, older=1000)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    remove_leftovers(tmp_path / "nowhere")

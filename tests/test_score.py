@@ -1,5 +1,8 @@
 """Which recordings are scored, and as which machine."""
 
+import subprocess
+import sys
+
 import pytest
 
 from asd_jax import score
@@ -44,3 +47,12 @@ def test_finds_recordings_below_folders_and_names_what_is_missing(tmp_path):
     assert [p.removeprefix(f"{tmp_path}/") for p in found] == ["a b/2.WAV", "a b/ü/1.flac"]
     with pytest.raises(UserError, match="nowhere does not exist"):
         score.find_recordings(["nowhere"])
+
+
+@pytest.mark.parametrize("output", ["nowhere/a.csv", ".", "/proc/a.csv"])
+def test_an_output_that_can_not_be_written_is_refused_before_the_detector_is_read(tmp_path, output):
+    (tmp_path / "a.wav").touch()
+    command = [sys.executable, "-m", "asd_jax.score", "--detector=nowhere", f"--output={output}"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: --output={output}: ")
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1

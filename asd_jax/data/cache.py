@@ -1,4 +1,4 @@
-"""Every recording decoded once, as rows of one memory-mapped int16 file.
+"""Every recording decoded once, as rows of memory-mapped int16 files.
 
 A 10-s clip at 16 kHz is 320 kB here, an eighth of an eight-channel MIMII wav; reading it back is
 a copy from the page cache. A directory may serve many data sets and settings; deleting it is always
@@ -19,40 +19,59 @@ from asd_jax.data.wave_settings import WaveSettings
 
 
 class WaveCache:
-    """Rows of the cache file by position: int16 waveforms, one per clip. Picklable."""
+    """Rows of the cache files by position: int16 waveforms, one per clip. Picklable."""
 
-    def __init__(self, path: str | os.PathLike[str], rows: np.ndarray, samples: int):
-        """Args: the data file, the row of each clip (int `[clips]`), and samples in a row."""
-        self.path = os.fspath(path)
+    def __init__(
+        self,
+        data: str | os.PathLike[str] | Sequence[tuple[str, int]],
+        rows: np.ndarray,
+        samples: int,
+    ):
+        """Takes the files and which of their rows to read.
+
+        Args:
+            data: the data file, or several, each with its number of rows.
+            rows: of each clip, int `[clips]`, counted through all data files.
+            samples: in a row.
+        """
         self.rows = np.asarray(rows, np.int64)
         self.samples = samples
-        self._map: np.ndarray | None = None
+        if isinstance(data, str | os.PathLike):
+            data = ((os.fspath(data), int(self.rows.max()) + 1 if len(self.rows) else 0),)
+        self.data = tuple(data)
+        self._maps: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Int16[np.ndarray, " samples"]:
-        return np.array(self._mapped()[self.rows[index]])
+        return self.gather([index])[0]
 
     def gather(self, indices: Sequence[int] | np.ndarray) -> Int16[np.ndarray, "batch samples"]:
         """The waveforms at `indices`, copied in one go; IndexError beyond the last clip."""
         rows = self.rows[np.asarray(indices, np.int64)]
-        return np.take(self._mapped(), rows, axis=0)
+        ends = np.cumsum([count for _, count in self.data])
+        place = np.searchsorted(ends, rows, side="right")
+        if len(found := np.unique(place).tolist()) == 1:
+            return np.take(self._mapped(found[0]), rows - self._begin(found[0]), axis=0)
+        waves = np.empty((len(rows), self.samples), np.int16)
+        for number in found:
+            own = place == number
+            waves[own] = np.take(self._mapped(number), rows[own] - self._begin(number), axis=0)
+        return waves
 
-    def _mapped(self) -> np.ndarray:
-        if self._map is None:  # opened where it is used: a worker process maps the file itself
-            total = int(self.rows.max()) + 1 if len(self.rows) else 0
-            shape = (total, self.samples)
-            empty = np.zeros(shape, np.int16) if not total else None
-            self._map = (
-                empty
-                if empty is not None
-                else np.memmap(self.path, np.int16, mode="r", shape=shape)
-            )
-        return self._map
+    def _begin(self, number: int) -> int:
+        return sum(count for _, count in self.data[:number])
+
+    def _mapped(self, number: int) -> np.ndarray:
+        if number not in self._maps:  # opened where it is used: a worker process maps it itself
+            path, count = self.data[number]
+            shape = (count, self.samples)
+            self._maps[number] = np.memmap(path, np.int16, mode="r", shape=shape)
+        return self._maps[number]
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_map": None}
+        return {**self.__dict__, "_maps": {}}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""The files of a wave cache: rows that are only ever appended, and an index that is only replaced.
+"""The files of a wave cache: rows that are written once, and an index that is only replaced.
 
 The index names what is valid. It is written to a temporary file and renamed into place after the
-rows it names have reached the disk, so a killed build leaves at worst rows that nobody names, and
-the next build cuts them off.
+rows it names have reached the disk, so a killed build leaves at worst rows that nobody names.
+
+Every build writes its rows into a file of its own, of a name that no other has. So builds that no
+lock keeps apart, as on hosts whose network drive has none, may do work twice, but never read each
+other's sound.
 """
 
 import collections
 import concurrent.futures
 import contextlib
-import errno
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,9 +26,10 @@ from absl import logging
 from asd_jax.data.decode import UnreadableError, decode, recording_seconds, why_unreadable
 from asd_jax.data.wave_settings import WaveSettings
 from asd_jax.errors import UserError
-from asd_jax.files import locked, write_json
+from asd_jax.files import locked, remove_leftovers, write_json, writing
 
-_VERSION = 1
+_VERSION = 2
+_FORGOTTEN = 86400.0  # seconds after which a data file that no index names is in nobody's hands
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
 _SPARE = 64 * 2**20  # bytes to leave free on the disk
 _RESAMPLER_TAIL = 0.1  # seconds read beyond a cut, so that no resampler's edge is in the clip
@@ -36,7 +40,8 @@ class Entry(NamedTuple):
 
     size: int  # bytes
     mtime_ns: int
-    row: int  # its first row
+    data: str  # the data file
+    row: int  # its first row there
     frames: int  # decoded samples, before cutting or padding
 
 
@@ -49,27 +54,35 @@ class _Rows(NamedTuple):
 
 
 class Store:
-    """One data file and one index, for one `WaveSettings`, in one folder."""
+    """Data files and one index, for one `WaveSettings`, in one folder."""
 
     def __init__(self, folder: pathlib.Path, settings: WaveSettings):
         self.folder = folder
         self.settings = settings
-        self.data = folder / "waves.i16"
         self._index = folder / "index.json"
         self._files: dict[str, Entry] = {}
-        self._rows = 0
+        self._data: dict[str, int] = {}  # whole rows of each data file
         self._load()
+
+    @property
+    def data(self) -> tuple[tuple[str, int], ...]:
+        """The data files, each with its number of rows; a row is counted through all of them."""
+        return tuple((str(self.folder / name), rows) for name, rows in self._data.items())
 
     def entry(self, path: str) -> tuple[int, int]:
         """First row and number of decoded samples of a file that `update` has made available."""
         entry = self._files[os.path.abspath(path)]
-        return entry.row, entry.frames
+        names = list(self._data)
+        before = sum(self._data[name] for name in names[: names.index(entry.data)])
+        return before + entry.row, entry.frames
 
     def update(self, paths: list[str], *, progress: bool = False) -> dict[str, str]:
         """Decodes the new and changed files among `paths`; returns reasons for unreadable ones."""
         if not self._stale(paths)[0]:
             return self._stale(paths)[1]
-        with _writing(self.folder), locked(self.folder / "lock"):
+        remedy = "set config.data.cache to a folder with room; what was decoded is kept"
+        needs = _SPARE + len(paths) * self._row_bytes()
+        with writing(self.folder, remedy, needs=needs), self._alone():
             self._load()  # another process may have done the work in the meantime
             todo, unreadable = self._stale(paths)
             if todo:
@@ -94,21 +107,39 @@ class Store:
     def _row_bytes(self) -> int:
         return self.settings.samples * np.dtype(np.int16).itemsize
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / "lock"):
+            remove_leftovers(self.folder, older=_FORGOTTEN)
+            yield
+
     def _load(self) -> None:
-        self._files, self._rows = {}, 0
+        self._data, self._files = self._read()
+
+    def _read(self) -> tuple[dict[str, int], dict[str, Entry]]:
+        """What the index names and what is there; nothing where it is absent, or not ours."""
         try:
             index = json.loads(self._index.read_text("utf-8"))
             if index["version"] != _VERSION:
-                return
-            if self.data.stat().st_size < index["rows"] * self._row_bytes():
-                return
-            self._files = {path: Entry(*entry) for path, entry in index["files"].items()}
-            self._rows = index["rows"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # absent, or not ours: everything is decoded anew
+                return {}, {}
+            data = {name: rows for name, rows in index["data"].items() if self._holds(name, rows)}
+            files = {path: Entry(*entry) for path, entry in index["files"].items()}
+            found = {p: e for p, e in files.items() if 0 <= e.row < data.get(e.data, 0)}
+            return data, found
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}, {}
+
+    def _holds(self, name: str, rows: int) -> bool:
+        """Whether so many rows are in a data file."""
+        path = self.folder / name
+        enough = int(rows) * self._row_bytes()
+        return path.parent == self.folder and path.is_file() and path.stat().st_size >= enough
 
     def _save(self) -> None:
-        index = {"version": _VERSION, "rows": self._rows, "files": self._files}
+        data, files = self._read()  # what a build added that no lock has kept waiting
+        files = {**files, **self._files}
+        index = {"version": _VERSION, "data": {**data, **self._data}, "files": files}
         write_json(self._index, index, indent=None)
 
     def _need_room(self, todo: dict[str, tuple[int, int]]) -> None:
@@ -133,11 +164,9 @@ class Store:
     def _fill(self, todo: dict[str, tuple[int, int]], progress: bool) -> dict[str, str]:
         unreadable: dict[str, str] = {}
         notes = _Notes()
-        if not self._rows:  # never shorten rows that a process may have mapped: begin a new file
-            self.data.unlink(missing_ok=True)
-        with open(self.data, "r+b" if self._rows else "xb") as file:
-            file.truncate(self._rows * self._row_bytes())
-            file.seek(0, os.SEEK_END)
+        self._remove_forgotten()
+        name, rows_there = f"{secrets.token_hex(8)}.i16", 0
+        with open(self.folder / name, "xb") as file:
             saved = time.monotonic()
             try:
                 for path, rows in _decoded(list(todo), self.settings, progress):
@@ -145,17 +174,27 @@ class Store:
                         unreadable[path] = rows.reason
                         continue
                     file.write(rows.rows.tobytes())
-                    entry = Entry(*todo[path], self._rows, rows.frames)
+                    entry = Entry(*todo[path], name, rows_there, rows.frames)
                     self._files[os.path.abspath(path)] = entry
-                    self._rows += len(rows.rows)
+                    rows_there += len(rows.rows)
+                    self._data[name] = rows_there
                     notes.add(path, rows, self.settings)
                     if time.monotonic() - saved > _SAVE_EVERY:
                         self._keep(file)
                         saved = time.monotonic()
             finally:
                 self._keep(file)
+                if not rows_there:
+                    (self.folder / name).unlink()
         notes.log(self.settings)
         return unreadable
+
+    def _remove_forgotten(self) -> None:
+        """Data files of builds that were killed before their first save, or of older versions."""
+        for path in self.folder.glob("*.i16"):
+            with contextlib.suppress(OSError):
+                if path.name not in self._data and time.time() - path.stat().st_mtime > _FORGOTTEN:
+                    path.unlink()
 
     def _keep(self, file: Any) -> None:
         file.flush()
@@ -235,22 +274,3 @@ class _Notes:
         for what, paths in self._paths.items():
             count = f"{len(paths)} of them, the first " if len(paths) > 1 else "one, "
             logging.warning("Recordings %s: %s%s.", what, count, paths[0])
-
-
-@contextlib.contextmanager
-def _writing(folder: pathlib.Path) -> Iterator[None]:
-    """Makes the folder; turns a disk that is full or may not be written into a UserError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what = "the disk is full; what was decoded is kept"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            what = error.strerror
-        else:
-            raise
-        raise UserError(
-            f"The cache {folder} can't be written ({what}); set config.data.cache to a folder "
-            "with room."
-        ) from error

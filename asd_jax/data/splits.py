@@ -46,11 +46,25 @@ def split_clips(
                 *(where, rule, len(normals) // 2, len(normals)),
             )
             number = len(normals) // 2
-        tested.update(abnormal, (normals[k] for k in order[:number]))
+        tested.update(abnormal, _whole(normals, [normals[k] for k in order[:number]], keys))
     return [
         clip if clip.split else dataclasses.replace(clip, split="test" if k in tested else "train")
         for k, clip in enumerate(clips)
     ]
+
+
+def _whole(normals: Sequence[int], drawn: Sequence[int], keys: Sequence[str]) -> list[int]:
+    """The clips drawn, with all windows of their recordings.
+
+    Not those of the last one if that is all there is, and no window of another where a machine has
+    only one recording.
+    """
+    chosen, every = list(dict.fromkeys(keys[k] for k in drawn)), {keys[k] for k in normals}
+    if len(every) == 1:
+        return list(drawn)
+    if len(chosen) == len(every):
+        chosen.pop()
+    return [k for k in normals if keys[k] in set(chosen)]
 
 
 def hold_out(

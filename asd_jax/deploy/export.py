@@ -9,7 +9,8 @@ from asd_jax import commands
 from asd_jax.deploy import check, files, program
 from asd_jax.deploy.suffix import suffix_of
 from asd_jax.detector import Detector, load_detector
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
+from asd_jax.files import check_writable, place, why
 from asd_jax.live.recordings import chosen_machine
 from asd_jax.words import machine_names
 
@@ -38,6 +39,11 @@ def export(
     if unknown or not platforms:
         known = ", ".join(files.PLATFORMS)
         raise UserError(f"--platforms={','.join(platforms)}: known are {known}.")
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+        check_writable(output)
+    except OSError as error:
+        raise UserError(f"--output={output}: {why(error, output)}.") from error
     detector = load_detector(folder)
     group = chosen_machine(machine, detector.groups)
     clips = _clips(detector, recordings)
@@ -46,14 +52,13 @@ def export(
     # Not `files.replacing`: what does not pass the check is no error, and its suffix is read.
     temporary = f"{output[: -len(suffix)]}.unchecked{suffix}"
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
         files.write(temporary, made, platforms)
         print(f"{output}: {os.path.getsize(temporary) / 1e6:.1f} MB; {_contents(made)}")
         if not _checked(detector, made, temporary, clips, platforms):
             return 1
-        os.replace(temporary, output)
+        place(temporary, output)
     except OSError as error:
-        raise UserError(f"--output={output}: {error.strerror or error}.") from error
+        raise WriteError(f"--output={output}: {why(error, output)}.") from error
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

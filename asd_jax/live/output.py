@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from asd_jax.words import machine_name
+from asd_jax.words import machine_name, printable
 
 FORMATS = ("table", "csv", "json")
 _NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording
@@ -37,7 +37,7 @@ class Output:
             self._json(values)
             self._file.flush()
         else:
-            print(sentence, file=sys.stderr, flush=True)
+            print(printable(sentence), file=sys.stderr, flush=True)
 
     def _json(self, row: Mapping[str, Any]) -> None:
         from asd_jax.files import plain
@@ -71,7 +71,7 @@ class Output:
         )
         print(
             f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{above:>14}  "
-            f"{place(row):25}{machine}, {row['path']}{alarm}",
+            f"{place(row):25}{printable(machine)}, {printable(row['path'])}{alarm}",
             file=self._file,
         )
 

@@ -17,10 +17,12 @@ import threading
 import urllib.parse
 from typing import Any
 
+from absl import logging
+
 from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
 from asd_jax.features import host
-from asd_jax.files import plain
+from asd_jax.files import plain, why
 from asd_jax.live import board as boards
 from asd_jax.live.board import Board
 from asd_jax.live.recordings import Listener, read_pieces
@@ -157,13 +159,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if length is None:
             return
         name = urllib.parse.parse_qs(url.query).get("name", ["recording"])[0][:200]
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "recording")
-            # Closed before it is read: Windows opens no file a second time.
-            if self._received(path, length):
-                self._score(path, name)
-            else:
-                self._refuse(400, "The recording did not arrive whole; send it again.")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "recording")
+                # Closed before it is read: Windows opens no file a second time.
+                if self._received(path, length):
+                    self._score(path, name)
+                else:
+                    self._refuse(400, "The recording did not arrive whole; send it again.")
+        except (ConnectionError, TimeoutError):
+            raise  # nobody is there to be answered
+        except OSError as error:
+            self._refuse(507, f"{name} can't be scored: {why(error, tempfile.gettempdir())}.")
+        except Exception as error:  # decoders raise whatever a forged file makes them stumble over
+            logging.warning("%s can't be scored: %r", name, error)
+            kind = "the memory is too small" if isinstance(error, MemoryError) else "it is damaged"
+            self._refuse(422, f"{name} can't be scored: {kind}.")
 
     def _received(self, path: str, length: int) -> bool:
         """Writes so many bytes of the request to a file; False where fewer come."""

@@ -24,6 +24,8 @@ LEAVES = {
     "var": "running_var",
 }
 IMAGE_CHANNELS = 3
+# What a file that is none, or of numbers that NumPy lacks, makes safetensors raise.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, MemoryError)
 
 
 def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -39,8 +41,9 @@ def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(f"there is no file {path}; give the path of a .safetensors file.")
     try:
         return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is no readable .safetensors file: {error}.") from error
+    except (safetensors.SafetensorError, *_DAMAGE) as error:
+        said = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise UserError(f"{path} is no readable .safetensors file: {said}.") from error
 
 
 def check_padding(name: str, path: str | pathlib.Path) -> None:

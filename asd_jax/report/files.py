@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asd_jax import words
 from asd_jax.errors import UserError
 from asd_jax.files import write_bytes, write_json
 
@@ -128,7 +129,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name in _TEXT:
-        return str(value)
+        return words.cell(str(value))
     number = float(value)
     if name in ("label", "decision"):
         return "" if math.isnan(number) or int(number) == _UNKNOWN else str(int(number))
@@ -140,4 +141,4 @@ def _value(name: str, cell: str) -> Any:
         return int(cell) if cell else _UNKNOWN
     if name in ("score", "threshold", *_MORE) or name.startswith("score_"):
         return float(cell) if cell else math.nan
-    return cell
+    return words.text_of_cell(cell)

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.errors import UserError
-from asd_jax.files import write_bytes
+from asd_jax.errors import UserError, WriteError
+from asd_jax.files import why, write_bytes
 from asd_jax.report.files import read_scores
 
 YEARS = tuple(range(2020, 2026))
@@ -121,5 +121,5 @@ def _write(path: str, table: Sequence[tuple[str, str]]) -> str:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         write_bytes(path, text.getvalue().encode())
     except OSError as error:
-        raise UserError(f"--output: {path}: {error.strerror}.") from error
+        raise WriteError(f"--output: {path}: {why(error)}.") from error
     return path

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from asd_jax import recipes
+from asd_jax.data.table import recording_keys
 from asd_jax.runs.run import Run, Variables
-from asd_jax.runs.settings import from_config
+from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.processes import first, one_first
+from asd_jax.train.processes import agree, first, one_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +108,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     with one_first("clips"):
         clips = recipe.load(config)
     config, clips = recipe.adjust(config, clips)
+    agree(settings=_counting(config), recordings=_told(clips.clips), classes=_roles(clips))
     clock.lap("data")
     made = recipe.run(config, workdir, clips, recipe.build(config, clips))
 
@@ -122,6 +125,28 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         recipe.conclude(made, variables, clock)
         workdir.say_result()
     return 0
+
+
+def _counting(config: Any) -> list[tuple[str, Any]]:
+    """The settings that what is computed depends on; hosts may differ in the others."""
+    free = (*FREE, "data.root")
+    return [(n, v) for n, v in flatten(dataclasses.asdict(config)).items() if n not in free]
+
+
+def _told(clips: Sequence[Any]) -> list[tuple]:
+    """What a clip table says, wherever its recordings lie on this host."""
+    rows = [dataclasses.astuple(dataclasses.replace(clip, path="")) for clip in clips]
+    return list(zip(recording_keys(clips), rows, strict=True))
+
+
+def _roles(value: Any, name: str = "clips") -> list[tuple]:
+    """Every array of whole numbers in a corpus: which clips train, and of which class each is."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        return [(name, value.shape, value.tobytes())]
+    if not dataclasses.is_dataclass(value):
+        return []
+    fields = dataclasses.fields(value)
+    return [found for f in fields for found in _roles(getattr(value, f.name), f"{name}.{f.name}")]
 
 
 def compile_ahead(recipe: Recipe, run: Run, trainers: Sequence[Any]) -> None:

@@ -11,7 +11,7 @@ from absl import logging
 
 from asd_jax.data import cache, clips, synthetic
 from asd_jax.errors import UserError
-from asd_jax.files import cache_folder
+from asd_jax.files import cache_folder, private_folder
 from asd_jax.runs.settings import Data
 
 
@@ -64,6 +64,8 @@ def collected_warnings() -> Iterator[list[str]]:
 def write_synthetic(config: Any, *, progress: bool = True) -> str:
     """Writes the synthetic machines of a config unless they are there; returns their folder."""
     root = synthetic_root(config.synthetic, config.data)
+    if not config.data.root and not private_folder("synthetic", "No machines are written"):
+        raise UserError("The user's cache cannot be used; name a folder by config.data.root.")
     synthetic.write_machines(root, config.synthetic, progress=progress)
     return root
 
@@ -76,4 +78,7 @@ def synthetic_root(settings: synthetic.SyntheticMachines, data: Data) -> str:
 
 def _cache_directory(data: Data, root: str) -> str:
     digest = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:12]
-    return os.path.join(data.cache or cache_folder("waves"), digest)
+    folder = data.cache or private_folder("waves", "The cache of decoded sound is not used")
+    if folder is None:
+        raise UserError("The user's cache cannot be used; name a folder by config.data.cache.")
+    return os.path.join(folder, digest)

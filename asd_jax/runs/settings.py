@@ -26,6 +26,7 @@ from asd_jax.data.clips import LAYOUTS
 from asd_jax.data.splits import SPLITS
 from asd_jax.data.wave_settings import WaveSettings
 from asd_jax.errors import UserError
+from asd_jax.files import refuse_url
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {"config.statistics.weights": "clip", "config.network.scan": False}
@@ -99,6 +100,11 @@ class Data(WaveSettings):
     read_threads: Annotated[int, Within(0, 1024)] = 4  # 0: recordings are read as they are needed
     # Clips that train lie there; 'auto' if they fit
     on_device: Literal["auto", "yes", "no"] = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("root", "cache"):
+            refuse_url(f"config.data.{field}", getattr(self, field))
 
 
 @dataclasses.dataclass(frozen=True)

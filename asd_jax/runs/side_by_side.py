@@ -102,14 +102,15 @@ def _on_devices(trainer: Trainer, clips: Sequence[Clips], mesh: Mesh) -> Copied 
 
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """
-    first = clips[0].waves
-    if not all(isinstance(own.waves, WaveCache) and own.waves.path == first.path for own in clips):
+    waves = [own.waves for own in clips if isinstance(own.waves, WaveCache)]
+    if len(waves) < len(clips) or any(own.data != waves[0].data for own in waves):
         return None
-    rows = np.unique(np.concatenate([own.waves.rows[own.indices] for own in clips]))
+    used = [held.rows[own.indices] for held, own in zip(waves, clips, strict=True)]
+    rows = np.unique(np.concatenate(used))
     setting = trainer.run.config.data.on_device
     if not stays(setting, len(rows), trainer.plan.clip, mesh, copied=True):
         return None
-    return Copied(WaveCache(first.path, np.arange(rows[-1] + 1), first.samples), rows, mesh)
+    return Copied(WaveCache(waves[0].data, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)
 
 
 class _Places:

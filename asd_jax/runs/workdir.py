@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.files import plain
+from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why
 from asd_jax.report.files import read_results, write_results
 from asd_jax.runs.settings import FREE, flatten, is_retired
 from asd_jax.train.logbook import Logbook
 from asd_jax.train.processes import first, one_first
-from asd_jax.words import first_few
+from asd_jax.words import first_few, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Workdir:
     """Paths of one run."""
 
     folder: str
+    lock: Any = dataclasses.field(default=None, repr=False, compare=False)  # held while it lives
 
     @classmethod
     def open(cls, folder: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> "Workdir":
@@ -33,12 +34,16 @@ class Workdir:
                 fields that were added since: each counts as its default there.
 
         Raises:
-            UserError: another config made the folder, or it cannot be written.
+            UserError: another config made the folder, another process is at work in it, or it
+                cannot be written.
         """
+        refuse_url("--workdir", folder)
         workdir = cls(folder)
         try:
             with one_first("workdir"):
                 os.makedirs(folder, exist_ok=True)
+                if first() and not workdir.finished():
+                    workdir = cls(folder, _alone_in(folder))
                 if os.path.exists(workdir.path("config.json")):
                     _refuse_other(
                         workdir.path("config.json"),
@@ -48,7 +53,7 @@ class Workdir:
                 else:
                     write_results(workdir.path("config.json"), config)
         except OSError as error:
-            raise UserError(f"--workdir={folder} cannot be used: {error.strerror}.") from error
+            raise UserError(f"--workdir={folder} cannot be used: {why(error, folder)}.") from error
         return workdir
 
     def path(self, *names: str) -> str:
@@ -75,7 +80,7 @@ class Workdir:
         """Prints the outcome in three lines and where to look."""
         results = read_results(self.path("results.json"))
         mean = results["mean"]
-        print(results["verdict"])
+        print(printable(results["verdict"]))
         if mean.get("auc") is not None:
             print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
         print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")
@@ -94,6 +99,21 @@ class Clock:
         now = time.monotonic()
         self.seconds[name] = round(now - self._last, 1)
         self._last = now
+
+
+def _alone_in(folder: str) -> Any:
+    """The lock of a run's folder, which ends with its owner; what a killed one has left goes."""
+    import filelock
+
+    try:
+        lock = hold(os.path.join(folder, ".lock"))
+    except filelock.Timeout as error:
+        raise UserError(
+            f"another run is at work in {folder}; wait for its end, or give another --workdir."
+        ) from error
+    for below in (folder, os.path.join(folder, "detector")):
+        remove_leftovers(below)
+    return lock
 
 
 def _refuse_other(path: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

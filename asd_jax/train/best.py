@@ -27,9 +27,8 @@ class Best:
         """Keeps `variables` if `loss` is the lowest so far, or the first; says whether it did."""
         loss = of_first(loss)  # else one process might save and another not
         with Checkpoints(self._directory) as kept:
-            last = kept.latest()
-            if self._loss is None and last is not None:
-                self._loss = float(kept.restore(last, _entry(0.0, variables))["loss"])
+            if self._loss is None and (before := kept.newest_whole()) is not None:
+                self._loss = float(kept.restore(before, _entry(0.0, variables))["loss"])
             better = self._loss is None or loss < self._loss or not math.isfinite(self._loss)
             if better:
                 kept.save(step, _entry(loss, variables))
@@ -48,7 +47,7 @@ class Best:
             FileNotFoundError: nothing was offered.
         """
         with Checkpoints(self._directory) as kept:
-            step = kept.latest()
+            step = kept.newest_whole()
             if step is None:
                 raise FileNotFoundError(f"{self._directory} holds no variables")
             entry = kept.restore(step, _entry(0.0, like))

@@ -1,42 +1,58 @@
 """Checkpoints of a stage: the only file that imports orbax."""
 
+import contextlib
+import errno
+import hashlib
 import math
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
+from asd_jax.files import free_bytes, why, writing
 from asd_jax.train.processes import first, place
+from asd_jax.words import size_text
 
 Tree = Any
 Vectors = dict[str, np.ndarray]
+_DIGEST = "digest"  # beside the vectors, which are named as their dtypes
+# Errors that speak of the disk, the net or the rights, not of what was written.
+_ELSEWHERE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 
 
 class Checkpoints:
     """The checkpoints of one stage, newest last, written so that a kill leaves none half done.
 
     A state has a thousand small leaves, and a checkpoint costs two milliseconds for each; so they
-    are written end to end, as one vector a dtype.
+    are written end to end, as one vector a dtype, with a digest of all. Two are kept: a power cut
+    or a bad disk may have damaged the newest.
     """
 
-    def __init__(self, directory: str, *, keep: int | None = 1) -> None:
-        """Opens or makes the folder; `keep` newest checkpoints stay in it, None for all."""
+    def __init__(self, directory: str, *, keep: int | None = 2) -> None:
+        """Opens or makes the folder; `keep` newest checkpoints stay in it, None for all.
+
+        Raises:
+            WriteError: the folder cannot be made or read.
+        """
         import orbax.checkpoint as ocp
 
-        self._ocp, self._directory = ocp, os.path.abspath(directory)
-        if first():  # in the manager's constructor the others wait for process 0
-            _remove_leftovers(self._directory, keep)
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=False
-            ),
-        )
+        self._ocp, self._directory, self._keep = ocp, os.path.abspath(directory), keep
+        self._whole: tuple[int, Vectors] | None = None  # the checkpoint that was read last
+        with self._guarded(self._directory):
+            if first():  # in the manager's constructor the others wait for process 0
+                _remove_leftovers(self._directory, keep)
+            self._manager = ocp.CheckpointManager(
+                self._directory,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep, create=True, enable_async_checkpointing=False
+                ),
+            )
         # The loop's processes agree on saves without JAX's service, which `processes` leaves off.
         # Releases before 0.12, those that jax2onnx allows, fail when they ask it.
         self._manager.reached_preemption = lambda step: False
@@ -45,9 +61,82 @@ class Checkpoints:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
+    def newest_whole(self) -> int | None:
+        """The step of the newest checkpoint that can be read, or None.
+
+        Damaged ones are deleted, and a warning says so: training goes on from the one before.
+        """
+        while (step := self.latest()) is not None and not self._is_whole(step):
+            self.drop({step})
+        return step
+
+    def whole_steps(self) -> set[int]:
+        """The steps of all checkpoints that can be read; see `newest_whole`."""
+        damaged = {step for step in self.steps() if not self._is_whole(step)}
+        self.drop(damaged)
+        return self.steps()
+
     def steps(self) -> set[int]:
         """The steps of all complete checkpoints."""
         return set(self._manager.all_steps())
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            self._vectors(step)
+            return True
+        except Exception as error:  # orbax and what it stands on raise whatever they stumble over
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) in _ELSEWHERE:
+                reason = why(error) if isinstance(error, OSError) else "the memory is too small"
+                raise WriteError(
+                    f"The checkpoint {self._directory}/{step} can't be read ({reason}); mend that, "
+                    "and the same command goes on."
+                ) from error
+            logging.warning(
+                "The checkpoint %s/%d is damaged (%s) and was deleted; training goes on from the "
+                "one before, or from the stage's start.",
+                self._directory,
+                step,
+                (str(error).splitlines() or [type(error).__name__])[0][:200],
+            )
+            return False
+
+    def _vectors(self, step: int) -> Vectors:
+        """What `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
+        if self._whole is None or self._whole[0] != step:
+            args = self._ocp.args.StandardRestore()
+            found = dict(self._manager.restore(step, args=args))
+            vectors = {name: np.asarray(vector) for name, vector in found.items()}
+            digest = vectors.pop(_DIGEST, None)  # none before version 0.2
+            if digest is not None and not np.array_equal(digest, _digest(vectors)):
+                raise ValueError("its content is not what was saved")
+            self._whole = step, vectors
+        return self._whole[1]
+
+    @contextlib.contextmanager
+    def _guarded(self, where: str, needs: int = 0) -> Iterator[None]:
+        """One sentence for whatever keeps a checkpoint from being written, and nothing left of it.
+
+        Besides what the system raises, orbax has errors of its own: for a full disk, for folders
+        that it does not like. A save waits for no thread, and none is left that would abort.
+        """
+        try:
+            with writing(where, "make room or give another --workdir", needs=needs):
+                yield
+        except (UserError, MemoryError):
+            with contextlib.suppress(OSError):
+                _remove_leftovers(self._directory, self._keep)
+            raise
+        except Exception as error:
+            if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+                raise  # another process is lost
+            with contextlib.suppress(OSError):
+                _remove_leftovers(self._directory, self._keep)
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            size = f"{size_text(needs)} needed, " * bool(needs)
+            raise WriteError(
+                f"{where} can't be written ({reason}; {size}{size_text(free_bytes(where))} free); "
+                "make room or give another --workdir."
+            ) from error
 
     def save(self, step: int, state: Tree) -> None:
         """Writes `state` as the checkpoint of `step`; returns when it is on the disk."""
@@ -55,9 +144,16 @@ class Checkpoints:
             self.write(step, _vectors(_on_host(state)))
 
     def write(self, step: int, vectors: Vectors) -> None:
-        """Writes the leaves of a state end to end, one vector a dtype."""
-        self._manager.save(step, args=self._ocp.args.StandardSave(vectors), force=True)
-        self._manager.wait_until_finished()
+        """Writes the leaves of a state end to end, one vector a dtype.
+
+        Raises:
+            WriteError: it cannot be written; the checkpoint before stays.
+        """
+        size = sum(vector.nbytes for vector in vectors.values())
+        whole = {**vectors, _DIGEST: _digest(vectors)}
+        with self._guarded(os.path.join(self._directory, str(step)), size):
+            self._manager.save(step, args=self._ocp.args.StandardSave(whole), force=True)
+            self._manager.wait_until_finished()
 
     def restore(self, step: int, like: Tree) -> Tree:
         """Reads the checkpoint of `step` onto the shapes, types and shardings of `like`.
@@ -69,18 +165,20 @@ class Checkpoints:
 
     def read(self, step: int, sizes: dict[str, int]) -> Vectors:
         """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`."""
-        vectors = self._manager.restore(step, args=self._ocp.args.StandardRestore())
+        vectors = self._vectors(step)
+        self._whole = None  # it may be large
         if {name: len(vector) for name, vector in vectors.items()} != sizes:
             raise UserError(
                 f"The checkpoint {self._directory}/{step} does not fit this version or config; "
                 "delete the run's folder and start again."
             )
-        return {name: np.asarray(vector) for name, vector in vectors.items()}
+        return vectors
 
     def drop(self, unwanted: Collection[int]) -> None:
         """Deletes the checkpoints of these steps."""
         for step in sorted(unwanted):
-            self._manager.delete(step)
+            with self._guarded(os.path.join(self._directory, str(step))):
+                self._manager.delete(step)
 
     def close(self) -> None:
         """Frees the manager's threads."""
@@ -103,11 +201,11 @@ class PackedCheckpoints:
 
     def __init__(self, directories: Sequence[str], totals: Sequence[int]) -> None:
         """Args: the folder of each run, and the step after which each has come to its end."""
-        self._runs, self._totals = [Checkpoints(path, keep=2) for path in directories], totals
+        self._runs, self._totals = [Checkpoints(path) for path in directories], totals
 
     def latest(self) -> int:
         """The newest step that every run can go on from, 0 for the start; newer ones are lost."""
-        steps = [run.steps() for run in self._runs]
+        steps = [run.whole_steps() for run in self._runs]
         common = [step for step in set().union(*steps) if self._all_have(step, steps)]
         newest = max(common, default=0)
         for run, own, total in zip(self._runs, steps, self._totals, strict=True):
@@ -134,11 +232,6 @@ class PackedCheckpoints:
         ]
         return _unpack({name: np.stack([own[name] for own in read]) for name in sizes}, like)
 
-    def thin(self) -> None:
-        """Leaves the newest checkpoint of each run alone: all have come to the end."""
-        for run in self._runs:
-            run.drop(run.steps() - {run.latest()})
-
     def __enter__(self) -> "PackedCheckpoints":
         return self
 
@@ -159,6 +252,15 @@ def _remove_leftovers(directory: str, keep: int | None) -> None:
     whole = sorted((name for name in names if name.isdecimal()), key=int)
     for name in (*halves, *(whole[:-keep] if keep else [])):
         shutil.rmtree(os.path.join(directory, name))
+
+
+def _digest(vectors: Vectors) -> np.ndarray:
+    """SHA-256 of the vectors with their names, uint8 `[32]`."""
+    digest = hashlib.sha256()
+    for name, vector in sorted(vectors.items()):
+        digest.update(f"{name} {vector.shape} ".encode())
+        digest.update(np.ascontiguousarray(vector).view(np.uint8).data)
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _is_key(leaf: Any) -> bool:

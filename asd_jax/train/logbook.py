@@ -5,7 +5,7 @@ import math
 import os
 from typing import Any
 
-from asd_jax.files import write_bytes
+from asd_jax.files import write_bytes, writing
 
 
 class Logbook:
@@ -40,8 +40,12 @@ class Logbook:
         if not self._write:
             return
         event = {"stage": stage, "step": step, **{k: _plain(v) for k, v in values.items()}}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        line = json.dumps(event) + "\n"
+        with (
+            writing(self._path, "make room, and the same command goes on", needs=len(line)),
+            open(self._path, "a", encoding="utf-8") as file,
+        ):
+            file.write(line)
 
 
 def _plain(value: Any) -> Any:

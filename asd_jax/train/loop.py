@@ -146,7 +146,7 @@ def follow(
 def is_finished(stage_directory: str, total_steps: int) -> bool:
     """Whether the stage's checkpoint folder holds its last step."""
     with Checkpoints(stage_directory, keep=None) as checkpoints:
-        return checkpoints.latest() == total_steps
+        return checkpoints.newest_whole() == total_steps
 
 
 def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
@@ -205,7 +205,7 @@ class _Alone:
         self._stage, self._checkpoints, self._logbook = stage, checkpoints, logbook
 
     def latest(self) -> int:
-        return self._checkpoints.latest() or 0
+        return self._checkpoints.newest_whole() or 0
 
     def restore(self, step: int, state: TrainState) -> TrainState:
         return self._checkpoints.restore(step, state)

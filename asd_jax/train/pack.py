@@ -69,7 +69,6 @@ def train_pack(
         keeper = _Together(stage, checkpoints, members)
         state = stacked(states, stage.mesh)
         state = follow(stage, state, keeper, save_seconds, log_every, progress)
-        checkpoints.thin()
     return state, keeper.diverged
 
 

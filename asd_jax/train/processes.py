@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import faulthandler
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,6 +109,39 @@ def _is_of_network(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200]
+
+
+def agree(**parts: Any) -> None:
+    """Refuses a run whose processes have not all the same, before its first step.
+
+    A host that lacks two recordings would draw other batches, and no step would tell.
+
+    Args:
+        parts: what must be equal, by what a user calls it; of each the `repr` is compared.
+
+    Raises:
+        UserError: in every process, with the parts that differ.
+    """
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    own = np.stack([digest(value) for value in parts.values()])
+    with lost():
+        every = np.asarray(multihost_utils.process_allgather(own))
+    differ = [name for k, name in enumerate(parts) if (every[:, k] != every[0, k]).any()]
+    if differ:
+        here = ", ".join(f"{name} {digest(parts[name]).tobytes().hex()[:8]}" for name in differ)
+        raise UserError(
+            f"The processes of this run differ in their {' and '.join(differ)} (here {here}): give "
+            "all hosts the same files and the same command."
+        )
+
+
+def digest(value: Any) -> np.ndarray:
+    """SHA-256 of what `repr` shows of a value, uint8 `[32]`."""
+    text = repr(value).encode("utf-8", "surrogateescape")
+    return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
 
 
 def place(values: Any, sharding: Sharding) -> jax.Array:

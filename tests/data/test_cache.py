@@ -1,6 +1,8 @@
 """The cache: what goes in comes out, once, whatever happens in between."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -16,7 +18,7 @@ from asd_jax.data import cache_store
 from asd_jax.data.cache import WaveCache, WaveSettings, open_cache
 from asd_jax.data.clips import Clip, read_clips
 from asd_jax.data.decode import UnreadableError
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
 
 ONE_SECOND = WaveSettings(sample_rate=1000, clip_seconds=1.0)
 
@@ -210,21 +212,21 @@ def only_file(directory: pathlib.Path, name: str) -> pathlib.Path:
 def test_damage_is_mended(clips, tmp_path, damage):
     directory = tmp_path / "cache"
     open_cache(clips[:2], directory, ONE_SECOND)
-    index, data = only_file(directory, "index.json"), only_file(directory, "waves.i16")
+    index, data = only_file(directory, "index.json"), only_file(directory, "*.i16")
     if damage == "rows beyond the index":  # killed while it wrote
         with open(data, "ab") as file:
             file.write(b"x" * 777)
     elif damage == "index":
         index.write_text('{"version": 1, "fil')
     elif damage == "version":
-        index.write_text(json.dumps({"version": 0, "rows": 2, "files": {}}))
+        index.write_text(json.dumps({"version": 0, "data": {}, "files": {}}))
     elif damage == "data":
         os.truncate(data, 100)
     else:
         shutil.rmtree(directory)
     cached = open_cache(clips, directory, ONE_SECOND)
     assert all(np.array_equal(cached.waves[k], noise(k)) for k in range(5))
-    assert data.stat().st_size == 5 * 2000
+    assert {p.name for p in directory.rglob("*.i16")} > {data.name} or damage == "all"
     assert [p.name for p in directory.rglob("*.tmp")] == []
 
 
@@ -260,7 +262,7 @@ def test_processes_that_open_at_once(tmp_path, write_wav):
     ]
     results = {process.communicate(timeout=60)[0].strip() for process in running}
     assert results == {f"{sum(int(noise(k).astype(int).sum()) for k in range(60))} 60"}
-    assert only_file(tmp_path / "cache", "waves.i16").stat().st_size == 60 * 2000
+    assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.i16")) == 60 * 2000
 
 
 def test_who_waited_for_another_build_uses_it(clips, tmp_path, decoded):
@@ -326,3 +328,68 @@ def test_real_recordings(real_recordings, tmp_path, caplog):
     assert cached.waves.gather(range(36)).std(1).min() > 10
     windows = open_cache(clips, tmp_path, WaveSettings(clip_seconds=2.0, long="windows"))
     assert len(windows) > 5 * 36 and all(clip.windowed for clip in windows.clips)
+
+
+def without_locks(monkeypatch):
+    """As on network drives that have none."""
+    monkeypatch.setattr(cache_store, "locked", lambda path: contextlib.nullcontext())
+
+
+def test_builds_that_no_lock_keeps_apart_never_read_each_others_sound(clips, tmp_path, monkeypatch):
+    without_locks(monkeypatch)
+    open_cache(clips[:1], tmp_path / "cache", ONE_SECOND)  # both find what is there
+    real, opened = cache_store._decode_rows, []
+
+    def other_host_meanwhile(path, settings):
+        monkeypatch.setattr(cache_store, "_decode_rows", real)
+        opened.append(open_cache(clips[::-1], tmp_path / "cache", ONE_SECOND))
+        return real(path, settings)
+
+    monkeypatch.setattr(cache_store, "_decode_rows", other_host_meanwhile)
+    opened.append(open_cache(clips, tmp_path / "cache", ONE_SECOND))
+    opened.append(open_cache(clips[2:], tmp_path / "cache", ONE_SECOND))  # a later run
+    for cached in opened:
+        for clip, wave in zip(cached.clips, cached.waves.gather(range(len(cached))), strict=True):
+            assert np.array_equal(wave, noise(int(pathlib.Path(clip.path).stem)))
+
+
+def test_files_of_builds_that_came_to_nothing_go_in_time(clips, tmp_path):
+    open_cache(clips[:1], tmp_path / "cache", ONE_SECOND)
+    (folder,) = (tmp_path / "cache").iterdir()
+    old, new = folder / "waves.i16", folder / "abc.i16"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    open_cache(clips, tmp_path / "cache", ONE_SECOND)
+    assert not old.exists() and new.exists() and len(list(folder.glob("*.i16"))) == 3
+
+
+def test_a_file_that_can_not_be_decoded_leaves_no_data_file(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    clip = Clip(str(tmp_path / "a.wav"), "fan", "00", "train", 0)
+    assert len(open_cache([clip], tmp_path / "cache", ONE_SECOND)) == 0
+    assert list((tmp_path / "cache").rglob("*.i16")) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "the disk is full, 67 MB needed, .* free"),
+        (errno.EFBIG, "the file is too long, 67 MB needed"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.ENOENT, "No such file"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_whatever_keeps_it_from_being_written_is_one_sentence(
+    clips, tmp_path, monkeypatch, number, said
+):
+    def fails(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cache_store.os, "fsync", fails)
+    with pytest.raises(WriteError, match=f"can't be written .{said}.*config.data.cache"):
+        open_cache(clips, tmp_path / "cache", ONE_SECOND)
+    monkeypatch.undo()
+    assert len(open_cache(clips, tmp_path / "cache", ONE_SECOND)) == 5
+    assert list((tmp_path / "cache").rglob("*.tmp")) == []

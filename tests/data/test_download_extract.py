@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from asd_jax.data.decode import read_wave
-from asd_jax.data.download import disk, extract
+from asd_jax.data.download import extract
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.errors import UserError
 
@@ -150,7 +150,7 @@ def test_a_damaged_archive_is_named(tmp_path, harm):
 def test_refuses_to_begin_without_room(tmp_path, monkeypatch):
     archive = zipped(tmp_path / "x.zip", {"fan/a.wav": bytes(3000)})
     usage = shutil._ntuple_diskusage
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
     with pytest.raises(UserError, match=r"x.zip unpacks to .* where 1 MB are free"):
         unpack(archive, tmp_path / "dev", "fan")
     assert not (tmp_path / "dev").exists()
@@ -166,3 +166,31 @@ def test_a_disk_that_fills_up_does_not_blame_the_archive(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="the disk is full") as caught:
         unpack(archive, tmp_path / "0dB", "fan", mono=True)
     assert not isinstance(caught.value, DamagedArchiveError)
+
+
+def harmed(data, rng):
+    """The bytes with a few accidents."""
+    data = bytearray(data)
+    for _ in range(1 + int(rng.integers(3))):
+        place = int(rng.integers(len(data)))
+        data[place : place + int(rng.integers(1, 9))] = rng.bytes(int(rng.integers(9)))
+    return bytes(data[: int(rng.integers(1, len(data)))] if rng.integers(6) == 0 else data)
+
+
+@pytest.mark.parametrize("mono", [True, False])
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_every_mutation_is_damage_or_comes_out_whole(tmp_path, how, mono):
+    rng, archive, found = np.random.default_rng(how), tmp_path / "x.zip", 0
+    with zipfile.ZipFile(archive, "w", how) as file:
+        for k in range(2):
+            file.writestr(f"fan/id_00/normal/{k}.wav", wav(eight_channels(k, 200), "WAVEX"))
+    whole = archive.read_bytes()
+    for number in range(60):
+        archive.write_bytes(harmed(whole, rng))
+        try:
+            unpack(archive, tmp_path / str(number), "fan", mono=mono)
+        except UserError as error:
+            found += 1
+            assert "\n" not in str(error)
+        assert not list(tmp_path.rglob("*.tmp"))
+    assert found > 20

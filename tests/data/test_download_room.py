@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from asd_jax.data.clips import read_clips
-from asd_jax.data.download import disk, job
+from asd_jax.data.download import job
 from asd_jax.data.download.records import DATA_SETS, Archive
 from asd_jax.errors import UserError
 
@@ -16,7 +16,7 @@ def test_room_is_checked_before_anything_is_downloaded(command, server, mimii, m
     usage = shutil._ntuple_diskusage
 
     def free(size):
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**12, 0, int(size)))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 0, int(size)))
 
     free(sizes[0] * 1.1)  # the archive, but not what comes out of it
     with pytest.raises(UserError, match=r"This needs .* at its fullest, where .* are free"):
@@ -27,7 +27,7 @@ def test_room_is_checked_before_anything_is_downloaded(command, server, mimii, m
 def test_the_fullest_moment_counts_one_archive_at_a_time(tmp_path, monkeypatch):
     archives = [Archive(f"{k}.zip", 1, "0", "fan", "0dB", 1000, "", True) for k in range(10)]
     usage = shutil._ntuple_diskusage
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, 3000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 3000))
     job.need_room(tmp_path, archives, zips=tmp_path, keep=False)  # 1000 + 10 * 180
     with pytest.raises(UserError, match="This needs 12 kB"):
         job.need_room(tmp_path, archives, zips=tmp_path, keep=True)
@@ -39,7 +39,7 @@ def test_archives_on_another_disk_need_their_room_there(tmp_path, monkeypatch):
     zips.mkdir()
     free = {tmp_path: 1800, zips: 1000}
     monkeypatch.setattr(job, "on_one_disk", lambda *_: False)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage(10**9, 0, free[path]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, free[path]))
     job.need_room(tmp_path, archives, zips=zips, keep=False)
     with pytest.raises(UserError, match=r"10 kB in .*zips at its fullest.*another --archives"):
         job.need_room(tmp_path, archives, zips=zips, keep=True)

@@ -5,10 +5,11 @@ import datetime
 import email.utils
 import hashlib
 import shutil
+import types
 
 import pytest
 
-from asd_jax.data.download import disk, transfer
+from asd_jax.data.download import responses, transfer
 from asd_jax.data.download.responses import Patience
 from asd_jax.errors import UserError
 from tests.data import server as bad
@@ -186,7 +187,7 @@ def test_what_an_earlier_run_left_is_continued_or_thrown_away(get, server, tmp_p
 
 def test_refuses_a_file_that_does_not_fit(get, monkeypatch, tmp_path):
     usage = shutil._ntuple_diskusage
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage(10**9, 0, SIZE - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, SIZE - 1))
     with pytest.raises(UserError, match=r"needs 1\.0 MB more|needs 1 MB more"):
         get(size=0)
     assert left(tmp_path) == []
@@ -211,3 +212,75 @@ def test_json_is_none_where_it_can_not_be_had(server):
     assert waits == [1.0, 5.0]
     assert transfer.read_json(f"{server.url}/b", patience=patience) is None
     assert transfer.read_json(f"{server.url}/c", patience=patience) is None
+
+
+@pytest.mark.parametrize(
+    "leads",
+    [
+        "file:///etc/passwd",
+        "gopher://x/",
+        "/x.zip",
+        "http://[::1",
+        "http://\x80\xff:99999999/",
+        "http://%00/",
+        "http://" + "a" * 300 + "/",
+        "",
+    ],
+)
+def test_wherever_a_server_leads_it_is_one_sentence(get, tmp_path, leads):
+    with pytest.raises(UserError) as caught:
+        get(*[(302, {"Location": leads})] * 50, size=0)
+    assert "\n" not in str(caught.value) and left(tmp_path) == []
+
+
+def test_a_redirect_out_of_encryption_is_refused(server, monkeypatch):
+    import requests
+
+    real = requests.get
+
+    def led_astray(url, **options):
+        return real(url.replace("https:", "http:"), **options)
+
+    monkeypatch.setattr(requests, "get", led_astray)
+    with (
+        pytest.raises(UserError, match="leads to the unencrypted http:"),
+        responses.answering(server.url.replace("http:", "https:") + "/x.zip"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "\u00b2"},
+        {"Content-Length": "9" * 5000},
+        {"Content-Range": "bytes 0-1/" + "9" * 5000},
+        {"Retry-After": "\u00b2"},
+        {"Retry-After": "Mon, 99 Foo 99999 99:99:99 +9999999999"},
+        {"X-RateLimit-Reset": "\u00b9\u00b2"},
+        {"X-RateLimit-Reset": "9" * 5000},
+    ],
+)
+def test_headers_that_mean_nothing_are_no_traceback(headers):
+    for status in (200, 206, 429):
+        answer = types.SimpleNamespace(status_code=status, headers=headers)
+        try:
+            responses.refuse("http://x/", answer, Patience())
+            responses.span(answer, 0)
+        except (responses.TroubleError, UserError) as error:
+            assert "\n" not in str(error)
+
+
+def test_json_is_bounded(server, monkeypatch):
+    monkeypatch.setattr(transfer, "MOST_JSON", 1000)
+    server.files["/fits"] = b"[" + b" " * 900 + b"]"
+    server.files["/long"] = b"[" + b" " * 1000 + b"]"
+    server.files["/deep"] = b"[" * 990
+    patience = Patience(attempts=1, sleep=lambda _: None)
+    assert transfer.read_json(f"{server.url}/fits", patience=patience) == []
+    assert transfer.read_json(f"{server.url}/long", patience=patience) is None
+    monkeypatch.setattr(transfer, "MOST_JSON", 10**6)
+    server.files["/deep"] = b"[" * 100_000
+    assert transfer.read_json(f"{server.url}/deep", patience=patience) is None
+    slow = Patience(longest_asked=-1.0)
+    assert transfer.read_json(f"{server.url}/fits", patience=slow) is None

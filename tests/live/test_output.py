@@ -27,3 +27,19 @@ def test_an_id_that_tells_nothing_apart_is_left_out_of_the_table_alone(others, s
     assert capsys.readouterr().out.endswith(f" {shown}, a.wav\n")
     lines.row(row)
     assert '"machine_id": "00"' in capsys.readouterr().out
+
+
+NASTY = "a\n\x1b[31mred\x9b0m\u202egnp.exe\r"
+
+
+def test_no_name_is_obeyed_by_a_terminal(capsys):
+    row = {"score": 1.0, "threshold": 2.0, "decision": 0, "percentile": 50.0, "path": NASTY}
+    row |= {"machine_type": NASTY, "machine_id": "00"}
+    for kind in ("table", "csv", "json"):
+        output = Output(kind)
+        output.row(row)
+        output.note(f"not scored: {NASTY}", event="unreadable", path=NASTY)
+        said = capsys.readouterr()
+        for text in (said.out, said.err):
+            assert not set(text) & set("\x1b\x9b\u202e\r"), kind
+        assert len(said.out.splitlines()) == 2

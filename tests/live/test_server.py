@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import errno
 import http.client
 import io
 import json
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
+from asd_jax.live import server
 from asd_jax.live.board import MELS, Board
 from asd_jax.live.recordings import Listener
 from asd_jax.live.server import Monitor
@@ -24,11 +27,11 @@ from tests.live import machine
 
 @pytest.fixture
 def monitor(listener):
-    server = Monitor(listener, Board(machine.RATE), source="a test", limit=1 << 20)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    made = Monitor(listener, Board(machine.RATE), source="a test", limit=1 << 20)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
 
 
 def wav(sound):
@@ -198,3 +201,24 @@ def test_there_is_nothing_else(monitor, path):
 def test_a_taken_port_is_named(monitor, listener):
     with pytest.raises(UserError, match=f"--port={monitor.server_port}"):
         Monitor(listener, Board(machine.RATE), port=monitor.server_port)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (MemoryError(), 422, "the memory is too small"),
+        (ValueError("negative dimensions"), 422, "it is damaged"),
+        (RuntimeError("a decoder\nstumbles"), 422, "it is damaged"),
+        (OSError(errno.ENOSPC, "No space"), 507, "the disk is full"),
+        (UnreadableError("x", "it is bad"), 422, "it is bad"),
+    ],
+)
+def test_every_recording_gets_an_answer(monitor, monkeypatch, error, status, said):
+    def fails(*arguments):
+        raise error
+
+    monkeypatch.setattr(server, "read_pieces", fails)
+    found, _, body = ask(monitor, "score?name=a.wav", b"forged")
+    assert found == status and said in json.loads(body)["error"]
+    monkeypatch.undo()
+    assert ask(monitor, "about")[0] == 200

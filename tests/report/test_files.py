@@ -42,7 +42,7 @@ def test_scores_have_the_promised_columns_and_bytes(tmp_path):
     assert path.read_bytes().decode() == (
         "path,machine_type,machine_id,domain,label,score,score_fusion,score_statistics,score_late,"
         "threshold,decision\n"
-        '"pump/größe, ""neu""\n<script>.wav",pump,00,source,1,0.100000001,1,,,2,0\n'
+        '"pump/größe, ""neu""\\x0a<script>.wav",pump,00,source,1,0.100000001,1,,,2,0\n'
         "pump/b.wav,pump,02,,,1234567.89,,,1e-12,,\n"
     )
     assert os.listdir(tmp_path) == ["scores.csv"]

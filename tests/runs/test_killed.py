@@ -35,7 +35,7 @@ SYNTHETIC = ("--config=configs/ensemble.py:smoke", *SMALL)
 ALONE = (
     Moment("at the start", "", 3.0),
     Moment("while recordings are written", "cache/asd_jax/synthetic/**/*.wav", 0.5),
-    Moment("while recordings are decoded", "cache/asd_jax/waves/**/waves.i16", 0.05),
+    Moment("while recordings are decoded", "cache/asd_jax/waves/**/*.i16", 0.05),
     Moment("in pretrain", "RUN/metrics.jsonl", 0.5),
     Moment("in a save of pretrain", "RUN/checkpoints/pretrain/*tmp*", 0.02),
     Moment("after pretrain", "RUN/checkpoints/pretrain/LAST_pretrain", 0.3),
@@ -48,7 +48,7 @@ ALONE = (
 )
 # Process 0 works on alone after the stages, and process 1 waits for its end.
 TOGETHER = (
-    Moment("while recordings are decoded", "cache/asd_jax/waves/**/waves.i16", 0.05, (0, 1)),
+    Moment("while recordings are decoded", "cache/asd_jax/waves/**/*.i16", 0.05, (0, 1)),
     Moment("in pretrain", "RUN/metrics.jsonl", 0.5, (1,)),
     Moment("in a save of pretrain", "RUN/checkpoints/pretrain/*tmp*", 0.02, (0,)),
     Moment("after pretrain", "RUN/checkpoints/pretrain/LAST_pretrain", 0.3, (0,)),

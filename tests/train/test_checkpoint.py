@@ -1,6 +1,8 @@
 """Checkpoints: what was saved comes back, on whatever devices, and nothing else does."""
 
+import errno
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, WriteError
 from asd_jax.train.checkpoint import Checkpoints
 
 
@@ -116,3 +118,101 @@ def test_so_is_a_checkpoint_that_the_next_has_made_old(tmp_path):
     with Checkpoints(str(tmp_path), keep=2) as checkpoints:
         assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"10", "11"}
         assert_equal(checkpoints.restore(11, state(0)), state(11))
+
+
+def two_saved(folder):
+    with Checkpoints(str(folder)) as checkpoints:
+        for step in (3, 5, 8):
+            checkpoints.save(step, state(step))
+        assert checkpoints.steps() == {5, 8}
+
+
+def files_of(folder, step):
+    return sorted(path for path in (folder / str(step)).rglob("*") if path.is_file())
+
+
+def flipped(data, places):
+    data = bytearray(data)
+    for place in places:
+        data[place % len(data)] ^= 0xFF
+    return bytes(data)
+
+
+DAMAGES = {
+    "empty": lambda data, rng: b"",
+    "torn": lambda data, rng: data[: len(data) // 2],
+    "gone": lambda data, rng: None,
+    "zeros": lambda data, rng: bytes(len(data)),
+    "flipped": lambda data, rng: flipped(data, rng.integers(0, 1 << 30, 3)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_gives_way_to_the_one_before(tmp_path, damage, caplog):
+    two_saved(tmp_path / "whole")
+    rng, fell_back = np.random.default_rng(0), 0
+    largest = sorted(files_of(tmp_path / "whole", 8), key=lambda path: -path.stat().st_size)
+    for file in largest[:2]:
+        place = tmp_path / "damaged"
+        shutil.copytree(tmp_path / "whole", place)
+        damaged = place / file.relative_to(tmp_path / "whole")
+        data = DAMAGES[damage](file.read_bytes(), rng)
+        damaged.unlink() if data is None else damaged.write_bytes(data)
+        caplog.clear()
+        with Checkpoints(str(place)) as checkpoints:
+            newest = checkpoints.newest_whole()
+            assert_equal(checkpoints.restore(newest, state(0)), state(newest))
+            if newest == 5:
+                fell_back += 1
+                assert "damaged/8 is damaged" in caplog.text
+            checkpoints.save(9, state(9))  # training goes on
+            assert_equal(checkpoints.restore(9, state(0)), state(9))
+        shutil.rmtree(place)
+    assert fell_back
+
+
+def test_with_both_damaged_the_stage_begins_anew(tmp_path, caplog):
+    two_saved(tmp_path)
+    for step in (5, 8):
+        for file in files_of(tmp_path, step):
+            file.write_bytes(b"")
+    with Checkpoints(str(tmp_path)) as checkpoints:
+        assert checkpoints.newest_whole() is None
+    assert caplog.text.count("was deleted; training goes on from the one before") == 2
+
+
+def test_what_a_disk_answers_is_no_damage(tmp_path, monkeypatch):
+    two_saved(tmp_path)
+    with Checkpoints(str(tmp_path)) as checkpoints:
+        error = OSError(errno.EIO, "Input/output error")
+        monkeypatch.setattr(checkpoints._manager, "restore", raising(error))
+        with pytest.raises(WriteError, match=r"8 can't be read \(Input/output error\)"):
+            checkpoints.newest_whole()
+        assert checkpoints.steps() == {5, 8}
+
+
+def raising(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space"), ValueError("RESOURCE_EXHAUSTED\nmore lines")]
+)
+def test_a_save_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, error):
+    two_saved(tmp_path)
+    with Checkpoints(str(tmp_path)) as checkpoints:
+        (tmp_path / "9.orbax-checkpoint-tmp").mkdir()
+        monkeypatch.setattr(checkpoints._manager, "save", raising(error))
+        with pytest.raises(WriteError, match=r"9 can't be written.* needed.* free.*--workdir") as e:
+            checkpoints.save(9, state(9))
+        assert "\n" not in str(e.value)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"5", "8"}
+
+
+def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match="can't be written"):
+        Checkpoints(str(tmp_path / "file" / "stage"))

@@ -204,3 +204,37 @@ def test_what_is_missing_is_one_sentence():
             processes.start(*flags)
     processes.start("", None, None)
     assert processes.first()
+
+
+# Process 1 lacks as many recordings as it is told to.
+AGREE = """
+import sys
+from asd_jax import commands
+from asd_jax.train import processes
+
+def main(argv):
+    processes.start("2", int(process), address)
+    lacks = int(address_and_lacks.partition(",")[2]) * int(process)
+    processes.agree(settings={"seed": 0}, recordings=["a.wav", "b.wav"][lacks:])
+    print("AGREED", flush=True)
+
+address_and_lacks, process = sys.argv[1:]
+address = address_and_lacks.partition(",")[0]
+sys.argv = sys.argv[:1]
+commands.run(main)
+"""
+
+
+@pytest.mark.parametrize("lacks", [0, 1])
+def test_processes_that_lack_recordings_do_not_begin(tmp_path, lacks):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]},{lacks}"
+    logs = [tmp_path / "0.log", tmp_path / "1.log"]
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(process_of(AGREE, address, k, logs[k])) for k in range(2)]
+        codes = [process.wait(120) for process in started]
+    said = [log.read_text() for log in logs]
+    assert ["AGREED" in text for text in said] == [not lacks] * 2, said
+    assert codes == [2 * lacks] * 2, said
+    assert all("differ in their recordings (here" in text for text in said) == bool(lacks)

@@ -6,10 +6,13 @@ memory: they never lie on the disk.
 
 import collections
 import contextlib
+import errno
 import io
+import lzma
 import pathlib
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,9 +21,25 @@ from typing import Any, NamedTuple
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.errors import UserError
 from asd_jax.files import replacing
+from asd_jax.words import printable
 
 _SPARE = 64 << 20  # for folders and what else writes there
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# What zipfile, and the decoders below it, raise on bytes that are no archive.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+_LONGEST = 1 << 30  # bytes of a recording that is reduced in memory; MIMII's have 2.6 MB
 
 
 class DamagedArchiveError(UserError):
@@ -72,7 +91,16 @@ def _opened(archive: pathlib.Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as zipped:
             yield zipped
     except _DAMAGE as error:
-        raise DamagedArchiveError(f"{archive} is damaged or no zip ({error})") from error
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged(archive, error) from error
+
+
+def _damaged(archive: pathlib.Path, error: Exception) -> DamagedArchiveError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return DamagedArchiveError(f"{archive} is damaged or no zip ({said})")
 
 
 def _members(
@@ -127,13 +155,25 @@ def _need_room(archive: pathlib.Path, into: pathlib.Path, todo: list[_Member], m
 def _write(zipped: zipfile.ZipFile, member: _Member, mono: bool, archive: pathlib.Path) -> None:
     target = member.target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target, sync=False) as part, zipped.open(member.info) as source:
+    with replacing(target, sync=False) as part, _seekable(archive, zipped, member) as source:
         if mono and _is_wav(member.info):
-            data = source.read()
-            _write_first_channel(data, pathlib.Path(part), f"{member.info.filename} of {archive}")
+            data = source.read(_LONGEST + 1)
+            if len(data) > _LONGEST:
+                raise _damaged(archive, ValueError(f"{member.info.filename!r} is too long"))
+            _write_first_channel(
+                data, pathlib.Path(part), f"{printable(member.info.filename)} of {archive}"
+            )
         else:
             with open(part, "wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _seekable(archive: pathlib.Path, zipped: zipfile.ZipFile, member: _Member) -> Any:
+    """A member to read; what is wrong with its place in the archive is no trouble of the disk."""
+    try:
+        return zipped.open(member.info)
+    except OSError as error:
+        raise _damaged(archive, error) from error
 
 
 def _write_first_channel(data: bytes, part: pathlib.Path, name: str) -> None:
@@ -144,8 +184,9 @@ def _write_first_channel(data: bytes, part: pathlib.Path, name: str) -> None:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             samples = file.read(dtype="int16", always_2d=True)
             rate = file.samplerate
-    except soundfile.LibsndfileError as error:
-        raise DamagedArchiveError(f"{name} is no recording ({error.error_string})") from error
+    except (soundfile.SoundFileError, MemoryError, ValueError, RuntimeError, TypeError) as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedArchiveError(f"{name} is no recording ({said})") from error
     wav = io.BytesIO()  # libsndfile would not tell a full disk from a broken recording
     soundfile.write(wav, samples[:, 0], rate, subtype="PCM_16", format="WAV")
     part.write_bytes(wav.getbuffer())

@@ -16,6 +16,7 @@ from asd_jax.data.download.manifest import ARCHIVES, NAME, Manifest
 from asd_jax.data.download.records import Archive, TruthList
 from asd_jax.data.download.source import Source
 from asd_jax.errors import UserError
+from asd_jax.files import sync_all
 
 # Unpacked bytes for each byte of zip: MIMII has 8 channels of 320 kB in about 1.95 MB; the others'
 # single channels are packed to about 0.8 of their size.
@@ -99,6 +100,7 @@ def fetch_archive(
         size=zipped.stat().st_size,
     )
     folders = _unpack(archive, zipped, root, manifest)
+    sync_all()
     manifest.note(archive.name, folders=folders)
     if not keep:
         zipped.unlink()

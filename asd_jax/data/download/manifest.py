@@ -124,7 +124,7 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         notes = {**empty, **json.loads(path.read_text(encoding="utf-8"))}
     except FileNotFoundError:
         return empty
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} can't be read ({error}); remove it to have its hashes noted anew."
         ) from error

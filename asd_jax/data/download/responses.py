@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import datetime
 import email.utils
+import http.client
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from asd_jax.errors import UserError
+
+_SPAN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,39 @@ def headers(begin: int = 0) -> dict[str, str]:
     return {**common, "Range": f"bytes={begin}-"} if begin else common
 
 
+@contextlib.contextmanager
+def answering(url: str, **options: Any) -> Iterator[Any]:
+    """`requests.get` of an address, with one sentence for where a server may not lead.
+
+    Raises:
+        UserError: it redirects to no address, in a circle, or from https to http.
+        requests.RequestException: what may pass by itself.
+    """
+    import requests
+    import urllib3
+
+    try:
+        with requests.get(url, **options) as response:
+            if url.startswith("https:") and not response.url.startswith("https:"):
+                raise UserError(
+                    f"{url} leads to {response.url}, which is not encrypted; try later."
+                )
+            yield response
+    except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
+        raise _misled(url, error) from error
+    except (ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+        if isinstance(error, requests.RequestException) and not isinstance(
+            error, requests.exceptions.InvalidURL
+        ):
+            raise
+        raise _misled(url, error) from error
+
+
+def _misled(url: str, error: Exception) -> UserError:
+    said = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return UserError(f"{url} leads nowhere ({said}); try later, or another --mirror.")
+
+
 def refuse(url: str, response: Any, patience: Patience) -> None:
     """Passes over an answer that brings the file.
 
@@ -67,23 +103,24 @@ def refuse(url: str, response: Any, patience: Patience) -> None:
 def _asked_wait(headers: Any) -> float | None:
     """Seconds of Retry-After (a number or a date), or until X-RateLimit-Reset."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
+    if re.fullmatch(r"[0-9]{1,18}", text):
         return float(text)
     now = datetime.datetime.now(datetime.UTC)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         until = email.utils.parsedate_to_datetime(text)
         return max(0.0, (until - now).total_seconds())
     reset = headers.get("X-RateLimit-Reset", "")
-    return max(0.0, float(reset) - now.timestamp()) if reset.isdigit() else None
+    known = re.fullmatch(r"[0-9]{1,18}", reset)
+    return max(0.0, float(reset) - now.timestamp()) if known else None
 
 
 def span(response: Any, begin: int) -> tuple[int, int]:
     """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0."""
     length = response.headers.get("Content-Length", "")
-    length = int(length) if length.isdigit() else 0
+    length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
     if response.status_code == 200:
         return 0, length
-    said = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    said = re.fullmatch(_SPAN, response.headers.get("Content-Range", ""))
     if not said or int(said[1]) > begin:
         raise TroubleError("the server sends another range than was asked for")
     return int(said[1]), int(said[2]) + 1 if said[3] == "*" else int(said[3])

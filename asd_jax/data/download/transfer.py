@@ -5,17 +5,20 @@ download goes on where it stopped (HTTP Range), in the same run or in a later on
 """
 
 import hashlib
-import os
+import json
 import pathlib
 import re
+import time
 from typing import Any
 
 from asd_jax.data.download import responses
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.data.download.responses import Patience, TroubleError
 from asd_jax.errors import UserError
+from asd_jax.files import place
 
 CHUNK = 1 << 16  # what a break can lose of what came
+MOST_JSON = 16 << 20  # bytes of a listing
 
 
 def part_of(target: pathlib.Path) -> pathlib.Path:
@@ -69,7 +72,7 @@ def download(
             _complete(url, part, size, patience or Patience(), bar)
             _say(bar, f"checking {checksum.partition(':')[0]}")
             if matches(part, checksum):
-                os.replace(part, target)
+                place(part, target)
                 return
             part.unlink()
     raise UserError(
@@ -79,20 +82,30 @@ def download(
 
 
 def read_json(url: str, *, patience: Patience) -> Any:
-    """The JSON document at an address, or None where it can't be had."""
+    """The JSON document at an address, or None where it can't be had, or has more than 16 MB."""
     import requests
 
     for attempt in range(3):
         try:
-            timeout = (patience.connect, patience.read)
-            response = requests.get(url, timeout=timeout, headers=responses.headers())
-            responses.refuse(url, response, patience)
-            return response.json()
-        except (UserError, ValueError):  # not there, or no JSON
+            asked = {"headers": responses.headers(), "timeout": (patience.connect, patience.read)}
+            with responses.answering(url, stream=True, **asked) as response:
+                responses.refuse(url, response, patience)
+                return json.loads(_bounded(response, patience))
+        except (UserError, ValueError, RecursionError):  # not there, or no JSON
             return None
         except (TroubleError, requests.RequestException) as error:
             patience.sleep(_wait(attempt, error, patience))
     return None
+
+
+def _bounded(response: Any, patience: Patience) -> bytes:
+    """All of an answer; raises ValueError where it has too many bytes or trickles."""
+    found, began = bytearray(), time.monotonic()
+    for chunk in response.iter_content(CHUNK):
+        found += chunk
+        if len(found) > MOST_JSON or time.monotonic() - began > patience.longest_asked:
+            raise ValueError("too long an answer")
+    return bytes(found)
 
 
 def _wait(attempt: int, error: Exception, patience: Patience) -> float:
@@ -136,7 +149,7 @@ def _continue(url: str, part: pathlib.Path, size: int, patience: Patience, bar: 
     begin = size_of(part)
     asked = {"headers": responses.headers(begin), "timeout": (patience.connect, patience.read)}
     try:
-        with requests.get(url, stream=True, **asked) as response:
+        with responses.answering(url, stream=True, **asked) as response:
             if response.status_code == 416 and begin:
                 _beyond_the_end(response, part, begin)
                 return

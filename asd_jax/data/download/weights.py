@@ -15,7 +15,7 @@ from absl import logging
 from asd_jax.data.download import transfer
 from asd_jax.data.download.responses import Patience
 from asd_jax.errors import UserError
-from asd_jax.files import cache_folder, write_json
+from asd_jax.files import private_folder, write_json
 
 HUB = "https://huggingface.co"  # $HF_ENDPOINT names a mirror, as for the hub's own tools
 FILE = "model.safetensors"
@@ -57,11 +57,16 @@ def find(given: str, network: str, *, patience: Patience | None = None) -> str:
             f"config.init_from is {given!r}, which is neither a file nor the name of weights of "
             f"{network}: those begin with {stem!r}, such as {stem}in1k."
         )
-    path = pathlib.Path(cache_folder("weights"), f"{given}.safetensors")
+    folder = private_folder("weights", "No weights are kept")
+    if folder is None:
+        raise UserError(
+            f"config.init_from: {given} has no place in the cache, as the warning says; mend that, "
+            "or give the path of the file."
+        )
+    path = pathlib.Path(folder, f"{given}.safetensors")
     note = path.with_suffix(".safetensors.json")
-    if path.exists() and note.exists():
-        kept = json.loads(note.read_text(encoding="utf-8"))
-        if transfer.matches(path, f"sha256:{kept['sha256']}"):
+    if path.exists():
+        if note.exists() and transfer.matches(path, f"sha256:{_noted(note)}"):
             return str(path)
         path.unlink()
     facts = _facts(given, patience or Patience())
@@ -69,6 +74,14 @@ def find(given: str, network: str, *, patience: Patience | None = None) -> str:
     _download(given, facts, path, patience)
     write_json(note, facts)
     return str(path)
+
+
+def _noted(note: pathlib.Path) -> str:
+    """The hash in a note; no hash where it is damaged."""
+    try:
+        return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "damaged"
 
 
 def _facts(name: str, patience: Patience) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from asd_jax.data.synthetic import render
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.data.synthetic.version2 import render as render2
 from asd_jax.errors import UserError
-from asd_jax.files import replacing, write_json
+from asd_jax.files import replacing, sync_all, write_json
 
 MARKER = "synthetic.json"
 GROUND_TRUTH = "ground_truth.csv"
@@ -101,7 +101,10 @@ def _write_wave(
 
 
 def _write_ground_truth(path: pathlib.Path, plans: list[ClipPlan]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         head = ("machine_type", "machine_id", "label", "number", "fault", "severity")
         head += ("kind", "quantity") if plans and hasattr(plans[0], "kind") else ()
@@ -164,5 +167,7 @@ def _described(settings: SyntheticMachines) -> dict[str, object]:
 
 
 def _write_marker(folder: pathlib.Path, settings: SyntheticMachines, *, complete: bool) -> None:
+    if complete:
+        sync_all()
     content = {"version": settings.version, "complete": complete, "settings": _described(settings)}
     write_json(folder / MARKER, content)

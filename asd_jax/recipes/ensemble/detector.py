@@ -13,6 +13,10 @@ from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
+    check_groups,
+    check_names,
+    check_variables,
+    expect,
     flatten_tree,
     restore_normaliser,
     unflatten_tree,
@@ -28,6 +32,7 @@ from asd_jax.traced import Traced
 
 Tree = Any
 CLIPS = 256  # whose features are scored at once
+_KNOWN = ("variables/", "scorers/", "normal_scores/", "thresholds", "frame_mean", "frame_std")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,8 +235,15 @@ class EnsembleDetector(Detector):
     def from_parts(
         cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> "EnsembleDetector":
-        """The detector of what `read_folder` found."""
-        groups = tuple((g[0], g[1]) for g in about["groups"])
+        """The detector of what `read_folder` found.
+
+        Raises:
+            ValueError, KeyError: the arrays are not those that the settings ask for.
+        """
+        groups, config = check_groups(about["groups"]), from_config(Ensemble, about["config"])
+        number, n_mels = len(groups), networks.front_end(config).n_mels
+        check_names(arrays, _KNOWN)
+        check_variables(below(arrays, "variables/"))
         fitted = {
             branch: [
                 scorers.from_arrays(kind, below(arrays, f"scorers/{branch}/{number}/"))
@@ -239,7 +251,8 @@ class EnsembleDetector(Detector):
             ]
             for branch, kinds in about["scorers"].items()
         }
-        config = from_config(Ensemble, about["config"])
+        for branch, by_group in fitted.items():
+            scorers.check(branch, by_group, number)
         variables = unflatten_tree(below(arrays, "variables/"))
         variables["normaliser"] = restore_normaliser(variables.get("normaliser", {}))
         return cls(
@@ -248,10 +261,10 @@ class EnsembleDetector(Detector):
             variables=variables,
             scorers=fitted,
             ensemble=ensembles.from_dict(about["ensemble"]),
-            thresholds=arrays["thresholds"],
-            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups))),
-            frame_mean=arrays["frame_mean"],
-            frame_std=arrays["frame_std"],
+            thresholds=expect(arrays, "thresholds", number, finite=False),
+            normal_scores=tuple(expect(arrays, f"normal_scores/{g}", None) for g in range(number)),
+            frame_mean=expect(arrays, "frame_mean", number, n_mels),
+            frame_std=expect(arrays, "frame_std", number, n_mels),
         )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from asd_jax.detector_folder import below
+from asd_jax.detector_folder import below, read_arrays
 from asd_jax.errors import UserError
+from asd_jax.files import replacing
 
 FILE = "features.npz"
 Features = dict[str, np.ndarray]  # `[clips, dim]` by branch
@@ -43,15 +44,17 @@ class Material:
         for kind, features in self.weak.items():
             arrays |= {f"weak/{kind}/{name}": value for name, value in features.items()}
         arrays = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
-        np.savez(path, clips=np.array(self.clips), **arrays)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, clips=np.array(self.clips), **arrays)
 
     @classmethod
     def load(cls, path: str) -> "Material":
         """Reads what `save` wrote; raises UserError where it is not there or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError) as error:
+            with open(path, "rb") as file:
+                arrays = read_arrays(file.read())
+            clips = str(arrays["clips"])
+        except (OSError, ValueError, MemoryError, KeyError) as error:
             raise UserError(
                 f"{path} cannot be read ({error}); only a run that this version of asd_jax "
                 "finished can be scored anew."
@@ -61,7 +64,7 @@ class Material:
             weak=_by_kind(below(arrays, "weak/")),
             tested=below(arrays, "tested/"),
             prototypes=below(arrays, "prototypes/"),
-            clips=str(arrays["clips"]),
+            clips=clips,
         )
 
 

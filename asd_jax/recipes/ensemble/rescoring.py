@@ -43,7 +43,7 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     run = guard.without_constant(run, material.trained)
     variables = _variables(before, run.config)
     results = read_results(before.path("results.json"))
-    RECIPE.open_workdir(values, workdir.folder)
+    workdir = RECIPE.open_workdir(values, workdir.folder)  # and its lock
     if workdir.finished():
         workdir.say_result()
         return

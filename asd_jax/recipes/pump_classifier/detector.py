@@ -13,6 +13,10 @@ from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
+    check_groups,
+    check_names,
+    check_variables,
+    expect,
     flatten_tree,
     unflatten_tree,
     write_folder,
@@ -26,6 +30,14 @@ from asd_jax.scoring.threshold import percentile
 from asd_jax.traced import Traced
 
 Tree = Any
+_KNOWN = (
+    "variables/",
+    "normal_scores/",
+    "frame_mean",
+    "frame_std",
+    "calibration",
+    "threshold",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,9 +177,16 @@ class ClassifierDetector(Detector):
     def from_parts(
         cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> "ClassifierDetector":
-        """The detector of what `read_folder` found."""
-        groups = tuple((g[0], g[1]) for g in about["groups"])
+        """The detector of what `read_folder` found.
+
+        Raises:
+            ValueError, KeyError: the arrays are not those that the settings ask for.
+        """
+        groups = check_groups(about["groups"])
         config = from_config(PumpClassifier, about["config"])
+        check_names(arrays, _KNOWN)
+        check_variables(below(arrays, "variables/"))
+        rows, n_mels = len(groups) + 1, network.display(config).n_mels
         older = {"calibration": AS_IT_IS, "threshold": config.decision.threshold}
         older = {name: np.array(value, np.float64) for name, value in older.items()}
         arrays = {**older, **arrays}
@@ -176,11 +195,11 @@ class ClassifierDetector(Detector):
             groups=groups,
             variables={"params": {}, "batch_stats": {}}
             | unflatten_tree(below(arrays, "variables/")),
-            normal_scores=tuple(arrays[f"normal_scores/{g}"] for g in range(len(groups) + 1)),
-            frame_mean=arrays["frame_mean"],
-            frame_std=arrays["frame_std"],
-            calibration=Platt(*map(float, arrays["calibration"])),
-            threshold=float(arrays["threshold"]),
+            normal_scores=tuple(expect(arrays, f"normal_scores/{g}", None) for g in range(rows)),
+            frame_mean=expect(arrays, "frame_mean", rows, n_mels),
+            frame_std=expect(arrays, "frame_std", rows, n_mels),
+            calibration=Platt(*map(float, expect(arrays, "calibration", 2))),
+            threshold=float(expect(arrays, "threshold", finite=False)),
         )
 
 

@@ -5,7 +5,8 @@ tuple of plain arrays, so it can be stacked, moved, saved and closed over; `scor
 function of it that may stand inside `jax.jit`.
 """
 
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -102,6 +103,43 @@ def from_arrays(kind: str, arrays: Mapping[str, np.ndarray]) -> Any:
     if missing:
         raise UserError(f"A stored scorer {kind!r} lacks {', '.join(missing)}; train it again.")
     return _kind(kind).arrays(*(np.asarray(arrays[name]) for name in fields))
+
+
+def check(branch: str, by_group: Sequence[Any], groups: int) -> None:
+    """Holds the scorers of a branch against what their fields are declared to be.
+
+    Raises:
+        ValueError: there is not one for each of so many groups, an array has another shape or no
+            numbers, or the scorers are of features of different sizes.
+    """
+    if len(by_group) != groups:
+        raise ValueError(f"{len(by_group)} scorers of {branch} for {groups} machines")
+    sizes: set[int] = set()
+    for scorer in by_group:
+        for part in scorer.parts if isinstance(scorer, Nearest | Mean) else (scorer,):
+            sizes.add(_checked(branch, part))
+    if len(sizes) > 1:
+        raise ValueError(f"the scorers of {branch} are of features of different sizes")
+
+
+def _checked(branch: str, scorer: Any) -> int:
+    """The size of the features that a scorer is of, by the names of its arrays' axes."""
+    found: dict[str, int] = {}
+    for name, hint in typing.get_type_hints(type(scorer)).items():
+        value = getattr(scorer, name)
+        axes = typing.get_args(hint)[0].dim_str.split()
+        sizes = [int(axis) if axis.isdecimal() else axis for axis in axes]
+        numbers = value.dtype.kind in "fiub" and not np.isnan(value).any()
+        fits = len(sizes) == value.ndim and all(
+            size == (axis if isinstance(axis, int) else found.setdefault(axis, size))
+            for axis, size in zip(sizes, value.shape, strict=True)
+        )
+        if not fits or not numbers:
+            raise ValueError(
+                f"{name} of a scorer of {branch} is {value.dtype} {value.shape}, not numbers "
+                f"({', '.join(axes)})"
+            )
+    return found.get("dim", 0)
 
 
 def _parts(kind: str, arrays: Mapping[str, np.ndarray]) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ def _ours(paths: list[str], state: str) -> Work:
             shutil.rmtree(place, ignore_errors=True)
         if state in ("new", "disk"):
             forget(paths)
-            forget([str(path) for path in place.rglob("waves.i16")])
+            forget([str(path) for path in place.rglob("*.i16")])
 
     if state == "open":
         return Work(_training_batches(open_cache(clips, place, settings)))
