@@ -16,7 +16,7 @@ def named(argv: Sequence[str]) -> list[str]:
     found: list[str] = []
     for word in argv:
         flag, equals, name = word.partition("=")
-        if found[-1:] == ["--sweep"] or not found and not word.startswith("-"):
+        if found[-1:] == ["--sweep"] or (not found and not word.startswith("-")):
             word = project.sweep_file(word)
         elif flag == "--sweep" and equals:
             word = f"--sweep={project.sweep_file(name)}"

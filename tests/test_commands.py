@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore", "watch", "doctor")
+COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
+COMMANDS += ("watch", "doctor")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
@@ -143,8 +144,7 @@ REFUSED = [
     ["asd_jax.rescore", "nowhere"],
     ["asd_jax.main", "--config=nothing"],
 ]
-MODULES = ["main", "score", "monitor", "fetch", "export", "submission", "rescore", "watch", "doctor"]
-HELP = [[f"asd_jax.{name}", "--help"] for name in MODULES] + [
+HELP = [[f"asd_jax.{name}", "--help"] for name in COMMANDS] + [
     [f"launch.{name}", "--help"] for name in ("sweep", "plan", "collect")
 ]
 
