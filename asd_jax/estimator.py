@@ -31,7 +31,7 @@ FOLDER = {
 OWN = ("config", "machine", "sample_rate", "workdir", "verbose")  # all else is a setting
 MACHINE = "machine"  # what recordings that are not in folders of their own are of
 
-Recordings = str | os.PathLike | np.ndarray | Sequence[str | os.PathLike | np.ndarray]
+Recordings = Any  # a folder, a path, paths, or waveforms; see `AnomalousSoundDetector`
 
 
 class _Refused(UserError, ValueError):

@@ -59,8 +59,8 @@ def packages():
 def api(package):
     """The page of a package: of the top one, its modules alone."""
     if package != "asd_jax":
-        options = "\n    options:\n      show_submodules: true"
-        return f"# {package}\n\n::: {package}{options}\n"
+        options = "\n    options:\n      show_submodules: true\n      heading_level: 1"
+        return f"::: {package}{options}\n"
     names = sorted(f.stem for f in (ROOT / "asd_jax").glob("[a-z]*.py"))
     return "# asd_jax\n\n" + "\n".join(f"::: asd_jax.{name}\n" for name in names)
 
