@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from asd_jax import memory
+from asd_jax import memory, project
 from asd_jax.errors import Interrupted, Lost, UserError, WriteError
 from asd_jax.files import private_folder, why
 from asd_jax.words import printable
@@ -83,7 +83,7 @@ def prepare_jax() -> None:
 def _parse(argv: Sequence[str]) -> list[str]:
     """absl's flags, with one sentence instead of a traceback for what a user can get wrong."""
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(project.with_config_files(argv))
     except UserError as error:
         fail(str(error))
     except flags.Error as error:

@@ -1,4 +1,4 @@
-"""The detector as scikit-learn's outlier detectors are used: fit, score, predict, clone."""
+"""The detector as an outlier detector of scikit-learn: fit, predict, clone, pipelines."""
 
 import contextlib
 import copy
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_array
 
-from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
 if TYPE_CHECKING:  # it brings jax
@@ -29,62 +31,93 @@ FOLDER = {
     "pretrain.epochs": 15.0,
     "pretrain.batch_size": 16,
 }
+OWN = ("config", "machine", "sample_rate", "workdir", "verbose")  # all else is a setting
 MACHINE = "machine"  # what recordings that are not in folders of their own are of
 
-Recordings = str | os.PathLike | np.ndarray | Sequence[str | os.PathLike | np.ndarray]
+Recordings = Any  # a folder, a path, paths, or waveforms; see `AnomalousSoundDetector`
 
 
-class AnomalousSoundDetector:
-    """Learns how machines sound while they are healthy, and scores further recordings.
+class _Refused(UserError, ValueError):
+    """What a user can mend, and what scikit-learn's callers expect of a wrong argument."""
+
+
+class _NotLearned(UserError, NotFittedError):
+    """Scoring before learning."""
+
+
+class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
+    """Learns how machines sound while they are healthy, and judges further recordings.
 
     >>> from asd_jax import AnomalousSoundDetector
     >>> detector = AnomalousSoundDetector(pretrain__epochs=5.0)
     >>> detector.get_params()["pretrain__epochs"]
     5.0
-    >>> detector.fit("healthy/").score(["new.wav"])  # doctest: +SKIP
-    array([3.21])
+    >>> detector.fit("healthy/").decision_function(["new.wav"])  # doctest: +SKIP
+    array([-3.21])
     >>> detector.predict(["new.wav"])  # -1: anomalous  # doctest: +SKIP
     array([-1])
 
     Recordings are given as a folder, a path, a list of paths (a folder among them stands for all
     below it), or as waveforms: `[clips, samples]`, or a list of `[samples]`, 16-bit integers or
-    floats in [-1, 1], at the config's sample rate. A result has one number a recording, in
-    their order, folders sorted; of a long one its most anomalous window counts.
+    floats of full scale 1. A result has one number a recording, in their order, folders sorted; of
+    a long one its most anomalous window counts. A recording gets the same number as a path and as
+    an array of its samples.
+
+    An outlier detector of scikit-learn: `clone`, pipelines, searches and `cross_val_score` take it,
+    pickle and joblib keep it. Unpickle only what is your own; `save` and `load` need no pickle.
 
     Args:
         config: settings of the ensemble, nested (`{"pretrain": {"epochs": 5.0}}`), over those of
             `configs/ensemble.py:folder`; None for these.
+        machine: the machine of all recordings to judge, as `--machine` of `asd_jax.score` has it;
+            None: whichever known one explains a recording best. (The command looks for it in the
+            paths, which arrays have not.)
+        sample_rate: Hz of the waveforms given as arrays; None for `config.data.sample_rate`.
         workdir: folder of the training run; the same folder resumes. None: a temporary one.
         verbose: let the training print.
         overrides: single settings, `pretrain__epochs=5.0` for `config.pretrain.epochs`.
 
     Attributes:
         detector_: once fitted, an `asd_jax.detector.Detector`.
+
+    Raises:
+        ValueError: (a UserError) an override is no setting.
     """
 
     def __init__(
         self,
         config: Mapping[str, Any] | None = None,
         *,
+        machine: str | None = None,
+        sample_rate: int | None = None,
         workdir: str | os.PathLike | None = None,
         verbose: bool = False,
         **overrides: Any,
     ) -> None:
-        self.config, self.workdir, self.verbose = config, workdir, verbose
-        self._overrides = overrides
+        self.config = config
+        self.machine = machine
+        self.sample_rate = sample_rate
+        self.workdir = workdir
+        self.verbose = verbose
+        self.set_params(**overrides)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that it was made with, overrides included."""
-        own = {"config": self.config, "workdir": self.workdir, "verbose": self.verbose}
-        return own | self._overrides
+        names = [*OWN, *(name for name in vars(self) if name not in OWN and _is_setting(name))]
+        return {name: getattr(self, name) for name in names}
 
     def set_params(self, **params: Any) -> "AnomalousSoundDetector":
-        """Changes arguments; those of `fit` count from the next `fit` on."""
+        """Changes arguments; those of `fit` count from the next `fit` on.
+
+        Raises:
+            ValueError: (a UserError) a name is neither an argument nor a setting.
+        """
+        for name in params:
+            if name not in OWN and not _is_setting(name):
+                field = name.replace("__", ".")
+                raise _Refused(f"{name} is no parameter: config.{field} is no field.")
         for name, value in params.items():
-            if name in ("config", "workdir", "verbose"):
-                setattr(self, name, value)
-            else:
-                self._overrides[name] = value
+            setattr(self, name, value)
         return self
 
     def fit(self, X: Recordings, y: Any = None) -> "AnomalousSoundDetector":
@@ -102,7 +135,7 @@ class AnomalousSoundDetector:
         from asd_jax.runs import recipe as runs
 
         with contextlib.ExitStack() as stack:
-            root = stack.enter_context(_as_folder(X, self._settings().data.sample_rate))
+            root = stack.enter_context(_as_folder(X, self._rate(self._settings().data)))
             workdir = self.workdir or stack.enter_context(tempfile.TemporaryDirectory())
             if not self.verbose:
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -110,16 +143,9 @@ class AnomalousSoundDetector:
             self.detector_ = load_detector(os.path.join(workdir, "detector"))
         return self
 
-    def score(self, X: Recordings, y: Any = None) -> Float[np.ndarray, "recordings"]:
-        """Anomaly scores, no accuracy as a classifier's; higher is more anomalous.
-
-        Where the path does not tell the machine, the one that explains a recording best counts.
-        """
-        return self._judged(X)[0]
-
     def score_samples(self, X: Recordings) -> Float[np.ndarray, "recordings"]:
-        """The scores with scikit-learn's sign: lower is more anomalous."""
-        return -self.score(X)
+        """Minus the anomaly scores of reports and `asd_jax.score`: lower is more anomalous."""
+        return -self._judged(X)[0]
 
     def decision_function(self, X: Recordings) -> Float[np.ndarray, "recordings"]:
         """How far below its machine's threshold each recording is; negative is anomalous."""
@@ -127,23 +153,36 @@ class AnomalousSoundDetector:
         return threshold - score
 
     def predict(self, X: Recordings) -> Int[np.ndarray, "recordings"]:
-        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it."""
+        """1 for normal and -1 for anomalous recordings."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def fit_predict(self, X: Recordings, y: Any = None) -> Int[np.ndarray, "recordings"]:
-        """`fit`, then `predict` on the same recordings."""
-        return self.fit(X).predict(X)
+    def score(self, X: Recordings, y: Any = None) -> float:
+        """The share of right decisions.
+
+        Args:
+            X: recordings.
+            y: 1 for each healthy recording and -1 for each anomalous one; None: all are healthy,
+                so that one less the result is the rate of false alarms. For an AUC,
+                `cross_val_score(..., scoring="roc_auc")`.
+        """
+        said = self.predict(X)
+        return float(np.mean(said == (1 if y is None else np.asarray(y))))
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the detector's folder, for `load`, `asd_jax.score` and `asd_jax.export`."""
         self._fitted().save(os.fspath(folder))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> "AnomalousSoundDetector":
-        """The detector of a finished run or of `save`; raises UserError if the folder is none."""
+    def load(cls, folder: str | os.PathLike, **params: Any) -> "AnomalousSoundDetector":
+        """The detector of a finished run or of `save`; raises UserError if the folder is none.
+
+        Args:
+            folder: `RUN/detector`.
+            params: arguments of the class, such as `machine`.
+        """
         from asd_jax.detector import load_detector
 
-        found = cls()
+        found = cls(**params)
         found.detector_ = load_detector(os.fspath(folder))
         return found
 
@@ -151,14 +190,41 @@ class AnomalousSoundDetector:
         """Whether it can score."""
         return hasattr(self, "detector_")
 
-    def __repr__(self) -> str:
-        given = {k: v for k, v in self.get_params().items() if v not in (None, False)}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+    def __sklearn_tags__(self) -> Any:
+        """What it takes: waveforms as rows, or paths."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arguments, and of the detector the files that `save` writes."""
+        state = dict(super().__getstate__())
+        if "detector_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                self.save(folder)
+                files = sorted(pathlib.Path(folder).iterdir())
+                state["detector_"] = {file.name: file.read_bytes() for file in files}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from asd_jax.detector import load_detector
+
+        state = dict(state)
+        if files := state.pop("detector_", None):
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    pathlib.Path(folder, name).write_bytes(content)
+                state["detector_"] = load_detector(folder)
+        super().__setstate__(state)
 
     def _fitted(self) -> "Detector":
         if not hasattr(self, "detector_"):
-            raise UserError("this detector has not learned yet: call fit, or load one.")
+            raise _NotLearned("this detector has not learned yet: call fit, or load one.")
         return self.detector_
+
+    def _rate(self, data: Any) -> int:
+        """Hz of arrays, for `data`, the settings of that name."""
+        return self.sample_rate or data.sample_rate
 
     def _settings(self) -> Any:
         from asd_jax.recipes.ensemble.settings import Ensemble
@@ -168,38 +234,50 @@ class AnomalousSoundDetector:
 
     def _values(self, root: str) -> dict[str, Any]:
         """The nested settings of the training run."""
-        import dataclasses
-
-        from asd_jax.recipes.ensemble.settings import Ensemble
-
-        values = dataclasses.asdict(Ensemble())
+        values = _defaults()
         for name, value in FOLDER.items():
             _set(values, name.split("."), value)
         _merge(values, copy.deepcopy(dict(self.config or {})))
-        for name, value in self._overrides.items():
-            _set(values, name.split("__"), value)
+        for name, value in self.get_params().items():
+            if name not in OWN:
+                _set(values, name.split("__"), value)
         values["data"] |= {"layout": "folder", "root": root}
         return values
 
     def _judged(self, X: Recordings) -> tuple[np.ndarray, np.ndarray]:
-        """Score and threshold of each recording."""
+        """Score and threshold of each recording, of its window that is furthest beyond."""
         detector = self._fitted()
-        clips, owner, count = _clips(detector, X)
-        rows = detector.score(clips)
-        scores, thresholds = np.full(count, -np.inf), np.full(count, np.nan)
-        for row, recording in zip(rows, owner, strict=True):
-            if row["score"] > scores[recording]:
+        clips, owner, count = _clips(detector, X, self.machine, self._rate(detector.config.data))
+        scores, thresholds = np.full(count, -np.inf), np.zeros(count)
+        for row, recording in zip(detector.score(clips), owner, strict=True):
+            if row["score"] - row["threshold"] > scores[recording] - thresholds[recording]:
                 scores[recording], thresholds[recording] = row["score"], row["threshold"]
         return scores, thresholds
 
 
+def _defaults() -> dict[str, Any]:
+    import dataclasses
+
+    from asd_jax.recipes.ensemble.settings import Ensemble
+
+    return dataclasses.asdict(Ensemble())
+
+
+def _is_setting(name: str) -> bool:
+    """Whether `stage__field` is a field of the config."""
+    values: Any = _defaults()
+    for part in name.split("__"):
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
 def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Sets one nested field; a name that is none is left for the settings to refuse."""
+    """Sets one nested field."""
     *parents, leaf = path
     for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise UserError(f"config.{'.'.join(path)} is no field: {parent} is a value.")
+        values = values[parent]
     values[leaf] = value
 
 
@@ -211,31 +289,52 @@ def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
             values[name] = value
 
 
-def _listed(X: Recordings) -> list[Any]:
-    """Each recording: a path, or a waveform `[samples]`."""
+def _listed(X: Recordings, *, least: int = 1) -> list[Any]:
+    """Each recording: a path, or a waveform `[samples]`.
+
+    Args:
+        X: see `AnomalousSoundDetector`; what looks like an array is checked by scikit-learn.
+        least: rows of such an array.
+
+    Raises:
+        ValueError: there is no recording, or something that is none.
+    """
     from asd_jax.live.recordings import find_recordings
 
-    if isinstance(X, np.ndarray) and X.dtype.kind in "if":
-        return list(X) if X.ndim == 2 else [X]
-    given = [X] if isinstance(X, str | os.PathLike) else list(X)
+    if isinstance(X, str | os.PathLike):
+        given = [X]
+    elif isinstance(X, list | tuple) or (getattr(X, "ndim", 2) == 1 and X.dtype.kind in "OUS"):
+        given = list(X)  # paths, or waveforms that may be of several lengths
+    else:
+        given = list(check_array(X, dtype="numeric", ensure_min_samples=least))
     found: list[Any] = []
     for item in given:
         known = isinstance(item, str | os.PathLike)
-        found += find_recordings([os.fspath(item)]) if known else [np.asarray(item)]
+        found += find_recordings([os.fspath(item)]) if known else [_checked(np.asarray(item))]
     if not found:
-        raise UserError("there is no recording: give a folder, paths or waveforms.")
+        raise _Refused("there is no recording: give a folder, paths or waveforms.")
     return found
 
 
-def _int16(wave: np.ndarray) -> np.ndarray:
-    """A waveform as 16-bit samples; raises UserError if it is none."""
+def _checked(wave: np.ndarray) -> np.ndarray:
+    """A waveform as a wav file can hold it."""
     if wave.ndim != 1 or not len(wave):
-        raise UserError(f"a waveform must be [samples], not of shape {wave.shape}.")
+        raise _Refused(f"a waveform must be [samples], not of shape {wave.shape}.")
     if wave.dtype == np.int16:
         return wave
-    if wave.dtype.kind != "f" or not np.isfinite(wave).all() or np.abs(wave).max() > 1.0:
-        raise UserError("a waveform must be int16, or floats in [-1, 1].")
-    return to_int16(wave)
+    if wave.dtype.kind != "f":
+        raise _Refused(f"a waveform must be int16, or floats of full scale 1, not {wave.dtype}.")
+    if not np.isfinite(wave).all():
+        raise _Refused("a waveform holds NaN or inf, which are no samples.")
+    return wave.astype(np.float32)
+
+
+def _write(path: pathlib.Path, wave: np.ndarray, sample_rate: int) -> None:
+    """A waveform as a file, so that it is read as any other recording is."""
+    import soundfile
+
+    subtype = "PCM_16" if wave.dtype == np.int16 else "FLOAT"
+    soundfile.write(path, wave, sample_rate, subtype=subtype)
 
 
 @contextlib.contextmanager
@@ -244,34 +343,42 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
     if isinstance(X, str | os.PathLike) and os.path.isdir(X):
         yield os.fspath(X)
         return
-    import soundfile
-
     with tempfile.TemporaryDirectory() as root:
         folder = pathlib.Path(root) / MACHINE / "train" / "normal"
         folder.mkdir(parents=True)
-        for number, item in enumerate(_listed(X)):
+        for number, item in enumerate(_listed(X, least=2)):
             if isinstance(item, str):
                 # The number first: names of different folders may be the same.
                 (folder / f"{number:06d}_{os.path.basename(item)}").symlink_to(
                     os.path.abspath(item)
                 )
             else:
-                soundfile.write(folder / f"{number:06d}.wav", _int16(item), sample_rate)
+                _write(folder / f"{number:06d}.wav", item, sample_rate)
         yield root
 
 
-def _clips(detector: "Detector", X: Recordings) -> tuple[list[tuple], list[int], int]:
+def _clips(
+    detector: Any, X: Recordings, machine: str | None, sample_rate: int
+) -> tuple[list[tuple], list[int], int]:
     """The clips of all recordings as a detector takes them, the recording of each, their number."""
-    from asd_jax.live.recordings import machines_of, read_windows
+    from asd_jax.data.decode import UnreadableError
+    from asd_jax.live.recordings import chosen_machine, read_windows
 
-    settings, groups = detector.config.data, detector.groups
+    settings, groups = detector.config.data, list(detector.groups)
+    chosen = chosen_machine(machine, groups)
+    told = [groups.index(chosen)] if chosen else list(range(len(groups)))
     clips, owner, recordings = [], [], _listed(X)
-    for number, item in enumerate(recordings):
-        if isinstance(item, str):
-            waves = [wave for _, wave, _ in read_windows(item, settings)]
-            told = machines_of(item, groups)
-        else:
-            waves, told = settings.rows(_int16(item)), list(range(len(groups)))
-        clips += [(str(number), wave, told) for wave in waves]
-        owner += [number] * len(waves)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, item in enumerate(recordings):
+            path, given = item, isinstance(item, str)
+            if not given:
+                path = os.path.join(folder, "recording.wav")
+                _write(pathlib.Path(path), item, sample_rate)
+            try:
+                waves = [wave for _, wave, _ in read_windows(path, settings)]
+            except UnreadableError as error:
+                name = path if given else f"waveform {number}"
+                raise _Refused(f"{name}: {error.reason}.") from error
+            clips += [(str(number), wave, told) for wave in waves]
+            owner += [number] * len(waves)
     return clips, owner, len(recordings)

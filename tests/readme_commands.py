@@ -21,7 +21,9 @@ from unittest import mock
 from absl import flags
 from ml_collections import config_flags  # noqa: F401  before the forks, once for all of them
 
+from asd_jax.__main__ import COMMANDS
 from asd_jax.errors import UserError
+from asd_jax.project import with_config_files
 from asd_jax.recipes.ensemble import settings
 from asd_jax.recipes.pump_classifier import settings as classifier_settings
 from asd_jax.runs.settings import from_config
@@ -55,11 +57,11 @@ def blocks_of(text: str) -> list[str]:
 def commands_of(text: str) -> list[list[str]]:
     """Every command in the bash blocks of Markdown and in its code spans, as words.
 
-    Of the code spans those that begin with `python -m` or `pip install`. Pipes and lists are taken
-    apart, comments are left out.
+    Of the code spans those that begin with `python -m`, `pip install` or `asd-jax`. Pipes and lists
+    are taken apart, comments are left out.
     """
     prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    spans = re.findall(r"`((?:python -m|pip install) [^`\n]+)`", prose)
+    spans = re.findall(r"`((?:python -m|pip install|asd-jax) [^`\n]+)`", prose)
     return [command for code in [*blocks_of(text), *spans] for command in _split(code)]
 
 
@@ -97,6 +99,10 @@ def fault_of(command: Sequence[str]) -> str:
         return _lacking_extra(words[2:])
     if words[:2] == ["python", "-W"]:
         words = [words[0], *words[3:]]
+    if words[0] == "asd-jax":
+        if words[1] not in COMMANDS:
+            return f"asd-jax has no command {words[1]}"
+        words = ["python", "-m", COMMANDS[words[1]][0], *words[2:]]
     if words[:2] == ["python", "-m"]:
         return _module_fault(words[2], words[3:])
     if words[0] in OTHERS:
@@ -122,7 +128,7 @@ def _lacking_extra(words: Sequence[str]) -> str:
 
 def _module_fault(name: str, arguments: Sequence[str]) -> str:
     if name.split(".")[0] not in FOLDERS:
-        return "" if name in ("pytest", "pdoc") else f"{name} is no module that is known"
+        return "" if name in ("pytest", "mkdocs", "build") else f"{name} is no module that is known"
     try:
         there = importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
@@ -142,6 +148,10 @@ def _module_fault(name: str, arguments: Sequence[str]) -> str:
 
 def _read(name: str, arguments: list[str]) -> None:
     """Has a command read its arguments; raises what it raises."""
+    if name == "asd_jax.sweep":
+        from asd_jax.sweep import named
+
+        name, arguments = "launch.sweep", named(arguments)
     module = importlib.import_module(name)
     if name in ARGPARSE:
         ARGPARSE[name](module, arguments)
@@ -149,7 +159,7 @@ def _read(name: str, arguments: list[str]) -> None:
     sys.argv = [name, *arguments]  # where --config looks for its fields
     if name == "asd_jax.rescore":
         module.define_config()
-    rest = flags.FLAGS(sys.argv)[1:]
+    rest = flags.FLAGS(with_config_files(sys.argv))[1:]
     if name == "asd_jax.fetch":
         _read_fetch(module, rest)
     elif rest and name in ("asd_jax.main", "asd_jax.monitor", "asd_jax.submission", "launch.plan"):

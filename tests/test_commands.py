@@ -9,6 +9,7 @@ import sys
 import pytest
 
 COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
+COMMANDS += ("watch", "doctor")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
@@ -80,7 +81,7 @@ print(options.DETECTOR.value, options.MACHINE.value)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']", "o"]
+    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']", "o", "", ""]
     expected = dict(zip(COMMANDS, said, strict=True))
     assert done.stdout.splitlines() == [*(expected[name] for name in order), "d m"]
 
@@ -95,6 +96,7 @@ print(options.DETECTOR.value, options.MACHINE.value)
         ("fetch", "--output=x"),
         ("main", "--check=x"),
         ("rescore", "--workdir=x"),
+        ("doctor", "--detector=x"),
     ],
 )
 def test_a_command_takes_no_other_commands_flags(command, given):
@@ -112,6 +114,7 @@ def test_a_command_takes_no_other_commands_flags(command, given):
         ("fetch", "how complete"),
         ("main", "default runs/"),
         ("rescore", "Scores a finished run anew"),
+        ("watch", "--alarm_after"),
     ],
 )
 def test_help_tells_the_commands_own_words(command, words):
@@ -139,9 +142,9 @@ REFUSED = [
     ["asd_jax.main", "--config=configs/pump_classifier.py:nothing"],
     ["asd_jax.rescore", "nowhere", "--config.scoring.nothing=3"],
     ["asd_jax.rescore", "nowhere"],
+    ["asd_jax.main", "--config=nothing"],
 ]
-MODULES = ["main", "score", "monitor", "fetch", "export", "submission", "rescore"]
-HELP = [[f"asd_jax.{name}", "--help"] for name in MODULES] + [
+HELP = [[f"asd_jax.{name}", "--help"] for name in COMMANDS] + [
     [f"launch.{name}", "--help"] for name in ("sweep", "plan", "collect")
 ]
 

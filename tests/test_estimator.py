@@ -1,7 +1,9 @@
 """The detector in scikit-learn's manner, on tiny networks."""
 
+import dataclasses
 import doctest
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -42,8 +44,8 @@ def test_fit_trains_and_its_detector_tells_noise_from_the_machine(tmp_path, monk
     found = AnomalousSoundDetector(TINY, scoring__false_alarm_rate=0.1).fit(waves)
     assert capsys.readouterr().out == ""
     noise = np.random.default_rng(0).normal(0, 4000, 16000).astype(np.int16)
-    healthy, broken = found.score([machine.hum(seed=50), noise])
-    assert broken > healthy and found.predict([noise]).tolist() == [-1]
+    healthy, broken = found.decision_function([machine.hum(seed=50), noise])
+    assert broken < healthy and found.predict([noise]).tolist() == [-1]
 
 
 def test_fit_trains_on_a_folder_or_on_recordings_made_one(tmp_path, monkeypatch):
@@ -58,7 +60,7 @@ def test_fit_trains_on_a_folder_or_on_recordings_made_one(tmp_path, monkeypatch)
     monkeypatch.setattr(runs, "run", run)
     wave = machine.hum()
     soundfile.write(tmp_path / "one.wav", wave, 16000)
-    for given in (tmp_path, [tmp_path / "one.wav", wave], wave[None] / 32768.0):
+    for given in (tmp_path, [tmp_path / "one.wav", wave], np.stack([wave, wave]) / 32768):
         found = AnomalousSoundDetector(TINY, seed=3).fit(given)
         assert found.predict([wave]).tolist() == [1]
     (values, folder, _), (_, _, both), (_, made, floats) = seen
@@ -76,22 +78,68 @@ def test_fit_trains_on_a_folder_or_on_recordings_made_one(tmp_path, monkeypatch)
 def test_scores_arrays_and_paths_and_is_saved(fitted, tmp_path):
     healthy = machine.hum(seed=50)
     broken = np.random.default_rng(0).normal(0, 4000, 16000).astype(np.int16)
-    scores = fitted.score(np.stack([healthy, broken]))
-    assert scores.shape == (2,) and scores[1] > scores[0]
-    np.testing.assert_array_equal(fitted.score_samples([healthy, broken]), -scores)
+    scores = fitted.score_samples(np.stack([healthy, broken]))
+    assert scores.shape == (2,) and scores[1] < scores[0]
     margin = fitted.decision_function([healthy, broken / 32768.0])
-    assert margin[1] < 0 and np.isclose(margin[0] - margin[1], scores[1] - scores[0], rtol=1e-4)
+    assert margin[1] < 0 and np.isclose(margin[0] - margin[1], scores[0] - scores[1], rtol=1e-4)
     assert fitted.predict([broken]).tolist() == [-1]
+    assert fitted.score([healthy, broken], [1, -1]) == 1.0
+    assert fitted.score([healthy, broken]) == 0.5
     for name, wave in (("b", broken), ("a", healthy)):
         soundfile.write(tmp_path / f"{name}.wav", wave, 16000)
-    np.testing.assert_allclose(fitted.score(tmp_path), scores, rtol=1e-4, atol=1e-3)
-    found = fitted.score([tmp_path / "b.wav", str(tmp_path / "a.wav")])
+    np.testing.assert_allclose(fitted.score_samples(tmp_path), scores, rtol=1e-4, atol=1e-3)
+    found = fitted.score_samples([tmp_path / "b.wav", str(tmp_path / "a.wav")])
     np.testing.assert_allclose(found, scores[::-1], rtol=1e-4, atol=1e-3)
     long = np.concatenate([healthy, broken, healthy])
-    np.testing.assert_allclose(fitted.score([long]), scores[1:], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(fitted.score_samples([long]), scores[1:], rtol=1e-4, atol=1e-3)
     fitted.save(tmp_path / "detector")
     again = AnomalousSoundDetector.load(tmp_path / "detector")
-    np.testing.assert_allclose(again.score([healthy]), scores[:1], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(again.score_samples([healthy]), scores[:1], rtol=1e-4, atol=1e-3)
+
+
+def test_a_clip_scores_the_same_as_path_and_as_array(fitted, tmp_path):
+    sound = np.random.default_rng(1).normal(0, 2000, 44100).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", sound, 44100)
+    fitted.set_params(sample_rate=44100)
+    (there,) = fitted.score_samples([tmp_path / "x.wav"])
+    assert fitted.score_samples([sound]) == there == fitted.score_samples([sound / 32768])
+    fitted.set_params(sample_rate=None)
+    assert fitted.score_samples([sound]) != there
+
+
+def test_a_path_names_no_machine_that_an_array_could_not(fitted, tmp_path):
+    """A detector of two machines: `machine` says which, of paths and arrays alike."""
+    one = fitted.detector_
+    twice = {n: np.tile(getattr(one.ensemble, n), (2, 1)) for n in ("mean", "std", "mixing")}
+    groups = (*one.groups, ("hum", "b"))
+    fitted.detector_ = dataclasses.replace(
+        one,
+        groups=groups,
+        scorers={name: [*found, *found] for name, found in one.scorers.items()},
+        ensemble=dataclasses.replace(one.ensemble, groups=groups, **twice),
+        thresholds=np.r_[one.thresholds, one.thresholds + 5],
+        normal_scores=one.normal_scores * 2,
+        frame_mean=np.tile(one.frame_mean, (2, 1)),
+        frame_std=np.tile(one.frame_std, (2, 1)),
+    )
+    path, wave = tmp_path / "hum" / "id_a" / "x.wav", machine.hum(seed=50)
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, wave, 16000)
+    assert fitted.decision_function([path]) == fitted.decision_function([wave])
+    free = fitted.decision_function([wave])
+    fitted.set_params(machine="hum/a")
+    assert fitted.decision_function([path]) == fitted.decision_function([wave])
+    np.testing.assert_allclose(fitted.decision_function([wave]), free - 5, rtol=1e-4)
+    with pytest.raises(UserError, match="hum/c is not known"):
+        fitted.set_params(machine="hum/c").predict([wave])
+
+
+def test_pickles_what_it_has_learned(fitted):
+    again = pickle.loads(pickle.dumps(fitted))
+    wave = machine.hum(seed=50)
+    assert again.get_params() == fitted.get_params()
+    np.testing.assert_array_equal(again.score_samples([wave]), fitted.score_samples([wave]))
+    assert not hasattr(pickle.loads(pickle.dumps(AnomalousSoundDetector())), "detector_")
 
 
 def test_clones_with_its_parameters_and_without_what_it_learned(fitted):
@@ -114,13 +162,15 @@ def test_the_default_is_the_config_for_own_recordings():
     ("overrides", "said"),
     [
         ({"pretrain__epoch": 1.0}, r"config.pretrain.epoch is no field"),
-        ({"seed__a": 1}, "seed is a value"),
+        ({"seed__a": 1}, "config.seed.a is no field"),
         ({"nothing": 1}, "config.nothing is no field"),
     ],
 )
 def test_a_wrong_setting_is_named(overrides, said):
     with pytest.raises(UserError, match=said):
-        AnomalousSoundDetector(**overrides).fit([machine.hum()])
+        AnomalousSoundDetector(**overrides)
+    with pytest.raises(ValueError, match=said):
+        AnomalousSoundDetector().set_params(**overrides)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +179,17 @@ def test_a_wrong_setting_is_named(overrides, said):
         ([], "there is no recording"),
         (["nowhere.wav"], "nowhere.wav does not exist"),
         ([np.zeros((2, 3), np.int16)], "must be \\[samples\\]"),
-        ([np.full(9, 3.0)], "floats in \\[-1, 1\\]"),
+        ([np.full(9, 5.0)], "waveform 0: its floating-point samples reach 5"),
+        ([np.full(9, 5)], "int16, or floats of full scale 1, not int64"),
+        (np.full(9, 0.5), "Expected 2D array"),
+        ([np.full(9, np.nan)], "NaN or inf"),
     ],
 )
 def test_what_is_no_recording_is_refused(given, said):
     found = AnomalousSoundDetector()
     found.detector_ = machine.detector()
-    with pytest.raises(UserError, match=said):
-        found.score(given)
+    with pytest.raises((UserError, ValueError), match=said):
+        found.predict(given)
 
 
 def test_importing_the_package_stays_light():

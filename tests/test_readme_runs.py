@@ -25,7 +25,7 @@ NOT_RUN = {
     "each line against one on loopback",
     r"^pip install": "changes the environment; CI installs the package and its extras",
     r"-m pytest": "is this",
-    r"-m pdoc": "needs the extra `docs`; CI runs the block with it",
+    r"-m mkdocs": "needs the extra `docs`; CI runs the block with it",
     r"--config\.init_from=": "needs timm's weights; tests/recipes/test_init_from.py has some drawn",
     r"-m launch\.plan": "needs the compilers of TPUs and GPUs; tests/launch/test_plan.py",
     r"-m tests\.benchmarks": "measures speed on a quiet machine; CI runs the gate",
@@ -52,7 +52,7 @@ FEW = "--config.synthetic.normal=14 --config.synthetic.abnormal=4 --config.synth
 CELLS = ("network.attention=simam_cbam", "network.attention=se")  # of the sweep's 18, seed 0
 # A heading at which a second test of a long file begins: nothing below it needs what is above.
 PARTED = {"README.md": "## With labelled faults"}
-ENDLESS = re.compile(r"--watch=|asd_jax\.monitor")  # runs until Ctrl-C
+ENDLESS = re.compile(r"--watch=|asd_jax\.monitor|asd-jax (watch|monitor)")  # runs until Ctrl-C
 RATES = {"arecord": ("<i2", 1), "ffmpeg": ("<f4", 3)}  # sample format, times 16 kHz
 
 pytestmark = pytest.mark.slow
@@ -99,7 +99,7 @@ def place(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     programs.mkdir()
     python = f'#!/bin/sh\nexec "{sys.executable}" -m tests.tiny_python "$@"\n'
-    scripts = {"python": python}
+    scripts = {"python": python, "asd-jax": '#!/bin/sh\nexec python -m asd_jax "$@"\n'}
     for name, (kind, times) in RATES.items():
         sound = np.tile(machine.hum(3.0 * times), 1).astype(kind)
         (programs / f"{name}.pcm").write_bytes((sound / 32768 if times > 1 else sound).astype(kind))
@@ -117,17 +117,18 @@ def place(tmp_path, monkeypatch):
 
 def shortened(line):
     """A line with its placeholders filled and, if it trains, with the flags of `SHORT`."""
-    found = re.search(r"--config=configs/(\w+)\.py:?(\w*)", line)
-    if "launch.sweep" in line and "--on=sky" not in line:
-        found = re.search(r"()configs/sweeps/(sun)", line)
-    if not found or not re.search(r"asd_jax\.main|launch\.sweep", line):
+    found = re.search(r"--config=(?:configs/)?(\w+)(?:\.py)?:?(\w*)", line)
+    swept = re.search(r"launch\.sweep|asd-jax sweep", line)
+    if swept and "--on=sky" not in line:
+        found = re.search(r"()(sun)_table", line)
+    if not found or not (swept or re.search(r"asd_jax\.main|asd-jax train", line)):
         return line
     recipe, source = found[1] or "pump_classifier", found[2]
     line = line.replace("=DIR", f"={source}")
     more = list(SHORT[recipe])
     if "--config.data.root" not in line:
         more.append(FEW)
-    if "launch.sweep" in line:
+    if swept:
         more += [f"--cell={cell},seed=0,split.seed=0" for cell in CELLS]
     return " ".join([line, *more])
 

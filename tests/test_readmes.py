@@ -20,6 +20,7 @@ FILES = [
     ROOT / "CONTRIBUTING.md",
     *(f for w in WHERE for f in sorted((ROOT / w).rglob("README.md"))),
 ]
+PAGES = [*FILES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def faults(commands):
@@ -36,7 +37,7 @@ def faults(commands):
 
 
 def test_every_command_of_every_readme_is_accepted():
-    found = [(f, c) for f in FILES for c in readme_commands.commands_of(f.read_text("utf-8"))]
+    found = [(f, c) for f in PAGES for c in readme_commands.commands_of(f.read_text("utf-8"))]
     assert len(found) > 40
     wrong = [
         f"{file.relative_to(ROOT)}: {' '.join(command)}: {fault}"
@@ -64,7 +65,7 @@ def known(field):
 
 
 def test_every_config_field_that_a_readme_names_is_there():
-    named = [(f, field) for f in FILES for field in readme_commands.fields_of(f.read_text("utf-8"))]
+    named = [(f, field) for f in PAGES for field in readme_commands.fields_of(f.read_text("utf-8"))]
     assert len(named) > 20
     wrong = [f"{file.relative_to(ROOT)}: {field}" for file, field in named if not known(field)]
     assert not wrong, "\n".join(wrong)
@@ -122,6 +123,11 @@ WRONG = {
     "python -m tests.benchmarks.shares nothing": "refuses",
     "pip install -e .[tests]": "no extra tests",
     "asd_train --now": "asd_train is no program",
+    "asd-jax trian": "no command trian",
+    "asd-jax train --config=ensemble:mimi": "mimi",
+    "asd-jax train --config=none": "none of ensemble",
+    "asd-jax sweep sun_table5 --on=moon": "refuses",
+    "asd-jax watch --detectors=x recordings/": "Unknown command line flag 'detectors'",
 }
 
 

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from asd_jax import project
 from asd_jax.errors import UserError
 from asd_jax.train.logbook import Logbook
 
 
 def load_config(config: str) -> dict[str, Any]:
-    """The values of a config file, `FILE.py` or `FILE.py:ARG`, as a run would use them."""
-    path, _, argument = config.partition(":")
+    """The values of a config, as a run would use them; `config` as after `--config=`."""
+    path, _, argument = project.config_file(config).partition(":")
     values = runpy.run_path(path)["get_config"](argument)
     return values.to_dict()
 

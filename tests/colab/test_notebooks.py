@@ -2,10 +2,12 @@
 
 import ast
 import hashlib
+import importlib
 import io
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
 import types
@@ -14,12 +16,14 @@ import zipfile
 import nbformat
 import pytest
 
+import asd_jax
 from asd_jax.deploy import files as deploy_files
 from asd_jax.errors import UserError
 from tests.data import server as loopback
 
 COLAB = pathlib.Path(__file__).resolve().parents[2] / "colab"
 PATHS = sorted(COLAB.glob("*.ipynb"))
+where = types.SimpleNamespace(**runpy.run_path(str(COLAB / "address.py")))
 every = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 SMALL = [
     "--config.data.clip_seconds=2",
@@ -61,11 +65,9 @@ def outputs(notebook, kind):
 
 
 @every
-def test_opens_with_its_badge_and_keeps_no_output(path):
+def test_says_how_to_open_it_and_keeps_no_output(path):
     notebook = read(path)
-    first = notebook.cells[0].source
-    assert "colab-badge.svg" in first
-    assert f"colab.research.google.com/github/asd-jax/asd_jax/blob/main/colab/{path.name})" in first
+    assert "colab.research.google.com" in notebook.cells[0].source
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
@@ -90,14 +92,50 @@ def test_installs_jax_for_the_hardware(device, extra, tmp_path, monkeypatch):
 
     def run(line, **_):
         ran.append(line)
-        sys.modules["asd_jax"] = types.SimpleNamespace(__version__="1")
 
     monkeypatch.setattr(os.path, "exists", there)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setitem(sys.modules, "asd_jax", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "asd_jax", asd_jax)  # as from the folder beside it
+    # What setuptools leaves in a clone tells pip's packages nothing.
+    left = types.SimpleNamespace(read_text=lambda name: None)
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: [left])
     exec(tagged(read(PATHS[0]), "install").source, {})
     assert [line[-1] for line in ran] == [extra]
+    pip = types.SimpleNamespace(read_text=lambda name: "pip")
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: [left, pip])
+    exec(tagged(read(PATHS[0]), "install").source, {})
+    assert len(ran) == 1
+
+
+def test_asks_for_an_address_that_it_has_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="Set REPOSITORY to the address"):
+        exec(tagged(read(PATHS[0]), "install").source.replace(where.setting(), "a.invalid"), {})
+
+
+@every
+def test_knows_no_address_but_that_of_the_project(path):
+    text = path.read_text("utf-8")
+    assert where.written(text, where.setting(), path.name) == text
+    other = where.written(text, "https://github.com/someone/else", path.name)
+    assert "/github/someone/else/blob/main/colab/" in other and "badge" in other
+    assert where.written(other, where.setting(), path.name) == text
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@github.com:someone/asd_jax.git\n", "https://github.com/someone/asd_jax"),
+        ("https://name:token@gitlab.com/a/b/c.git", "https://gitlab.com/a/b/c"),
+        ("ssh://git@host.org:2222/a/b", "https://host.org/a/b"),
+        ("/work/main", ""),
+        ("file:///work/main.git", ""),
+        ("", ""),
+    ],
+)
+def test_a_remote_is_an_address_without_its_secrets(remote, address):
+    assert where.as_address(remote) == address
 
 
 # Runs first in every Python of a test: networks of a few weights, so that a run takes seconds.
