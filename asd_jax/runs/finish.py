@@ -91,8 +91,6 @@ def examples(
         group: their machines, as the detector numbers them.
         seen: the pictures that a network sees of them.
     """
-    if not rows:
-        return ()
     level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
     percentiles = detector.percentiles(np.array([row["score"] for row in rows]), group)
     names = ("path", "machine_type", "machine_id", "label", "score")

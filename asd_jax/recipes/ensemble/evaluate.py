@@ -247,6 +247,8 @@ def _embedding(
 
 def _examples(run: EnsembleRun, detector: EnsembleDetector, rows: Rows) -> tuple[Example, ...]:
     """The most anomalous clips: where in time and frequency each departs from normal."""
+    if not rows:
+        return ()
     corpus = run.corpus
     scores = np.array([row["score"] for row in rows])
     # Machines differ in the unit of their scores: count deviations of the machine's own normals.
