@@ -5,8 +5,10 @@ import pathlib
 
 import pytest
 
+from asd_jax import recipes
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import backends, settings
+from asd_jax.runs.recipe import run
 from asd_jax.runs.settings import Data, Schedule, as_config, from_config
 from asd_jax.runs.workdir import Workdir
 
@@ -166,3 +168,25 @@ def test_few_clips_train_in_smaller_batches_for_as_many_epochs(clips, batch):
 def test_updates_below_none_are_refused():
     with pytest.raises(UserError, match="updates"):
         Schedule(updates=-1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "part", "change", "said"),
+    [
+        ("ensemble", "encoder", {"name": "resnet"}, r"encoder\.name is 'resnet'"),
+        ("ensemble", "encoder", {"pool": "attention"}, r"encoder\.pool is 'attention'"),
+        ("ensemble", "fusion", {"layout": "9x9"}, r"fusion\.layout is '9x9'"),
+        ("ensemble", "data", {"clip_seconds": 0.2}, r"too small for GhostNetV2"),
+        ("pump_classifier", "network", {"name": "vgg"}, r"network\.name is 'vgg'"),
+        ("pump_classifier", "network", {"attention": "self"}, r"attention kind is 'self'"),
+        ("pump_classifier", "network", {"head": "columns"}, r"network\.head is 'columns'"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused_before_a_folder_is_made(
+    tmp_path, recipe, part, change, said
+):
+    values = as_config(recipes.find(recipe).settings()).to_dict()
+    values[part] |= change
+    with pytest.raises(UserError, match=said):
+        run(values, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
