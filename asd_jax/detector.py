@@ -6,8 +6,8 @@ no optimizer state.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
@@ -32,6 +32,7 @@ class Detector:
         thresholds: of the decision, `[groups]`; not finite where a group has none.
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
+        any_machine: a clip has one score, whichever machine it is of.
     """
 
     config: Any
@@ -40,6 +41,8 @@ class Detector:
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
     frame_std: np.ndarray
+
+    any_machine: ClassVar[bool] = False
 
     @property
     def spec(self) -> LogMel:
@@ -55,19 +58,37 @@ class Detector:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
         raise NotImplementedError
 
-    def each_score(
-        self, waves: Int16[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "clips machines"]:
-        """The score of each clip as each machine; one column where all machines share it."""
+    def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "c g"]:
+        """The score of each clip as each machine, or one for any."""
+        raise NotImplementedError
+
+    def program(
+        self, rows: Sequence[int], packing: Any
+    ) -> tuple[Callable[[Any, Array], Float[Array, "batch machines"]], Any, list[str]]:
+        """What is exported: `score(arrays, waves)`, its arrays, and what was left out, by name.
+
+        Args:
+            rows: the groups that are wanted.
+            packing: stores networks and scorers in fewer bits, see `deploy.weights.Packing`.
+        """
         raise NotImplementedError
 
     def save(self, folder: str) -> None:
-        """Writes the folder that `load_detector` reads."""
+        """Writes the folder that `load_detector` reads; an older one's files are replaced."""
         raise NotImplementedError
 
     @classmethod
-    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
-        """The detector of what `detector_folder.read_folder` found."""
+    def load(cls, folder: str) -> Any:
+        """Reads a folder that `save` wrote.
+
+        Raises:
+            UserError: the folder holds no detector, or one of a newer format.
+        """
+        return cls.from_parts(*read_folder(folder))
+
+    @classmethod
+    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+        """The detector of what `read_folder` found."""
         raise NotImplementedError
 
     def percentiles(

@@ -14,8 +14,7 @@ import asd_jax
 from asd_jax.errors import UserError
 from asd_jax.files import replacing, write_json
 
-# 1 held the networks' variables as training left them; before 3 a scorer's factors were not
-# always triangular.
+# 1 held the networks' variables as training left them.
 FORMAT = 3
 
 
@@ -42,18 +41,7 @@ def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         ) from error
     if about.get("format", 0) > FORMAT:
         raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
-    if about.get("format", 0) < 3:
-        arrays = {name: _triangular(name, value) for name, value in arrays.items()}
     return about, arrays
-
-
-def _triangular(name: str, value: np.ndarray) -> np.ndarray:
-    """The array, with the same scores, as scorers expect it."""
-    if not name.endswith("/factors") or not np.tril(value, -1).any():
-        return value
-    from asd_jax.scoring.scorers.covariance import upper_triangular
-
-    return np.stack([upper_triangular(factor) for factor in value]).astype(value.dtype)
 
 
 def below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -4,15 +4,11 @@ Equation numbers are those of Liao et al. (2025). Where the print is wrong or un
 is mended and the docstring says how; the printed form stays available.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int
-
-from asd_jax.errors import UserError
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -78,19 +74,6 @@ def member_cosines(
     """`class_cosines` of each of the networks whose embeddings stand side by side."""
     parts = (jnp.split(x, members, axis=-1) for x in (embedding, prototypes))
     return [class_cosines(x, centres) for x, centres in zip(*parts, strict=True)]
-
-
-def adacos_scale(classes: int) -> float:
-    """AdaCos's fixed scale sqrt(2) ln(classes - 1), in place of a hand-chosen s.
-
-    Raises:
-        UserError: for fewer than three classes, where it is not positive.
-    """
-    if classes < 3:
-        raise UserError(
-            f"The AdaCos scale needs at least 3 classes, here are {classes}: set arcface.scale."
-        )
-    return math.sqrt(2.0) * math.log(classes - 1)
 
 
 def arcface_loss(

@@ -1,9 +1,9 @@
 """The runs of a sweep on this machine: a thread for each place, a process for each cell."""
 
+import argparse
 import collections
 import contextlib
 import ctypes
-import dataclasses
 import fcntl
 import os
 import signal
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from asd_jax.errors import Interrupted, UserError
@@ -23,41 +23,29 @@ LONGEST = 600.0  # seconds between two tries
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How runs are made here.
-
-    Attributes:
-        workers: processes at a time.
-        devices: accelerators, each given to one process at a time; 0 leaves all to every process.
-        retries: further tries of a run that died.
-        backoff: seconds before the first of them; each later one waits twice as long.
-        pack: runs that may train as one program.
-    """
-
-    workers: int = 1
-    devices: int = 0
-    retries: int = 2
-    backoff: float = 10.0
-    pack: int = 1
-
-
 def run_all(
-    runs: Sequence[Run],
-    config: str,
-    folder: str,
-    options: Options = Options(),
-    extra: Sequence[str] = (),
+    runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str] = ()
 ) -> list[Run]:
     """Makes every run that is not finished; returns those that failed.
+
+    Args:
+        runs: of a sweep.
+        options: those of `launch.sweep` for processes on a machine.
+        extra: flags for every run.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after the processes have saved what they did.
     """
-    places = [device_environment(slot, options.devices) for slot in range(max(1, options.workers))]
-    launcher = Launcher(runs, config, folder, options, extra)
-    with launcher.signals(), ThreadPoolExecutor(len(places)) as pool:
-        failed = [run for found in pool.map(launcher.work, places) for run in found]
+    number = options.workers or options.devices or 1
+    places = [device_environment(slot, options.devices) for slot in range(number)]
+    launcher = Launcher(runs, options, extra)
+    before = {s: signal.signal(s, launcher.stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with ThreadPoolExecutor(number) as pool:
+            failed = [run for found in pool.map(launcher.work, places) for run in found]
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
     if launcher.stopping.is_set():
         raise Interrupted("Stopped; what was done is saved.")
     return failed
@@ -67,16 +55,16 @@ class Launcher:
     """What the threads share: groups that wait, processes that run, and whether to stop."""
 
     def __init__(
-        self, runs: Sequence[Run], config: str, folder: str, options: Options, extra: Sequence[str]
+        self, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
     ) -> None:
-        self._config, self._folder, self._options, self._extra = config, folder, options, extra
-        left = [run for run in runs if not is_done(folder, run)]
+        self._options, self._extra = options, extra
+        left = self._left(runs)
         self._waiting = collections.deque(group_cells(left, options.pack))
         self._total, self._done = len(runs), len(runs) - len(left)
         self._going: set[subprocess.Popen] = set()
         self._lock = threading.RLock()  # a second signal may come while the first is handed on
         self.stopping = threading.Event()
-        os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
+        os.makedirs(os.path.join(options.out, "logs"), exist_ok=True)
         if self._done:
             print(f"{self._done} of {self._total} runs are there already.", flush=True)
 
@@ -88,47 +76,54 @@ class Launcher:
                 group = self._waiting.popleft()
             except IndexError:
                 break
-            with _held([lock_path(self._folder, run) for run in group]) as locks:
-                if locks is None:  # another launcher's process, or a dead one's, is at it
-                    self._waiting.append(group)
-                    self.stopping.wait(1.0)
-                else:
-                    failed += self._make(group, locks, environment)
+            with contextlib.ExitStack() as stack:
+                locks = [take_lock(lock_path(self._options.out, run)) for run in group]
+                held = [lock for lock in locks if lock is not None]
+                for lock in held:
+                    stack.callback(os.close, lock)
+                if len(held) == len(group):
+                    failed += self._make(group, held, environment)
+                    continue
+            self._waiting.append(group)  # another launcher's process, or a dead one's, is at it
+            self.stopping.wait(1.0)
         return failed
 
-    def _make(self, group: Group, locks: list[int], environment: Mapping[str, str]) -> list[Run]:
+    def _make(self, group: Group, locks: list[int], environment: Mapping[str, str]) -> Group:
         """Tries a group until it is done, or no other try can help; returns what failed of it."""
-        if not self._left(group):
-            return self._say("done elsewhere", group)
-        began, last = time.monotonic(), 1 + self._options.retries
-        for number in range(1, last + 1):
+        name, began, last = " + ".join(run.name for run in group), time.monotonic(), 0
+        word = "failed" if self._left(group) else "done elsewhere"
+        while word == "failed":
+            last += 1
             status = self._run(self._left(group), locks, environment)
-            if status == 0 and not self._left(group):
-                return self._say("done", group, began)
-            if self.stopping.is_set():
-                return []
-            if status == WRONG or number == last:
+            word = "failed" if status or self._left(group) else "done"
+            if word == "done" or status == WRONG or last > self._options.retries:
                 break
-            pause = min(LONGEST, self._options.backoff * 2 ** (number - 1))
+            pause = min(LONGEST, self._options.backoff * 2 ** (last - 1))
             how = f"signal {-status}" if status < 0 else f"status {status}"
-            again = f"try {number + 1} of {last} in {pause:g} s"
-            print(f"died ({how}): {_name(group)}; {again}", file=sys.stderr, flush=True)
+            again = f"try {last + 1} of {1 + self._options.retries} in {pause:g} s"
+            if not self.stopping.is_set():
+                print(f"died ({how}): {name}; {again}", file=sys.stderr, flush=True)
             if self.stopping.wait(pause):
-                return []
-        self._say("failed", group, began)
-        return list(self._left(group))
+                break
+        if word == "failed" and self.stopping.is_set():
+            return ()
+        with self._lock:
+            self._done += len(group)
+            taken = f"{time.monotonic() - began:.0f} s"
+            print(f"[{self._done}/{self._total}] {word}: {name} ({taken})", flush=True)
+        return self._left(group) if word == "failed" else ()
 
     def _run(self, group: Group, locks: list[int], environment: Mapping[str, str]) -> int:
         """The exit status of the process that makes a group, negative for a signal."""
         first, *others = group
         for run in others:
-            with open(log_path(self._folder, run), "a", encoding="utf-8") as log:
+            with open(log_path(self._options.out, run), "a", encoding="utf-8") as log:
                 log.write(f"It trains with {first.name}; see that log.\n")
-        with self._lock, open(log_path(self._folder, first), "ab") as output:
+        with self._lock, open(log_path(self._options.out, first), "ab") as output:
             if self.stopping.is_set():
                 return -signal.SIGTERM
             process = subprocess.Popen(
-                command_of(group, self._config, self._folder, self._extra),
+                command_of(group, self._options.config, self._options.out, self._extra),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -144,50 +139,15 @@ class Launcher:
             os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
         return status
 
-    def _left(self, group: Group) -> Group:
-        return tuple(run for run in group if not is_done(self._folder, run))
+    def _left(self, runs: Sequence[Run]) -> Group:
+        return tuple(run for run in runs if not is_done(self._options.out, run))
 
-    def _say(self, word: str, group: Group, began: float = 0.0) -> list[Run]:
-        with self._lock:
-            self._done += len(group)
-            taken = f" ({time.monotonic() - began:.0f} s)" if began else ""
-            print(f"[{self._done}/{self._total}] {word}: {_name(group)}{taken}", flush=True)
-        return []
-
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
-        """Hands SIGINT and SIGTERM on to the processes, in place of an end at once."""
-        before = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, number: int, _: object) -> None:
+    def stop(self, number: int, _: object) -> None:
+        """Hands a signal on to the processes, in place of an end at once."""
         with self._lock:
             self.stopping.set()
             for process in tuple(self._going):
                 process.send_signal(number)
-
-
-def _name(group: Group) -> str:
-    return " + ".join(run.name for run in group)
-
-
-@contextlib.contextmanager
-def _held(paths: Sequence[str]) -> Iterator[list[int] | None]:
-    """The locks of all these files, or None where another process has one of them."""
-    with contextlib.ExitStack() as stack:
-        locks: list[int] | None = []
-        for path in paths:
-            lock = take_lock(path)
-            if lock is None:
-                locks = None
-                break
-            stack.callback(os.close, lock)
-            locks.append(lock)
-        yield locks
 
 
 def take_lock(path: str) -> int | None:

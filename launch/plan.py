@@ -25,12 +25,12 @@ from typing import Any
 
 from absl import flags
 
-from asd_jax import commands
+from asd_jax import commands, recipes
 from asd_jax.errors import UserError
 from asd_jax.main import read_config
 from launch.planning.hardware import Topology, read_topology
 from launch.planning.report import report
-from launch.planning.sizes import STAGES, Size, size_of
+from launch.planning.sizes import Size, size_of
 from launch.planning.stage import StagePlan, plan_stage
 
 TOPOLOGY = flags.DEFINE_string("topology", None, "CHIP:SIZE, such as v5e:4x4 or h100:8.")
@@ -47,8 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
     config = read_config()
-    if config.get("recipe") not in STAGES:
-        raise UserError(f"config.recipe is {config.get('recipe')!r}; known: {', '.join(STAGES)}.")
+    recipes.check(config.get("recipe", ""))
     if not TOPOLOGY.value:
         raise UserError("give a topology, for example --topology=v5e:4x4.")
     topology, values = read_topology(TOPOLOGY.value), config.to_dict()

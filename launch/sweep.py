@@ -55,14 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _here(sweep: Sweep, runs: list[Run], options: argparse.Namespace, extra: list[str]) -> int:
     """Makes the runs on this machine and, of a whole sweep, the table."""
-    how = local.Options(
-        options.workers or options.devices or 1,
-        options.devices,
-        options.retries,
-        options.backoff,
-        options.pack,
-    )
-    failed = local.run_all(runs, options.config, options.out, how, extra)
+    failed = local.run_all(runs, options, extra)
     if not options.cell:
         print(write_table(sweep, options.out))
     for run in failed:

@@ -5,9 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asd_jax.errors import UserError
 from asd_jax.losses import (
-    adacos_scale,
     arcface_loss,
     bce_with_logits,
     class_cosines,
@@ -133,12 +131,6 @@ def test_class_cosines_of_networks_side_by_side_are_the_mean_of_each():
     cosines = class_cosines(embedding, prototypes, members=2)
     each = [class_cosines(embedding[:, k], prototypes[..., k]) for k in (slice(4), slice(4, 8))]
     np.testing.assert_allclose(cosines, np.mean(each, axis=0), atol=1e-6)
-
-
-def test_adacos_scale():
-    assert adacos_scale(16) == pytest.approx(np.sqrt(2) * np.log(15))
-    with pytest.raises(UserError, match="AdaCos"):
-        adacos_scale(2)
 
 
 # --- Equation 6 ------------------------------------------------------------------------------

@@ -10,96 +10,30 @@ learns nothing more; the other kinds lie nearer to the normals and keep the hing
 
 import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 from jaxtyping import Float, Key
 
 from asd_jax.augment.partners import neighbours, take
 from asd_jax.errors import UserError
 from asd_jax.features.decibel import db_to_power, power_to_db
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-KINDS = ("flip", "plus", "band_gain", "tone_comb", "transient", "covariance")
-STACKINGS = ("power", "self", "log_sum")
-
-
-@dataclass(frozen=True)
-class PseudoAnomaly:
-    """How often each kind of pseudo-anomaly is drawn, and how strong it is.
-
-    Attributes:
-        flip: share of spectrogram flips (SF): the mel axis reversed.
-        plus: share of spectrogram pluses (SP): clips stacked on each other.
-        band_gain: share of clips with one band a little louder or quieter.
-        tone_comb: share of clips with a weak harmonic comb.
-        transient: share of clips with a few short events, which an average over time hides.
-        covariance: share of clips moved along the normals' own covariance; needs a `factor`.
-        stacking: for plus: `power` (powers add), `self` (copies of the clip itself, a constant
-            gain) or `log_sum` (the dB values add).
-        stack_sizes: for plus: the smallest and largest number of clips in a stack.
-        gain_db: smallest and largest band gain.
-        tone_db: lowest and highest level of a tone beside what its mel bin holds on average.
-        transient_db: smallest and largest peak of a transient.
-        covariance_scale: standard deviations of the normals by which a covariance draw moves.
-
-    Raises:
-        UserError: naming the field that cannot be.
-    """
-
-    flip: float = 0.1
-    plus: float = 0.2
-    band_gain: float = 0.3
-    tone_comb: float = 0.2
-    transient: float = 0.2
-    covariance: float = 0.0
-    stacking: str = "power"
-    stack_sizes: tuple[int, int] = (2, 3)
-    gain_db: tuple[float, float] = (0.5, 3.0)
-    tone_db: tuple[float, float] = (-6.0, 3.0)
-    transient_db: tuple[float, float] = (3.0, 12.0)
-    covariance_scale: float = 2.0
-
-    def __post_init__(self) -> None:
-        shares = self.shares
-        if min(shares.values()) < 0 or not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-6):
-            raise UserError(f"pseudo: the shares {shares} must not be negative and must sum to 1.")
-        if self.stacking not in STACKINGS:
-            raise UserError(
-                f"pseudo.stacking={self.stacking!r} is unknown: use one of {STACKINGS}."
-            )
-        if not 2 <= self.stack_sizes[0] <= self.stack_sizes[1]:
-            raise UserError(
-                f"pseudo.stack_sizes={self.stack_sizes} must be (smallest, largest), from 2 on."
-            )
-        for field in ("gain_db", "tone_db", "transient_db"):
-            low, high = getattr(self, field)
-            if low > high:
-                raise UserError(f"pseudo.{field}=({low}, {high}) must be (lowest, highest).")
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of each kind."""
-        return {kind: getattr(self, kind) for kind in KINDS}
-
-    @classmethod
-    def literal(cls) -> "PseudoAnomaly":
-        """As printed: flip or plus, one as likely as the other."""
-        return cls(flip=0.5, plus=0.5, band_gain=0.0, tone_comb=0.0, transient=0.0)
+# Shares of the kinds, each a function of its name below: as printed, and with others beside them.
+LITERAL = {"flip": 0.5, "plus": 0.5}
+RECOMMENDED = {"flip": 0.1, "plus": 0.2, "band_gain": 0.3, "tone_comb": 0.2, "transient": 0.2}
+STACK = (2, 3)  # clips in a stack, at least and at most
 
 
 def pseudo_batch(
     key: Key[Array, ""],
     x: Float[Array, "batch mels frames channels"],
     *,
-    settings: PseudoAnomaly,
+    shares: Mapping[str, float],
     mel_hz: Float[Array, "mels"] | Float[np.ndarray, "mels"] | None = None,
-    factor: Float[Array, "mels channels rank"] | None = None,
-    strength: ArrayLike = 1.0,
 ) -> Float[Array, "batch mels frames channels"]:
     """One pseudo-anomaly for each normal clip of a batch; see `pseudo_anomaly`.
 
@@ -108,12 +42,9 @@ def pseudo_batch(
     """
     batch = x.shape[0]
     partner_key, own_key = jax.random.split(key)
-    stacks = settings.plus > 0 and settings.stacking != "self"
-    wanted = settings.stack_sizes[1] - 1 if stacks else 0
+    wanted = STACK[1] - 1 if shares.get("plus") else 0
     others = take(x, neighbours(partner_key, batch, wanted))
-    one = functools.partial(
-        pseudo_anomaly, settings=settings, mel_hz=mel_hz, factor=factor, strength=strength
-    )
+    one = functools.partial(pseudo_anomaly, shares=shares, mel_hz=mel_hz)
     return jax.vmap(one)(jax.random.split(own_key, batch), x, others)
 
 
@@ -122,10 +53,8 @@ def pseudo_anomaly(
     x: Float[Array, "mels frames channels"],
     others: Float[Array, "others mels frames channels"],
     *,
-    settings: PseudoAnomaly,
+    shares: Mapping[str, float],
     mel_hz: Float[Array, "mels"] | Float[np.ndarray, "mels"] | None = None,
-    factor: Float[Array, "mels channels rank"] | None = None,
-    strength: ArrayLike = 1.0,
 ) -> Float[Array, "mels frames channels"]:
     """Draws a kind by its share and applies it to one normal clip.
 
@@ -133,30 +62,26 @@ def pseudo_anomaly(
         key: for this clip alone.
         x: features in dB, not normalised.
         others: other normal clips, one fewer than the largest stack; may be empty without plus.
-        settings: shares and strengths. Kinds of share 0 are not even compiled.
+        shares: of the kinds, by name, with the sum 1. Those of share 0 are not even compiled.
         mel_hz: where the mel filters peak, in Hz; needed for tone combs.
-        factor: F with F F^T the covariance of normal clips (time-averaged dB); for `covariance`.
-        strength: multiplies the near-normal kinds' dB (adds to tones); may be traced.
 
     Raises:
         UserError: if something is missing that a kind needs.
     """
-    _check_given(settings, others, mel_hz, factor)
-    s = settings
-    # What is absent belongs to kinds of share 0, which are not called.
+    used = {kind: share for kind, share in shares.items() if share > 0}
+    if "plus" in used and others.shape[0] < STACK[1] - 1:
+        raise UserError(f"plus needs {STACK[1] - 1} other clips, here are {others.shape[0]}.")
+    if "tone_comb" in used and mel_hz is None:
+        raise UserError("tone_comb needs the mel filters' frequencies (mel_hz).")
+    # Without tone_comb nothing reads it.
     hz = jnp.zeros(0) if mel_hz is None else mel_hz
-    drawn = jnp.zeros((0, 0)) if factor is None else factor
     makers = {
         "flip": lambda k: flip(x),
-        "plus": lambda k: plus(k, x, others, sizes=s.stack_sizes, stacking=s.stacking),
-        "band_gain": lambda k: band_gain(k, x, gain_db=s.gain_db, strength=strength),
-        "tone_comb": lambda k: tone_comb(k, x, hz, level_db=s.tone_db, strength=strength),
-        "transient": lambda k: transient(k, x, gain_db=s.transient_db, strength=strength),
-        "covariance": lambda k: covariance_draw(
-            k, x, drawn, scale=strength * jnp.float32(s.covariance_scale)
-        ),
+        "plus": lambda k: plus(k, x, others),
+        "band_gain": lambda k: band_gain(k, x),
+        "tone_comb": lambda k: tone_comb(k, x, hz),
+        "transient": lambda k: transient(k, x),
     }
-    used = {kind: share for kind, share in s.shares.items() if share > 0}
     kind_key, inner = jax.random.split(key)
     edges = jnp.cumsum(jnp.asarray(list(used.values())))[:-1]
     kind = jnp.searchsorted(edges, jax.random.uniform(kind_key), side="right")
@@ -173,16 +98,11 @@ def plus(
     x: Float[Array, "mels frames channels"],
     others: Float[Array, "others mels frames channels"],
     *,
-    sizes: tuple[int, int] = (2, 3),
-    stacking: str = "power",
+    sizes: tuple[int, int] = STACK,
 ) -> Float[Array, "mels frames channels"]:
-    """Spectrogram plus: k clips stacked, k uniform in `sizes`. See `PseudoAnomaly.stacking`."""
+    """Spectrogram plus: the powers of k clips added, k uniform in `sizes`."""
     k = jax.random.randint(key, (), sizes[0], sizes[1] + 1)
-    if stacking == "self":
-        return x + 10.0 * jnp.log10(k.astype(x.dtype))
     counted = (jnp.arange(others.shape[0]) < k - 1)[:, None, None, None]
-    if stacking == "log_sum":
-        return x + jnp.where(counted, others, 0.0).sum(axis=0)
     return power_to_db(db_to_power(x) + jnp.where(counted, db_to_power(others), 0.0).sum(axis=0))
 
 
@@ -191,12 +111,11 @@ def band_gain(
     x: Float[Array, "mels frames channels"],
     *,
     gain_db: tuple[float, float] = (0.5, 3.0),
-    strength: ArrayLike = 1.0,
 ) -> Float[Array, "mels frames channels"]:
     """A smooth band of random place and width, louder or quieter all the time."""
     band_key, gain_key, sign_key = jax.random.split(key, 3)
     gain = jax.random.uniform(gain_key, (), minval=gain_db[0], maxval=gain_db[1])
-    gain = gain * jax.random.rademacher(sign_key, ()) * strength
+    gain = gain * jax.random.rademacher(sign_key, ())
     return x + gain * _band(band_key, x.shape[0])[:, None, None]
 
 
@@ -206,13 +125,11 @@ def tone_comb(
     mel_hz: Float[Array, "mels"] | Float[np.ndarray, "mels"],
     *,
     level_db: tuple[float, float] = (-6.0, 3.0),
-    strength: ArrayLike = 1.0,
 ) -> Float[Array, "mels frames channels"]:
     """A steady harmonic comb of random spacing (40 to 1000 Hz) and up to 16 lines.
 
     Each line is `level_db` beside the average power of the mel bin in which it lies, so it is about
-    equally hard to hear in each bin; being steady, it fills the bin's quiet moments. `strength`
-    multiplies the line's power.
+    equally hard to hear in each bin; being steady, it fills the bin's quiet moments.
     """
     spacing_key, level_key, count_key = jax.random.split(key, 3)
     spacing = 40.0 * jnp.exp(jax.random.uniform(spacing_key) * math.log(25.0))
@@ -224,7 +141,7 @@ def tone_comb(
     profile = jnp.where(heard, lines, 0.0).max(axis=1)[:, None, None]
     level = jax.random.uniform(level_key, (), minval=level_db[0], maxval=level_db[1])
     power = db_to_power(x)
-    line = db_to_power(level) * strength * profile * power.mean(axis=1, keepdims=True)
+    line = db_to_power(level) * profile * power.mean(axis=1, keepdims=True)
     return power_to_db(power + line)
 
 
@@ -233,7 +150,6 @@ def transient(
     x: Float[Array, "mels frames channels"],
     *,
     gain_db: tuple[float, float] = (3.0, 12.0),
-    strength: ArrayLike = 1.0,
 ) -> Float[Array, "mels frames channels"]:
     """One to four short events, one to four frames long, louder in a band: knocks and clicks."""
     band_key, count_key, place_key, width_key, gain_key = jax.random.split(key, 5)
@@ -242,20 +158,8 @@ def transient(
     width = jax.random.uniform(width_key, (4,), minval=0.5, maxval=1.5)
     away = (jnp.arange(x.shape[1])[:, None] + 0.5 - middle) / width
     profile = jnp.where(events, jnp.exp(-0.5 * jnp.square(away)), 0.0).max(axis=1)
-    gain = strength * jax.random.uniform(gain_key, (), minval=gain_db[0], maxval=gain_db[1])
+    gain = jax.random.uniform(gain_key, (), minval=gain_db[0], maxval=gain_db[1])
     return x + gain * _band(band_key, x.shape[0])[:, None, None] * profile[:, None]
-
-
-def covariance_draw(
-    key: Key[Array, ""],
-    x: Float[Array, "mels frames channels"],
-    factor: Float[Array, "mels channels rank"],
-    *,
-    scale: ArrayLike = 2.0,
-) -> Float[Array, "mels frames channels"]:
-    """Moves the whole clip along the normals' own covariance: x + scale F z, z standard normal."""
-    z = jax.random.normal(key, (factor.shape[-1],))
-    return x + scale * jnp.matmul(factor, z, precision=_HIGHEST)[:, None, :]
 
 
 def _band(key: Key[Array, ""], mels: int) -> Float[Array, "mels"]:
@@ -265,16 +169,3 @@ def _band(key: Key[Array, ""], mels: int) -> Float[Array, "mels"]:
     # The middle lies on a bin, so that even the narrowest band has its full height somewhere.
     away = jnp.abs(jnp.arange(mels) - jax.random.randint(place_key, (), 0, mels)) / half
     return jnp.where(away < 1.0, 0.5 + 0.5 * jnp.cos(math.pi * away), 0.0)
-
-
-def _check_given(settings: PseudoAnomaly, others: Array, mel_hz: object, factor: object) -> None:
-    short = others.shape[0] < settings.stack_sizes[1] - 1
-    if settings.plus > 0 and settings.stacking != "self" and short:
-        raise UserError(
-            f"pseudo.stack_sizes={settings.stack_sizes} needs {settings.stack_sizes[1] - 1} other"
-            f" clips, here are {others.shape[0]}."
-        )
-    if settings.tone_comb > 0 and mel_hz is None:
-        raise UserError("pseudo.tone_comb needs the mel filters' frequencies (mel_hz).")
-    if settings.covariance > 0 and factor is None:
-        raise UserError("pseudo.covariance needs a factor of the normals' covariance.")

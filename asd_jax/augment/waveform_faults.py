@@ -32,8 +32,7 @@ def weak_fault(
         wave: float waveform.
         kind: a name from `FAULTS`.
         strength_db: band_gain: the gain, its sign drawn at random. tone, clicks: their level
-            relative to the clip, negative where they are below it. modulation: the gain at the
-            loudest moment of the swing.
+            relative to the clip, negative where they are below it.
         sample_rate: in Hz.
 
     Raises:
@@ -91,17 +90,6 @@ def clicks(
     return wave + _beside(wave, ringing, level_db)
 
 
-def modulation(
-    key: Key[Array, ""], wave: Float[Array, "samples"], gain_db: Array, sample_rate: int
-) -> Float[Array, "samples"]:
-    """The whole sound swells and falls 2 to 20 times a second, as with an eccentric shaft."""
-    rate_key, phase_key = jax.random.split(key)
-    hz = jax.random.uniform(rate_key, (), minval=2.0, maxval=20.0)
-    swing = _sine(_oscillator(hz / sample_rate, wave.size) + jax.random.bits(phase_key))
-    depth = jnp.power(10.0, gain_db / 20.0) - 1.0
-    return wave * (1.0 + depth * swing)
-
-
 def _oscillator(cycles_per_sample: Array, samples: int) -> UInt32[Array, "samples"]:
     """The phase as a 32-bit fraction of a turn: its overflow is the wrap, so it never drifts."""
     step = (cycles_per_sample * 2.0**32).astype(jnp.uint32)
@@ -120,4 +108,4 @@ def _beside(
     return added * jnp.sqrt(ratio) * jnp.power(10.0, level_db / 20.0)
 
 
-FAULTS = {"band_gain": band_gain, "tone": tone, "clicks": clicks, "modulation": modulation}
+FAULTS = {"band_gain": band_gain, "tone": tone, "clicks": clicks}

@@ -20,8 +20,6 @@ from asd_jax.data.table import (
     NORMAL,
     UNKNOWN,
     Clip,
-    class_labels,
-    classes_of,
 )
 from asd_jax.errors import UserError
 from asd_jax.words import machine_name
@@ -32,8 +30,6 @@ __all__ = [
     "NORMAL",
     "UNKNOWN",
     "Clip",
-    "class_labels",
-    "classes_of",
     "read_clips",
 ]
 

@@ -5,8 +5,6 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-import numpy as np
-
 NORMAL, ANOMALY, UNKNOWN = 0, 1, -1
 
 
@@ -37,17 +35,6 @@ class Clip:
     def group(self) -> tuple[str, str]:
         """The machine: `(machine_type, machine_id)`. One group is one scorer, one threshold."""
         return self.machine_type, self.machine_id
-
-
-def classes_of(clips: Sequence[Clip]) -> tuple[tuple[str, str], ...]:
-    """The groups of the training clips, sorted: class k of a classifier is the k-th of them."""
-    return tuple(sorted({clip.group for clip in clips if clip.split == "train"}))
-
-
-def class_labels(clips: Sequence[Clip], classes: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Class indices, int32 `[clips]`; -1 for a clip of a group that is not in `classes`."""
-    index = {group: k for k, group in enumerate(classes)}
-    return np.array([index.get(clip.group, -1) for clip in clips], np.int32)
 
 
 def recording_keys(clips: Sequence[Clip]) -> list[str]:

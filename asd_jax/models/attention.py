@@ -9,7 +9,6 @@ SOCA (Dai 2019, in soca.py), NAM (Liu 2021), and the improved CBAM of Sun (2025)
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -25,7 +24,8 @@ from asd_jax.models.ops.simam import RECIPROCAL, SIGMOID, gate_by_deviation, poo
 from asd_jax.models.soca import Soca
 
 SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
-PLACES = ("expanded", "projected")
+SE_RATIO = 0.25  # squeezed channels of 'se' as a share of the *block's input* channels
+TAPS = 3  # of 'eca'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,28 +34,14 @@ class Attention:
 
     Attributes:
         kind: a name in `ATTENTION`.
-        place: 'expanded': on the expanded channels before the last 1x1 convolution, where SE sits;
-            'projected': on the block's output before the residual sum, where SOCA's own paper has
-            it.
         simam: 'official' (Yang 2021) or 'sun' (Sun 2025, eq. 1 and 2); for 'simam', 'simam_cbam'.
-        simam_lambda: lambda of either; 0 means the definition's own value in `SIMAM_LAMBDA`.
-        se_ratio: squeezed channels of 'se' as a share of the *block's input* channels.
-        reduction: how many times narrower the hidden layer of 'cbam' and 'simam_cbam' is.
-        soca_reduction: the same for 'soca'.
-        eca_kernel: taps of 'eca'; 0 means the odd number nearest to (log2(channels) + 1) / 2.
     """
 
     kind: str = "se"
-    place: str = "expanded"
     simam: str = "official"
-    simam_lambda: float = 0.0
-    se_ratio: float = 0.25
-    reduction: int = 16
-    soca_reduction: int = 8
-    eca_kernel: int = 3
 
     def __post_init__(self) -> None:
-        for field, known in (("kind", ATTENTION), ("place", PLACES), ("simam", SIMAM_LAMBDA)):
+        for field, known in (("kind", ATTENTION), ("simam", SIMAM_LAMBDA)):
             if getattr(self, field) not in known:
                 raise UserError(
                     f"attention {field} is {getattr(self, field)!r}; known are {', '.join(known)}."
@@ -99,23 +85,16 @@ class SqueezeExcite(layers.SqueezeExcite):
 
 
 class Eca(nn.Module):
-    """ECA: gate = sigmoid(1-D convolution of mean(x) along the channels), without bias.
-
-    Attributes:
-        kernel: odd number of taps; 0 means `eca_taps(channels)`.
-    """
-
-    kernel: int = 3
+    """ECA: gate = sigmoid(1-D convolution of mean(x) along the channels), without bias."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by channel."""
         channels = x.shape[-1]
-        taps = self.kernel or eca_taps(channels)
-        weight = self.param("kernel", kernel_init, (taps, 1))
+        weight = self.param("kernel", kernel_init, (TAPS, 1))
         pooled = jnp.mean(x, (1, 2), dtype=jnp.float32)
-        padded = jnp.pad(pooled, ((0, 0), (taps // 2, taps // 2)))
-        mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(taps))
+        padded = jnp.pad(pooled, ((0, 0), (TAPS // 2, TAPS // 2)))
+        mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(TAPS))
         return x * nn.sigmoid(mixed)[:, None, None].astype(x.dtype)
 
 
@@ -140,19 +119,13 @@ class ChannelGate(nn.Module):
 
 
 class Cbam(nn.Module):
-    """CBAM: channel attention, then sigmoid(BN(7x7 conv([max, mean] over channels))).
-
-    Attributes:
-        reduction: of the channel attention.
-    """
-
-    reduction: int = 16
+    """CBAM: channel attention, then sigmoid(BN(7x7 conv([max, mean] over channels)))."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by channel and then by position."""
         mean, peak = jnp.mean(x, (1, 2), dtype=jnp.float32), jnp.max(x, (1, 2))
-        gate = ChannelGate(self.reduction, name="channel")(mean, peak.astype(jnp.float32))
+        gate = ChannelGate(name="channel")(mean, peak.astype(jnp.float32))
         x = x * gate[:, None, None].astype(x.dtype)
         pooled = jnp.stack([jnp.max(x, -1), jnp.mean(x, -1)], -1).astype(jnp.float32)
         kernel = self.param("spatial", kernel_init, (7, 7, 2, 1))
@@ -166,17 +139,16 @@ class Simam(nn.Module):
 
     Attributes:
         definition: 'official' or 'sun'.
-        strength: lambda.
     """
 
     definition: str = "official"
-    strength: float = 1e-4
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by position and channel."""
         mean, spread, _ = pool(x)
-        return simam(x, mean, spread, definition=self.definition, strength=self.strength)
+        strength = SIMAM_LAMBDA[self.definition]
+        return simam(x, mean, spread, definition=self.definition, strength=strength)
 
 
 class ImprovedCbam(nn.Module):
@@ -187,21 +159,17 @@ class ImprovedCbam(nn.Module):
     stored.
 
     Attributes:
-        reduction: of the channel attention.
         definition: SimAM 'official' or 'sun'.
-        strength: SimAM's lambda.
     """
 
-    reduction: int = 16
     definition: str = "official"
-    strength: float = 1e-4
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by channel and then by position and channel."""
         mean, spread, peak = pool(x)
-        channel = ChannelGate(self.reduction, name="channel")(mean, peak)
-        return simam(x, mean, spread, channel, definition=self.definition, strength=self.strength)
+        channel, strength = ChannelGate(name="channel")(mean, peak), SIMAM_LAMBDA[self.definition]
+        return simam(x, mean, spread, channel, definition=self.definition, strength=strength)
 
 
 class Nam(nn.Module):
@@ -261,25 +229,13 @@ def simam(
     return gate_by_deviation(x, mean, channel, factor, offset, RECIPROCAL)
 
 
-def eca_taps(channels: int) -> int:
-    """ECA's adaptive number of taps: (log2(channels) + 1) / 2, cut to an integer and made odd."""
-    taps = int(abs((math.log2(channels) + 1) / 2))
-    return taps if taps % 2 else taps + 1
-
-
-def _strength(settings: "Attention") -> float:
-    return settings.simam_lambda or SIMAM_LAMBDA[settings.simam]
-
-
 ATTENTION: dict[str, Callable[[Attention, int, str | None], nn.Module]] = {
     "none": lambda s, block, name: NoAttention(name=name),
-    "se": lambda s, block, name: SqueezeExcite(max(1, round(s.se_ratio * block)), name=name),
-    "cbam": lambda s, block, name: Cbam(s.reduction, name=name),
-    "simam": lambda s, block, name: Simam(s.simam, _strength(s), name=name),
-    "simam_cbam": lambda s, block, name: ImprovedCbam(
-        s.reduction, s.simam, _strength(s), name=name
-    ),
-    "eca": lambda s, block, name: Eca(s.eca_kernel, name=name),
-    "soca": lambda s, block, name: Soca(s.soca_reduction, name=name),
+    "se": lambda s, block, name: SqueezeExcite(max(1, round(SE_RATIO * block)), name=name),
+    "cbam": lambda s, block, name: Cbam(name=name),
+    "simam": lambda s, block, name: Simam(s.simam, name=name),
+    "simam_cbam": lambda s, block, name: ImprovedCbam(s.simam, name=name),
+    "eca": lambda s, block, name: Eca(name=name),
+    "soca": lambda s, block, name: Soca(name=name),
     "nam": lambda s, block, name: Nam(name=name),
 }

@@ -5,14 +5,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import linen as nn
 
 from asd_jax.errors import UserError
 from asd_jax.models.attention import Attention
 from asd_jax.models.cnn import CNN
 from asd_jax.models.conformer import Conformer
-from asd_jax.models.efficientnet import SCALES, efficientnet_b, efficientnetv2_s, stack_blocks
+from asd_jax.models.efficientnet import SCALES, efficientnet_b, efficientnetv2_s
 from asd_jax.models.mobilevit import MobileViT
 from asd_jax.models.model import Model, wrap
 from asd_jax.models.resnet import ResNet
@@ -42,7 +41,6 @@ _EFFICIENTNET = (
     "attention",
     "attention_stages",
     "drop_path",
-    "scan",
     "rematerialise",
 )
 
@@ -141,9 +139,4 @@ def build_classifier(
     module = classifier_module(name, in_channels=in_channels, **options)
     size = input_size or CLASSIFIERS[name].size
     shape = (1, size, size, in_channels)
-    model = wrap(whole(module), shape, at_a_time=CLASSIFIERS[name].at_a_time)
-    if not options.get("scan"):
-        return model
-    plain = wrap(whole(module.clone(scan=False)), shape)
-    init = jax.jit(lambda key: stack_blocks(plain.init(key)))
-    return dataclasses.replace(model, init=init)
+    return wrap(whole(module), shape, at_a_time=CLASSIFIERS[name].at_a_time)

@@ -8,9 +8,7 @@ import dataclasses
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -140,7 +138,6 @@ class Residual(nn.Module):
         taps, stride = (block.kernel,) * 2, (self.stride,) * 2
         spatial = {"kernel": taps, "stride": stride, "padding": "same"}
         attend = make_attention(self.attention, block_channels=channels, name="attention")
-        place = self.attention.place
 
         if block.fused:
             width = block.out if block.expand == 1 else channels * block.expand
@@ -150,12 +147,9 @@ class Residual(nn.Module):
             if block.expand > 1:
                 y = ConvBN(channels * block.expand, **act, name="expand")(y, train=train)
             y = ConvBN(None, **spatial, **act, name="spatial")(y, train=train)
-        if place == "expanded":
-            y = attend(y, train=train)
+        y = attend(y, train=train)
         if not (block.fused and block.expand == 1):
             y = ConvBN(block.out, **norm, name="project")(y, train=train)
-        if place == "projected":
-            y = attend(y, train=train)
         if self.stride > 1 or channels != block.out:
             return y
         return x + drop_path(self, y, drop, train=train)
@@ -176,11 +170,6 @@ class EfficientNet(nn.Module):
             all of B0 to B7).
         dropout: before the linear layer, in training.
         drop_path: rate to which stochastic depth rises, linearly over the blocks.
-        scan: trace and compile the equal blocks of a stage once. Their variables are then stacked
-            under "stage<i>_rest" in place of "stage<i>_block1", "stage<i>_block2", ... Off, for
-            on a CPU it costs more than it saves: V2-S, batch 8 of 224 x 224, compiled in 23 s and
-            not 27 s, but its step took 4.1 s and not 3.4 s (medians of 8 pairs of steps in turn,
-            two shared cores), with a fifth more memory.
         dtype: what the body computes in; BatchNorm's statistics and the parameters stay float32.
         rematerialise: keep no maps but the blocks' inputs for the backward pass.
     """
@@ -194,7 +183,6 @@ class EfficientNet(nn.Module):
     attention_stages: tuple[int, ...] = ()
     dropout: float = 0.2
     drop_path: float = DROP_PATH
-    scan: bool = False
     dtype: Any = jnp.float32
     rematerialise: bool = False
 
@@ -225,53 +213,11 @@ class EfficientNet(nn.Module):
         attention = self.attention if carries else Attention("none")
         name = f"stage{number}_block"
         mode = {"train": train, "rematerialise": self.rematerialise}
-        first = Residual(block, block.stride, attention, self.dtype, name=f"{name}0")
-        x = run_block(first, x, drops[0], **mode)
-        if not self.scan or block.repeats < 3:
-            for i, drop in enumerate(drops[1:], start=1):
-                later = Residual(block, 1, attention, self.dtype, name=f"{name}{i}")
-                x = run_block(later, x, drop, **mode)
-            return x
-        always = drops[-1] == 0.0  # known while tracing: asks for no random numbers
-        repeat = nn.scan(
-            lambda module, x, drop: (run_block(module, x, 0.0 if always else drop, **mode), None),
-            variable_axes={"params": 0, "batch_stats": 0},
-            split_rngs={"params": True, "dropout": True},
-        )
-        rest = Residual(block, 1, attention, self.dtype, name=f"stage{number}_rest")
-        return repeat(rest, x, jnp.asarray(drops[1:]))[0]
-
-
-def stack_blocks(variables: Tree) -> Tree:
-    """Variables of the network with `scan=False` for the one with `scan=True`.
-
-    Blocks 1, 2, ... of a stage become one tree with a leading axis. Works on any tree whose nodes
-    are the network's: variables, gradients, an optimizer's moments.
-    """
-    if not isinstance(variables, dict):
-        return variables
-    out = {name: stack_blocks(value) for name, value in variables.items()}
-    for stage in {name.split("_block")[0] for name in out if "_block" in name}:
-        rest = [f"{stage}_block{i}" for i in range(1, len(out)) if f"{stage}_block{i}" in out]
-        if len(rest) > 1:
-            blocks = [out.pop(name) for name in rest]
-            # NumPy's arrays stay NumPy's: JAX would compile a program for every shape.
-            out[f"{stage}_rest"] = jax.tree.map(
-                lambda *v: (np if isinstance(v[0], np.ndarray) else jnp).stack(v), *blocks
-            )
-    return out
-
-
-def unstack_blocks(variables: Tree) -> Tree:
-    """The inverse of `stack_blocks`."""
-    if not isinstance(variables, dict):
-        return variables
-    out = {name: unstack_blocks(value) for name, value in variables.items()}
-    for name in [name for name in out if name.endswith("_rest")]:
-        rest, stage = out.pop(name), name.removesuffix("_rest")
-        for i in range(len(jax.tree.leaves(rest)[0])):
-            out[f"{stage}_block{i + 1}"] = jax.tree.map(lambda v, i=i: v[i], rest)
-    return out
+        for i, drop in enumerate(drops):
+            stride = 1 if i else block.stride
+            residual = Residual(block, stride, attention, self.dtype, name=f"{name}{i}")
+            x = run_block(residual, x, drop, **mode)
+        return x
 
 
 def efficientnetv2_s(*, width: float = 1.0, depth: float = 1.0, **options: Any) -> EfficientNet:

@@ -11,7 +11,6 @@ import numpy as np
 from flax import traverse_util
 
 from asd_jax.errors import UserError
-from asd_jax.models.efficientnet import stack_blocks, unstack_blocks
 from asd_jax.models.timm_names import MODULES
 
 Tree = Any
@@ -93,7 +92,7 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
     Args:
         name: a key of `CLASSIFIERS` or of `BACKBONES` that `MODULES` knows.
         state: tensors by timm's names.
-        variables: of the network, in either layout of `scan`; gives shapes and what is kept.
+        variables: of the network; gives shapes and what is kept.
 
     Raises:
         UserError: naming the first tensor that is missing, has the wrong shape or is left over.
@@ -102,7 +101,7 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
         raise UserError(
             f"there is no map of timm's weights to {name!r}; known: {', '.join(MODULES)}."
         )
-    plain = unstack_blocks(jax.device_get(dict(variables)))
+    plain = jax.device_get(dict(variables))
     modules = MODULES[name](plain["params"])
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     flat: dict[tuple[str, ...], Any] = dict(traverse_util.flatten_dict(plain))
@@ -126,7 +125,7 @@ def from_timm(name: str, state: State, variables: Tree) -> Tree:
         raise UserError(f"the weights have a tensor {left[0]!r}, which {name} has no place for.")
     loaded = traverse_util.unflatten_dict(flat)
     loaded = {**plain, **loaded}  # an empty collection has no leaves
-    return jax.device_put(stack_blocks(loaded) if _is_stacked(variables) else loaded)
+    return jax.device_put(loaded)
 
 
 def adapt_input(kernel: np.ndarray, channels: int) -> np.ndarray:
@@ -159,7 +158,3 @@ def _shape(state: State, tensor: str) -> tuple[int, ...] | None:
 def _theirs(value: Any) -> tuple[int, ...]:
     """The shape in PyTorch of a dense layer's kernel or bias."""
     return tuple(value.shape[::-1])
-
-
-def _is_stacked(variables: Tree) -> bool:
-    return any(name.endswith("_rest") for name in variables["params"])

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.errors import UserError
 from asd_jax.models.layers import BatchNorm, ConvBN, Maps, leaky_relu, run_block
 from asd_jax.models.model import Model, wrap
 
@@ -39,7 +38,6 @@ BLOCKS: tuple[Block, ...] = (
 )
 
 AT_A_TIME = 16  # inference of 128 on two cores: 112 ms, whole 127; by eights 117
-HEADS = ("conv", "mean_max", "wide")
 
 
 class InvertedResidual(nn.Module):
@@ -63,22 +61,11 @@ class Temporal(nn.Module):
     """Table 1. Any length of input; the last pooling is over all that remains (7 for 10 s).
 
     Attributes:
-        stem_stride: of the first convolution.
-        stem_padding: zeros on both sides of the waveform.
-        post_stem_pool: maximum over so many positions after the stem; 1 for none.
-        head: how 256 channels become 512: 'conv', a 1 x 1 convolution before the pooling;
-            'mean_max', mean and maximum side by side; 'wide', the last block gives 512.
-        blocks: the table.
         dtype: what the body computes in.
         rematerialise: keep no maps but the blocks' inputs for the backward pass.
         embedding_norm: centre and scale the embedding by a BatchNorm that Table 1 does not have.
     """
 
-    stem_stride: int = 128
-    stem_padding: int = 64
-    post_stem_pool: int = 1
-    head: str = "conv"
-    blocks: tuple[Block, ...] = BLOCKS
     dtype: Any = jnp.float32
     rematerialise: bool = False
     embedding_norm: bool = True
@@ -89,27 +76,17 @@ class Temporal(nn.Module):
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
         """Embeds waveforms; taps: stem, block0 ... block9, final `[batch, length, channels]`."""
         options = {"activation": leaky_relu, "dtype": self.dtype}
-        stride, padding = (1, self.stem_stride), (0, self.stem_padding)
         x = x[:, None, :, None]
-        x = ConvBN(16, (1, 256), stride, padding, **options, name="stem")(x, train=train)
-        if self.post_stem_pool > 1:
-            pool = (1, self.post_stem_pool)
-            x = nn.max_pool(x, pool, strides=pool)
+        x = ConvBN(16, (1, 256), (1, 128), (0, 64), **options, name="stem")(x, train=train)
         taps = {"stem": x[:, 0]}
-        blocks = self.blocks
-        if self.head == "wide":
-            blocks = (*blocks[:-1], dataclasses.replace(blocks[-1], out=512))
-        for number, block in enumerate(blocks):
+        for number, block in enumerate(BLOCKS):
             name = f"block{number}"
             residual = InvertedResidual(block, self.dtype, name=name)
             x = run_block(residual, x, train=train, rematerialise=self.rematerialise)
             taps[name] = x[:, 0]
-        if self.head == "conv":
-            x = ConvBN(512, **options, name="final")(x, train=train)
+        x = ConvBN(512, **options, name="final")(x, train=train)  # 256 channels become 512
         taps["final"] = x = x[:, 0].astype(jnp.float32)
         mean = x.mean(axis=1)
-        if self.head == "mean_max":
-            mean = jnp.concatenate([mean, x.max(axis=1)], axis=-1)
         if self.embedding_norm:
             # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
             norm = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")
@@ -123,11 +100,5 @@ def temporal(input_shape: tuple[int], **options: Any) -> Model:
     Args:
         input_shape: (samples,).
         options: the attributes of `Temporal`.
-
-    Raises:
-        UserError: for an unknown `head`.
     """
-    head = options.get("head", "conv")
-    if head not in HEADS:
-        raise UserError(f"temporal.head is {head!r}; known are {', '.join(HEADS)}.")
     return wrap(Temporal(**options), (1, *input_shape), at_a_time=AT_A_TIME)

@@ -12,8 +12,6 @@ from typing import Any
 from asd_jax.errors import UserError
 from asd_jax.train.logbook import Logbook
 
-STAGES = ("pretrain", "finetune", "temporal", "fusion")
-
 
 def load_config(config: str) -> dict[str, Any]:
     """The values of a config file, `FILE.py` or `FILE.py:ARG`, as a run would use them."""
@@ -73,8 +71,10 @@ def _figure(events: Sequence[dict[str, Any]]) -> Any:
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(12, 2.6), layout="constrained")
-    for axes, stage in zip(figure.subplots(1, len(STAGES)), STAGES, strict=True):
-        points = [(e["step"], e["loss"]) for e in events if e["stage"] == stage]
+    stages = list(dict.fromkeys(event["stage"] for event in events)) or [""]
+    panels = figure.subplots(1, len(stages), squeeze=False)[0]
+    for axes, stage in zip(panels, stages, strict=True):
+        points = [(e["step"], e["loss"]) for e in events if e["stage"] == stage and "loss" in e]
         axes.plot(*zip(*points, strict=True) if points else ([], []), marker=".")
         axes.set_title(stage)
         axes.set_xlabel("step")

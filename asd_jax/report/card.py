@@ -3,6 +3,7 @@
 The headings follow Mitchell et al. 2019, "Model Cards for Model Reporting", section 4.
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,46 +16,44 @@ _DATA = {
     "synthetic": "**synthetic** machines made by asd_jax, not recordings",
     "folder": "a folder of the user's own recordings",
 }
-_METHODS = {
-    "ensemble": "The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): "
-    "it has learned from normal sound alone, and scores how far a clip departs from it.",
-    "pump_classifier": "The supervised classifier of Sun (2025): it has learned from labelled "
-    "normal and faulty clips, and knows only faults like those.",
-}
-
-_SCORES = {
-    "ensemble": "A high score says that a sound is unlike what it knows, not what is wrong, and a "
-    "low one is no proof of health.",
-    "pump_classifier": "The score is the probability of a fault of the kinds that it has learned "
-    "from; a fault of another kind may pass for health.",
-}
 
 
-def write_card(folder: str, results: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a recipe's detectors are: a sentence on the method, and one on what a score means."""
+
+    method: str
+    score: str
+
+
+def write_card(
+    folder: str, results: Mapping[str, Any], config: Mapping[str, Any], about: About
+) -> None:
     """Writes `README.md` into the folder of a detector.
 
     Args:
         folder: of the detector.
         results: what `results.json` holds, or is about to.
         config: the resolved settings of the run.
+        about: the recipe's sentences.
     """
-    text = "\n\n".join(_sections(results, config)) + "\n"
+    text = "\n\n".join(_sections(results, config, about)) + "\n"
     write_bytes(os.path.join(folder, "README.md"), text.encode())
 
 
-def _sections(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def _sections(results: Mapping[str, Any], config: Mapping[str, Any], about: About) -> list[str]:
     data, layout = config["data"], config["data"]["layout"]
     source = _DATA.get(layout, f"the data set {layout}")
     groups = results["groups"]
     sections = [
         "# An anomalous sound detector",
-        f"{_METHODS[config['recipe']]} Protocol `{config['protocol']}`, seed {config['seed']}, "
+        f"{about.method} Protocol `{config['protocol']}`, seed {config['seed']}, "
         f"asd_jax {results['version']}.",
         "## Use",
         "```bash\npython -m asd_jax.score --detector=. RECORDINGS\n```",
         f"Clips of {data['clip_seconds']:g} s at {data['sample_rate']} Hz; other rates are "
         "resampled. It is for the very machines below, heard by the same microphone at the same "
-        f"place. {_SCORES[config['recipe']]} Do not let it stop or start anything by itself.",
+        f"place. {about.score} Do not let it stop or start anything by itself.",
         "## Made from",
         f"Trained and tested on {source}. No recording is in this folder.",
         "## Figures",

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from asd_jax.report import curves
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import Panel, number
+from asd_jax.scoring.metrics import roc_curve
 
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
 _RATES = tuple((k / 4, f"{25 * k}") for k in range(5))
@@ -25,7 +26,8 @@ def roc_panel(machines: Sequence[Machine]) -> Markup:
     panel.rect((0.0, 0.1), (0.0, 1.0), "shade")
     panel.line((0, 1), (0, 1), "chance")
     for index, machine in enumerate(machines):
-        x, y = curves.roc(*machine.labelled)
+        scores, labels = machine.labelled
+        x, y, _ = roc_curve(labels, scores)
         tip = f"{machine.name}: AUC {machine.auc:.3f}"
         panel.line(x, y, f"c{index % 8}", tip=tip, dash=DASHES[index % 4])
     named = ", ".join(f"{m.name} AUC {m.auc:.3f}" for m in machines)

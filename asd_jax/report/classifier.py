@@ -129,27 +129,15 @@ def class_table(found: Classification) -> list[tuple[str, str, str, str, str]]:
     return rows
 
 
-def precision_recall(
-    scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """Share of the faults that are caught and of the alarms that are right, over all thresholds.
-
-    Equal scores are passed together. From the strictest threshold to the one that calls all faulty.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ranked, faulty = scores[order], labels[order] == 1
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(scores) - 1)
-    caught = np.cumsum(faulty)[last]
-    return caught / caught[-1], caught / (last + 1)
-
-
 def precision_panel(
     scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
 ) -> Markup | None:
     """Precision over recall, and the share of faults that guessing has; None of one class."""
     if not ((labels == 1).any() and (labels == 0).any()):
         return None
-    recall, precision = precision_recall(scores, labels)
+    from sklearn import metrics
+
+    precision, recall, _ = (part[::-1] for part in metrics.precision_recall_curve(labels, scores))
     share = float((labels == 1).mean())
     panel = Panel(260, 236, left=54, bottom=34, right=14)
     panel.axes(
@@ -157,9 +145,9 @@ def precision_panel(
         y_label="precision: alarms right, %",
     )  # fmt: skip
     panel.line((0, 1), (share, share), "chance")
-    panel.line(recall, precision, "c0")
+    panel.line(recall[1:], precision[1:], "c0")  # the first is no threshold's
     # Davis and Goadrich (2006): a straight line between points would be too good; steps are not.
-    area = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    area = metrics.average_precision_score(labels, scores)
     return panel.render(
         f"Precision over recall: average precision {area:.3f}, guessing {share:.3f}."
     )

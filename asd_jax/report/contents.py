@@ -48,15 +48,12 @@ class Embedding:
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
-    """What became of one branch on one machine; `machine_type` '' means on all of them."""
+    """What became of one branch."""
 
     name: str  # as in the column score_<name>
     weight: float | None = None
     gated: bool = False  # left out because it knows nothing
     reason: str = ""  # one sentence: why gated, or why this weight
-    machine_type: str = ""
-    machine_id: str = ""
-    auc: float | None = None  # None: computed from the rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +105,7 @@ class Report:
         oracle: the threshold or a checkpoint was chosen with test labels.
         config: the resolved configuration, nested.
         classification: of a supervised classifier; its examples are those it gets most wrong.
-        title, version, created: free text; `created` is shown only when given, so that the
-            same report always gives the same bytes.
+        title, version: free text.
     """
 
     results: Mapping[str, Any]
@@ -124,4 +120,3 @@ class Report:
     classification: Classification | None = None
     title: str = "Machine sound report"
     version: str = ""
-    created: str = ""

@@ -5,23 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-
-def roc(
-    scores: Float[np.ndarray, " clips"], labels: Int[np.ndarray, " clips"]
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """False alarm rate and share of caught faults over all thresholds, from (0, 0) to (1, 1).
-
-    Equal scores are passed together, so that the area under the curve counts a tie as a half.
-    """
-    from sklearn.metrics import roc_curve
-
-    alarms, caught, _ = roc_curve(labels == 1, scores, drop_intermediate=False)
-    return alarms, caught
-
-
-def area(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> float:
-    """The area under a line through the points, x rising."""
-    return float(np.trapezoid(y, x))
+from asd_jax.scoring.metrics import roc_curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +37,7 @@ def error_rates(
     far = np.searchsorted(faulty, position, side="right") / len(faulty)
     frr = 1.0 - np.searchsorted(healthy, position, side="right") / len(healthy)
     # The rate is read off the exact curve, not off the grid that is drawn.
-    false_alarms, caught = roc(scores, labels)
+    false_alarms, caught, _ = roc_curve(labels, scores)
     rate = float(np.interp(0.0, false_alarms + caught - 1.0, false_alarms))
     return ErrorRates(position, far, frr, (_crossing(position, far - frr), rate))
 

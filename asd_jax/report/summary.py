@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from asd_jax.report import curves
 from asd_jax.report.contents import Report
+from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
 from asd_jax.words import first_few, machine_name
 
@@ -44,7 +44,8 @@ class Machine:
         given = self.number("auc")
         if given is not None or not self.two_sided:
             return given
-        return curves.area(*curves.roc(*self.labelled))
+        scores, labels = self.labelled
+        return metrics.auc(labels, scores)
 
     def number(self, field: str) -> float | None:
         """A number of its entry in results.json, None where it is missing."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.report import charts, curves
+from asd_jax.report import charts
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
-from asd_jax.report.summary import Machine, grade, name_in, percent
+from asd_jax.report.summary import Machine, grade, percent
+from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
-from asd_jax.words import first_few
 
 _NONE = "–"
 _EXTRA = {
@@ -111,29 +111,21 @@ def _mean_rate(machines: Sequence[Machine], label: int) -> str:
 
 
 def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, Any]]:
-    """One row a branch: mean AUC, weight or range of weights, and what was said about it."""
-    told: dict[str, list[Branch]] = {}
-    for branch in report.branches:
-        told.setdefault(branch.name, []).append(branch)
+    """One row a branch: mean AUC, weight, and what was said about it."""
+    told = {branch.name: branch for branch in report.branches}
     columns = [column.removeprefix("score_") for column in branch_columns(report.rows)]
     rows = []
     for name in dict.fromkeys([*told, *columns]):
-        entries = told.get(name, [])
-        aucs = {machine.name: branch_auc(machine, name) for machine in machines}
-        aucs |= {
-            name_in(report, (b.machine_type, b.machine_id)) if b.machine_type else "": b.auc
-            for b in entries
-            if b.auc is not None
-        }
-        overall = aucs.pop("", None)
+        branch = told.get(name, Branch(name))
+        aucs = [branch_auc(machine, name) for machine in machines]
         rows.append(
             {
                 "name": name,
-                "auc": _three(_mean(list(aucs.values())) if overall is None else overall),
-                "weight": _weights(entries),
-                "gated": _gated(entries),
-                "reason": _reasons(report, entries),
-                "each": [_three(aucs.get(machine.name)) for machine in machines],
+                "auc": _three(_mean(aucs)),
+                "weight": _NONE if branch.weight is None else f"{branch.weight:.2f}",
+                "gated": branch.gated,
+                "reason": branch.reason,
+                "each": [_three(auc) for auc in aucs],
             }
         )
     return rows
@@ -149,7 +141,7 @@ def branch_auc(machine: Machine, name: str) -> float | None:
     labels = machine.labels[known]
     if not ((labels == 0).any() and (labels == 1).any()):
         return None
-    return curves.area(*curves.roc(scores[known], labels))
+    return metrics.auc(labels, scores[known])
 
 
 def reference_table(report: Report) -> list[tuple[str, str]]:
@@ -162,42 +154,9 @@ def reference_table(report: Report) -> list[tuple[str, str]]:
     return [(name, "" if auc is None else f"{auc:.3f}") for name, auc in rows.items()]
 
 
-def _weights(entries: Sequence[Branch]) -> str:
-    weights = [b.weight for b in entries if b.weight is not None and np.isfinite(b.weight)]
-    if not weights:
-        return _NONE
-    low, high = f"{min(weights):.2f}", f"{max(weights):.2f}"
-    return low if low == high else f"{low}–{high}"
-
-
-def _gated(entries: Sequence[Branch]) -> str:
-    gated = [b for b in entries if b.gated]
-    if not gated:
-        return "used"
-    return (
-        "left out" if len(gated) == len(entries) else f"left out on {len(gated)} of {len(entries)}"
-    )
-
-
-def _reasons(report: Report, entries: Sequence[Branch]) -> list[str]:
-    """Each sentence once, with the machines it is said of."""
-    said: dict[str, list[str]] = {}
-    for b in entries:
-        if b.reason:
-            name = name_in(report, (b.machine_type, b.machine_id)) if b.machine_type else ""
-            said.setdefault(b.reason, []).append(name)
-    reasons = []
-    for reason, names in said.items():
-        names = [name for name in names if name]
-        few = first_few(names, 3)
-        reasons.append(f"{few}: {reason}" if few and len(names) < len(entries) else reason)
-    return reasons
-
-
 def facts(report: Report) -> list[tuple[str, str]]:
     """How the result was made, as (what, value)."""
     found = [("Version", f"asd_jax {report.version}".strip() if report.version else "")]
-    found.append(("Made", report.created))
     protocol = report.results.get("protocol")
     if isinstance(protocol, Mapping):
         told = {k: v for k, v in protocol.items() if k not in ("deviations", "readings")}

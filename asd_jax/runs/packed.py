@@ -12,14 +12,13 @@ from typing import Any
 import jax
 
 from asd_jax import recipes
-from asd_jax.data.loader import Batches, Waves
 from asd_jax.errors import UserError
 from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
 from asd_jax.runs.recipe import Recipe, compile_ahead
 from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import flatten, from_config
-from asd_jax.runs.side_by_side import Part, note_of, say_diverged, train_parts
+from asd_jax.runs.side_by_side import train_together
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.tunables import may_differ
 from asd_jax.runs.workdir import Clock, Workdir
@@ -27,7 +26,6 @@ from asd_jax.train.ahead import Ahead
 from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
 from asd_jax.train.sharding import runs_mesh
-from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_packed
 
 
@@ -90,7 +88,9 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
         if place not in diverged:
             recipe.conclude(run, variables[place], Clock(clock.seconds))
             run.workdir.say_result()
-    say_diverged({runs[place].workdir.folder: end for place, end in diverged.items()})
+    if diverged:
+        where = ", ".join(sorted(runs[place].workdir.folder for place in diverged))
+        raise UserError(f"{next(iter(diverged.values()))} That was in {where}.")
 
 
 def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
@@ -99,7 +99,11 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
     for cell in cells:
         config = from_config(recipe.settings, cell.values)
         config, clips = recipe.adjust(config, recipe.load(config))
-        clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
+        note = (
+            f"Trained side by side with {len(cells) - 1} others: the times of stages are of all of "
+            "them."
+        )
+        clips = dataclasses.replace(clips, notes=(*clips.notes, note))
         first = runs[0] if runs else None
         if first and first.corpus.told_apart != clips.told_apart:
             raise UserError("The runs have different machines, and cannot train as one program.")
@@ -169,8 +173,8 @@ class Pack:
             variables: what each has before the stage.
             without: runs that have diverged before, by their places.
         """
-        for trainer, run in zip(self.trainers, runs, strict=True):
-            trainer.run = run
+        own = zip(self.trainers, runs, strict=True)
+        self.trainers = [trainer.of(run) for trainer, run in own]
         left, found, lost = self._left(without), {}, {}
         if len(left) > 1:
             found, lost = self._together(left, keys, variables)
@@ -189,35 +193,16 @@ class Pack:
     def _together(
         self, left: list[int], keys: Sequence[jax.Array], variables: Sequence[Variables]
     ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
-        ours = [(self.trainers[k], keys[k], variables[k]) for k in left]
-        make, config = ours[0][0].initial, ours[0][0].run.config
+        trainers = [self.trainers[k] for k in left]
         prepared = self._prepared if self._prepared and self._prepared[0] == left else None
-        last, diverged = train_parts(
-            [_part(trainer, make(key, known), known) for trainer, key, known in ours],
-            self.plan.clip,
-            on_device=config.data.on_device,
-            save_seconds=config.save_seconds,
-            compiled=prepared[1] if prepared else None,
+        found, diverged = train_together(
+            trainers,
+            [trainers[0].initial(keys[k], variables[k]) for k in left],
+            [trainer.plan.clips(variables[k]) for trainer, k in zip(trainers, left, strict=True)],
+            prepared[1] if prepared else None,
         )
         self._prepared = None  # a program takes as much memory as the networks
         return (
-            {left[k]: self.trainers[left[k]].chosen(tree) for k, tree in last.items()},
+            {left[k]: tree for k, tree in found.items()},
             {left[k]: end for k, end in diverged.items()},
         )
-
-
-def _part(trainer: Trainer, state: TrainState, variables: Variables) -> Part:
-    clips = trainer.plan.clips(variables)
-
-    def batches(waves: Waves, begin: int) -> Batches:
-        return trainer.batches(waves, clips, begin)
-
-    return Part(
-        stage=trainer.stage(lambda begin: batches(clips.waves, begin)),
-        state=state,
-        scalars=trainer.scalars,
-        workdir=trainer.run.workdir,
-        waves=clips.waves,
-        indices=clips.indices,
-        batches=batches,
-    )

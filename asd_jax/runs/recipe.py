@@ -31,6 +31,9 @@ class Recipe:
         shapes: shapes and dtypes of all variables that any stage, or what follows, begins with.
         conclude: from trained variables to the detector, the results and the report.
         imagined: clips of so many machines of which none can be read, for plans without recordings.
+        counts: the clips that each stage goes through in an epoch, of machines with so many normal
+            and abnormal clips each.
+        identifies: its networks tell machines apart, so that they depend on how many there are.
         adjust: config and clips as the run is to have them, once both are known.
         after_stage: the run, and the variables that a stage leaves, as the next one is to have
             them: (run, trainer, key, variables before, those of its networks after).
@@ -46,6 +49,8 @@ class Recipe:
     shapes: Callable[[Any], Variables]
     conclude: Callable[[Any, Variables, Clock], None]
     imagined: Callable[[Any, int], Any]
+    counts: Callable[[Any, Sequence[tuple[int, int]]], dict[str, int]] = lambda config, machines: {}
+    identifies: bool = False
     adjust: Callable[[Any, Any], tuple[Any, Any]] = lambda config, clips: (config, clips)
     after_stage: Callable[..., tuple[Any, Variables]] = lambda run, trainer, key, before, after: (
         run,
@@ -93,7 +98,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     compile_ahead(recipe, made, trainers)
     variables = recipe.initial(made)
     for trainer in trainers:
-        trainer.run, key = made, recipe.stage_key(config.seed, trainer.plan.name)
+        trainer, key = trainer.of(made), recipe.stage_key(config.seed, trainer.plan.name)
         after = trainer.train(key, variables)
         made, after = recipe.after_stage(made, trainer, key, variables, after)
         variables |= after

@@ -13,7 +13,7 @@ from typing import Any
 from asd_jax.errors import UserError
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
-RETIRED = {"config.statistics.weights": "clip"}
+RETIRED = {"config.statistics.weights": "clip", "config.network.scan": False}
 
 
 SMALLEST_BATCH = 16  # that `Schedule.updates` makes

@@ -1,8 +1,8 @@
-"""One stage of several runs as one program: what the recipes share of it."""
+"""One stage of several runs as one program."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 
 from asd_jax import memory
 from asd_jax.data.cache import WaveCache
-from asd_jax.data.loader import Batches, Waves, side_by_side
-from asd_jax.errors import UserError
-from asd_jax.runs.workdir import Workdir
+from asd_jax.data.loader import Batches, side_by_side
+from asd_jax.runs.run import Variables
+from asd_jax.runs.trainer import Clips, Trainer
 from asd_jax.train.loop import Diverged, Stage
 from asd_jax.train.pack import Member, train_pack, unstacked
 from asd_jax.train.resident import Copied, stays
@@ -20,111 +20,79 @@ from asd_jax.train.sharding import by_run, runs_mesh
 from asd_jax.train.state import TrainState, final_variables
 from asd_jax.train.step import Step, compile_packed
 
-Tree = Any
 
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """The stage of one of the runs.
-
-    Attributes:
-        stage: as the run alone would have it.
-        state: before the first step.
-        scalars: the tunables of the state.
-        workdir: of the run.
-        waves: the clips' source.
-        indices: the clips that it trains on.
-        batches: NumPy batches from a step on, read from a source in the place of `waves`.
-    """
-
-    stage: Stage
-    state: TrainState
-    scalars: Mapping[str, float]
-    workdir: Workdir
-    waves: Waves
-    indices: np.ndarray
-    batches: Callable[[Waves, int], Batches]
-
-
-def train_parts(
-    parts: Sequence[Part],
-    clip: jax.ShapeDtypeStruct,
-    *,
-    on_device: str,
-    save_seconds: float,
+def train_together(
+    trainers: Sequence[Trainer],
+    states: Sequence[TrainState],
+    clips: Sequence[Clips],
     compiled: Callable[[], Step] | None = None,
-) -> tuple[dict[int, Tree], dict[int, Diverged]]:
+) -> tuple[dict[int, Variables], dict[int, Diverged]]:
     """Trains the runs together to the end of the longest.
 
     Args:
-        parts: of each run; their steps are the same program.
-        clip: shape and dtype of one clip.
-        on_device: whether the clips are to lie on the devices; see `train.resident.stays`.
-        save_seconds: between checkpoints.
+        trainers: of the stage, one a run; their steps are the same program.
+        states: of each run before the first step, but for its tunables.
+        clips: that each trains on.
         compiled: returns the packed step, compiled ahead of time.
 
     Returns:
-        By the runs' places the final variables, on the host, and what became of the others.
+        By the runs' places the variables that the stage leaves, on the host, and what became of
+        the others.
     """
-    mesh, longest = runs_mesh(len(parts)), max(parts, key=lambda part: part.stage.total_steps)
-    step = longest.stage.step
+    mesh = runs_mesh(len(trainers))
+    batches = functools.partial(_batches, trainers, clips, mesh)
+    stages = [trainer.stage(batches) for trainer in trainers]
+    longest = max(stages, key=lambda stage: stage.total_steps)
     stage = dataclasses.replace(
-        longest.stage,
+        longest,
         mesh=mesh,
-        batches=lambda begin: _batches(parts, clip, on_device, mesh, begin),
-        batch_size=longest.stage.batch_size * len(parts),
-        compiled=compiled or (lambda: compile_packed(step, mesh)),
-        evaluate=_evaluate(parts),
-        enough=lambda step: all(part.stage.enough(step) for part in parts),
+        batch_size=longest.batch_size * len(trainers),
+        compiled=compiled or (lambda: compile_packed(longest.step, mesh)),
+        evaluate=_evaluate(stages),
+        enough=lambda step: all(own.enough(step) for own in stages),
     )
-    states = [part.state._replace(tunables=_arrays(part.scalars)) for part in parts]
+    own = [{n: np.float32(x) for n, x in trainer.scalars.items()} for trainer in trainers]
+    states = [state._replace(tunables=x) for state, x in zip(states, own, strict=True)]
     members = [
-        Member(
-            part.workdir.folder,
-            part.workdir.checkpoints(part.stage.name),
-            part.workdir.logbook(),
-            part.stage.total_steps,
-        )
-        for part in parts
+        Member(t.run.workdir.folder, t.directory, t.run.workdir.logbook(), t.total)
+        for t in trainers
     ]
+    save_seconds = trainers[0].run.config.save_seconds
     state, diverged = train_pack(stage, states, members, save_seconds=save_seconds)
-    well = [place for place in range(len(parts)) if place not in diverged]
-    found = unstacked(final_variables(state), well)
+    well = [place for place in range(len(trainers)) if place not in diverged]
+    last = unstacked(final_variables(state), well)
     memory.give_back()
-    return found, diverged
+    return {place: trainers[place].chosen(tree) for place, tree in last.items()}, diverged
 
 
-def _arrays(scalars: Mapping[str, float]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value, np.float32) for name, value in scalars.items()}
-
-
-def _evaluate(parts: Sequence[Part]) -> Callable[[TrainState], list[dict[str, float]]] | None:
+def _evaluate(stages: Sequence[Stage]) -> Callable[[TrainState], list[dict[str, float]]] | None:
     """Each run's own evaluation, of its own state."""
-    each = [part.stage.evaluate for part in parts if part.stage.evaluate]
+    each = [stage.evaluate for stage in stages if stage.evaluate]
     if not each:
         return None
 
     def evaluate(state: TrainState) -> list[dict[str, float]]:
         # The key is not needed for it, and stays where it is.
-        own = unstacked(state._replace(key=state.step), range(len(parts)))
+        own = unstacked(state._replace(key=state.step), range(len(stages)))
         return [evaluate_one(own[place]) for place, evaluate_one in enumerate(each)]
 
     return evaluate
 
 
 def _batches(
-    parts: Sequence[Part], clip: jax.ShapeDtypeStruct, on_device: str, mesh: Mesh, begin: int
+    trainers: Sequence[Trainer], clips: Sequence[Clips], mesh: Mesh, begin: int
 ) -> Batches:
     """The batches of all runs from step `begin` on, on their devices."""
-    held = _on_devices(parts, clip, on_device, mesh)
+    held = _on_devices(trainers[0], clips, mesh)
     runs = [
-        part.batches(
-            _Places(held, part.waves.rows)
-            if held and isinstance(part.waves, WaveCache)
-            else part.waves,
+        trainer.batches(
+            _Places(held, own.waves.rows)
+            if held and isinstance(own.waves, WaveCache)
+            else own.waves,
+            own,
             begin,
         )
-        for part in parts
+        for trainer, own in zip(trainers, clips, strict=True)
     ]
 
     def place(batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
@@ -136,21 +104,21 @@ def _batches(
     return side_by_side(runs, place)
 
 
-def _on_devices(
-    parts: Sequence[Part], clip: jax.ShapeDtypeStruct, on_device: str, mesh: Mesh
-) -> Copied | None:
+def _on_devices(trainer: Trainer, clips: Sequence[Clips], mesh: Mesh) -> Copied | None:
     """What the runs train on, on every device, if they read one file and it is to lie there.
 
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """
-    waves = [part.waves for part in parts if isinstance(part.waves, WaveCache)]
-    if len(waves) < len(parts) or any(own.path != waves[0].path for own in waves):
+    waves = [own.waves for own in clips if isinstance(own.waves, WaveCache)]
+    if len(waves) < len(clips) or any(own.path != waves[0].path for own in waves):
         return None
-    used = [own.rows[part.indices] for own, part in zip(waves, parts, strict=True)]
+    first = waves[0]
+    used = [held.rows[own.indices] for held, own in zip(waves, clips, strict=True)]
     rows = np.unique(np.concatenate(used))
-    if not stays(on_device, len(rows), clip, mesh, copied=True):
+    setting = trainer.run.config.data.on_device
+    if not stays(setting, len(rows), trainer.plan.clip, mesh, copied=True):
         return None
-    return Copied(WaveCache(waves[0].path, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)
+    return Copied(WaveCache(first.path, np.arange(rows[-1] + 1), first.samples), rows, mesh)
 
 
 class _Places:
@@ -166,15 +134,3 @@ class _Places:
     def gather(self, indices: np.ndarray) -> np.ndarray:
         """`[clips, 1]`: a waveform of a single number."""
         return self._held.rows(self._rows[indices])[:, None]
-
-
-def note_of(runs: int) -> str:
-    """What the report of each of so many runs says of it."""
-    return f"Trained side by side with {runs - 1} others: the times of stages are of all of them."
-
-
-def say_diverged(diverged: Mapping[str, Diverged]) -> None:
-    """Raises UserError if any run has diverged; `diverged` is by their folders."""
-    if diverged:
-        where = ", ".join(sorted(diverged))
-        raise UserError(f"{next(iter(diverged.values()))} That was in {where}.")

@@ -1,5 +1,6 @@
 """A stage of a recipe (`Plan`) and what trains it (`Trainer`): optimizer, step, batches."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -95,6 +96,12 @@ class Trainer:
         self._draw: Callable[[jax.Array], Variables] = jax.jit(self._drawn)
         self._compiled: Callable[[], Step] | None = None
         self._best = Best(run.workdir.checkpoints(f"{self.folder}_best"))
+
+    def of(self, run: Run) -> "Trainer":
+        """The trainer of the run as an earlier stage left it; takes over what is compiled."""
+        other = copy.copy(self)
+        other.run, self._compiled = run, None
+        return other
 
     @property
     def directory(self) -> str:

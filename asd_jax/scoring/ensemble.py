@@ -89,8 +89,6 @@ def fit_ensemble(
     rule: str = "recommended",
     weights: Sequence[float] = (),
     learned: Mapping[str, tuple[float, float]] | None = None,
-    robust: bool = False,
-    pool: str = "type",
 ) -> Ensemble:
     """Calibrates and weighs branches by held-out normal clips.
 
@@ -98,28 +96,25 @@ def fit_ensemble(
         normal: by branch, the scores of held-out normal clips, each by a scorer that has not
             seen the clip.
         weak: by branch and kind, the scores of weak pseudo-anomalies made from the same clips, in
-            the same order, by the same scorers.
+            the same order, by the same scorers. They count for all machines of their type.
         groups: (machine_type, machine_id) of each clip; None: one machine.
         rule: one of `RULES`; 'fixed' takes `weights` on z-scores, 'literal' on raw scores.
         weights: of 'fixed' and 'literal', one a branch; () is 0.9 and 0.1 for two branches.
         learned: of each branch that a network learned, its accuracy of identification on held-out
             clips and the least that is above chance; for 'recommended'.
-        robust: calibrate by median and median absolute deviation.
-        pool: gather evidence over the machines of a 'type', over 'all', or by 'group'. Types that
-            differ cost 'all' 0.01 on average; 'group' costs 0.001.
 
     Raises:
         UserError: scores that don't match or aren't finite, an unknown rule, missing weights.
     """
     groups = [("machine", "")] * _clips(normal) if groups is None else groups
-    _check(normal, weak or {}, groups, rule, pool)
+    _check(normal, weak or {}, groups, rule)
     names = tuple(dict.fromkeys(tuple(map(str, group)) for group in groups))
     index = np.array([names.index(tuple(map(str, group))) for group in groups])
     held, kinds, changed = evidence.stack(normal, weak or {})
     types = [name[0] for name in names]
-    mean, std = evidence.calibrate(held, index, types, robust=robust)
+    mean, std = evidence.calibrate(held, index, types)
     z, weak_z = (held - mean[index]) / std[index], (changed - mean[index]) / std[index]
-    pools = _pools(index, types, pool)
+    pools = [np.flatnonzero(np.array(types)[index] == name) for name in types]
     auc = np.stack([evidence.weak_auc(z[rows], weak_z[:, rows], index[rows]) for rows in pools])
     average = auc.mean(axis=0)
     table = {k: dict(zip(normal, map(float, average[i]), strict=True)) for i, k in enumerate(kinds)}
@@ -279,16 +274,6 @@ def _discriminant(
     return weights / weights.sum()
 
 
-def _pools(index: np.ndarray, types: Sequence[str], pool: str) -> list[np.ndarray]:
-    """For each group, the rows of the clips whose evidence counts for it."""
-    names = np.asarray(types)
-    rows = []
-    for g, machine_type in enumerate(types):
-        own = {"type": names[index] == machine_type, "all": index >= 0, "group": index == g}[pool]
-        rows.append(np.flatnonzero(own))
-    return rows
-
-
 def _explain(
     branches: tuple[str, ...],
     rule: str,
@@ -326,12 +311,9 @@ def _check(
     weak: Mapping[str, Mapping[str, np.ndarray]],
     groups: Sequence[Group],
     rule: str,
-    pool: str,
 ) -> None:
     if rule not in RULES:
         raise UserError(f"scoring.rule is {rule!r}; known are {', '.join(RULES)}.")
-    if pool not in ("type", "all", "group"):
-        raise UserError(f"pool is {pool!r}; known are type, all, group.")
     if not _clips(normal):
         raise UserError("An ensemble needs held-out normal clips of at least one branch.")
     kinds = {kind for scores in weak.values() for kind in scores}

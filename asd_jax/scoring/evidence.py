@@ -16,8 +16,6 @@ def calibrate(
     scores: Float[np.ndarray, "clips branches"],
     group: Int[np.ndarray, "clips"],
     types: Sequence[str],
-    *,
-    robust: bool = False,
 ) -> tuple[Float[np.ndarray, "groups branches"], Float[np.ndarray, "groups branches"]]:
     """Mean and standard deviation of held-out normals' scores by group and branch.
 
@@ -28,14 +26,15 @@ def calibrate(
         scores: of held-out normal clips.
         group: index of each clip's group into `types`.
         types: machine type of each group.
-        robust: median and scaled median absolute deviation instead. It costs 0.004 AUC where the
-            normals have few outliers (simulation in `ensemble`).
     """
     count, branches = len(types), scores.shape[1]
     mean, std = np.full((count, branches), np.nan), np.full((count, branches), np.nan)
     clips = np.bincount(group, minlength=count)
     for g in np.unique(group):
-        mean[g], std[g] = _moments(scores[group == g], robust)
+        own = scores[group == g]
+        mean[g] = own.mean(0)
+        if len(own) > 1:
+            std[g] = own.std(0, ddof=1)
     centre, spread = mean.copy(), std.copy()
     for g, machine_type in enumerate(types):
         alike = [k for k in range(count) if types[k] == machine_type]
@@ -82,15 +81,6 @@ def stack(
     changed = [[np.asarray(weak[b][k], np.float64) for b in normal] for k in kinds]
     shape = (len(kinds), held.shape[1], held.shape[0])
     return held, kinds, np.reshape(changed, shape).swapaxes(1, 2)
-
-
-def _moments(scores: np.ndarray, robust: bool) -> tuple[np.ndarray, np.ndarray]:
-    if len(scores) < 2:
-        return scores.mean(0), np.full(scores.shape[1], np.nan)
-    if not robust:
-        return scores.mean(0), scores.std(0, ddof=1)
-    middle = np.median(scores, axis=0)
-    return middle, 1.4826 * np.median(np.abs(scores - middle), axis=0)
 
 
 def _pooled_spread(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:

@@ -1,6 +1,4 @@
-"""How sure a ROC area is: bootstrap by clip, and the jackknife of the DCASE evaluators."""
-
-from typing import NamedTuple
+"""How sure a ROC area is: bootstrap by clip."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,13 +7,6 @@ from asd_jax.scoring import metrics
 
 # Draws times distinct scores held at once: 8 million float64, 64 MB.
 CHUNK = 8_000_000
-
-
-class Jackknife(NamedTuple):
-    """The bias-corrected area and the half-width of its interval."""
-
-    estimate: float
-    half_width: float
 
 
 def bootstrap(
@@ -51,49 +42,6 @@ def bootstrap(
     if max_fpr < 1.0:
         low, high = metrics.mcclish(low, max_fpr), metrics.mcclish(high, max_fpr)
     return float(low), float(high)
-
-
-def jackknife(
-    labels: Int[np.ndarray, "clips"],
-    scores: Float[np.ndarray, "clips"],
-    *,
-    max_fpr: float = 1.0,
-    level: float = 0.95,
-    literal: bool = False,
-) -> Jackknife:
-    """Leave-one-clip-out estimate and interval of the AUC or the McClish pAUC.
-
-    The estimator of Mesaros et al. (TASLP 27(6), 2019, section IV), which the evaluators of the
-    challenges since 2023 cite. Their programs take the spread of the leave-one-out values where
-    the paper takes that of the pseudo-values, which makes the interval clips - 1 times too
-    narrow; `literal` gives their number.
-    """
-    from scipy import special
-
-    labels, scores = metrics.known(labels, scores)
-    clips = len(labels)
-    if min(np.sum(labels == 0), np.sum(labels == 1)) < 2:
-        return Jackknife(float("nan"), float("nan"))
-    values, index = metrics.counts_by_score(labels, scores)
-    base = [
-        np.bincount(index[labels == label], minlength=len(values)).astype(np.float64)
-        for label in (0, 1)
-    ]
-    rescale = (lambda raw: raw) if max_fpr == 1.0 else lambda raw: metrics.mcclish(raw, max_fpr)
-    whole = rescale(metrics.area(*base, max_fpr=max_fpr))
-    parts = []
-    for rows in np.array_split(np.arange(clips), len(_chunks(clips, len(values)))):
-        drawn = [np.tile(counts, (len(rows), 1)) for counts in base]
-        for label in (0, 1):
-            own = labels[rows] == label
-            drawn[label][np.flatnonzero(own), index[rows[own]]] -= 1.0
-        parts.append(rescale(metrics.area(*drawn, max_fpr=max_fpr)))
-    left_out = np.concatenate(parts)
-    pseudo = clips * whole - (clips - 1) * left_out
-    spread = left_out if literal else pseudo
-    deviation = np.sqrt(np.sum((spread - spread.mean()) ** 2) / (clips * (clips - 1)))
-    critical = special.stdtrit(clips - 1, 0.5 * (1.0 + level))
-    return Jackknife(float(pseudo.mean()), float(critical * deviation))
 
 
 def _resampled(rng: np.random.Generator, index: np.ndarray, draws: int, values: int) -> np.ndarray:

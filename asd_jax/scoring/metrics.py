@@ -23,14 +23,6 @@ class RocCurve(NamedTuple):
     thresholds: Float[np.ndarray, "points"]  # a clip is called anomalous from this score on
 
 
-class FarFrr(NamedTuple):
-    """Error rates over a threshold that is 0 at the smallest score and 1 at the largest."""
-
-    threshold: Float[np.ndarray, "points"]
-    far: Float[np.ndarray, "points"]  # share of anomalous clips that pass as normal
-    frr: Float[np.ndarray, "points"]  # share of normal clips called anomalous
-
-
 class Detection(NamedTuple):
     """What the decisions get right; NaN where there was nothing to count."""
 
@@ -147,24 +139,6 @@ def roc_curve(labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips
     return RocCurve(*metrics.roc_curve(labels, scores, drop_intermediate=False))
 
 
-def far_frr_curve(
-    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], *, points: int = 201
-) -> FarFrr:
-    """FAR and FRR over a threshold normalised to [0, 1] (Liao et al., fig. 7).
-
-    A clip is called anomalous when its score lies above the threshold.
-    """
-    labels, scores = known(labels, scores)
-    threshold = np.linspace(0.0, 1.0, points)
-    if not len(scores):
-        return FarFrr(threshold, np.full(points, np.nan), np.full(points, np.nan))
-    # lerp ends exactly at the largest score, so that FRR ends at 0.
-    raw = (1.0 - threshold) * scores.min() + threshold * scores.max()
-    far = _share_at_most(scores[labels == 1], raw)
-    frr = 1.0 - _share_at_most(scores[labels == 0], raw)
-    return FarFrr(threshold, far, frr)
-
-
 def eer(
     labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]
 ) -> tuple[float, float]:
@@ -205,9 +179,3 @@ def detection(labels: Int[np.ndarray, "clips"], decisions: np.ndarray) -> Detect
 
 def _ratio(part: np.integer, whole: np.integer | int) -> float:
     return float(part / whole) if whole else float("nan")
-
-
-def _share_at_most(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    if not len(scores):
-        return np.full(len(thresholds), np.nan)
-    return np.searchsorted(np.sort(scores), thresholds, side="right") / len(scores)

@@ -1,4 +1,4 @@
-"""How many clips and machines a config trains on, where the data set's size is known. No jax here.
+"""How many clips and machines a config trains on, where the data set's size is known.
 
 MIMII's counts are those of its publication; the others are those of their challenges. Folders and
 additional data are counted by whoever has them: `--clips` and `--classes`.
@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from asd_jax import recipes
 from asd_jax.errors import UserError
+from asd_jax.runs.settings import from_config
 
 # Normal and abnormal clips of each machine at one noise level: IDs 00, 02, 04, 06.
 MIMII = {
@@ -33,10 +35,6 @@ OTHERS = {
     "dcase2021": _DUE | {"ToyCar": (3, 3009), "ToyTrain": (3, 3009)},
     "dcase2022": dict.fromkeys(_YEAR_TYPES, (3, 3000)),
 } | {f"dcase{year}": dict.fromkeys(_YEAR_TYPES, (1, 1000)) for year in (2023, 2024, 2025)}
-STAGES = {
-    "ensemble": ("pretrain", "finetune", "temporal", "fusion"),
-    "pump_classifier": ("pretrain", "finetune"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +61,13 @@ def size_of(values: Mapping[str, Any], clips: int = 0, classes: int = 0) -> Size
     Raises:
         UserError: the size of this data set is not known, and not said.
     """
-    ensemble = values["recipe"] == "ensemble"
-    if not clips or (ensemble and not classes):
-        machines = _machines(values)
-        if not machines:
-            what = "--clips=N and --classes=N" if ensemble else "--clips=N"
-            raise UserError(f"the size of {values['data']['layout']!r} is not known; give {what}.")
-        classes = classes or len(machines)
-        found = _fitted(values, machines) if ensemble else _labelled(values, machines)
-        epochs = dict.fromkeys(found, clips) if clips else found
-    else:
-        epochs = dict.fromkeys(STAGES[values["recipe"]], clips)
-    if not ensemble and not values["pretrain"]["snr"]:
-        epochs.pop("pretrain", None)
-    return Size(epochs, classes)
+    recipe = recipes.find(values["recipe"])
+    machines = _machines(values)
+    if not machines and not (clips and (classes or not recipe.identifies)):
+        what = "--clips=N and --classes=N" if recipe.identifies else "--clips=N"
+        raise UserError(f"the size of {values['data']['layout']!r} is not known; give {what}.")
+    found = recipe.counts(from_config(recipe.settings, values), machines)
+    return Size(dict.fromkeys(found, clips) if clips else found, classes or len(machines))
 
 
 def _machines(values: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -100,31 +91,3 @@ def _machines(values: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 def _at_levels(machines: list[tuple[int, int]], levels: int) -> list[tuple[int, int]]:
     return [(normal * levels, abnormal * levels) for normal, abnormal in machines]
-
-
-def _fitted(values: Mapping[str, Any], machines: list[tuple[int, int]]) -> dict[str, int]:
-    """The normal clips that are neither tested on nor held out, for every stage."""
-    data, total = values["data"], 0
-    random = data["layout"] == "mimii" and data["split"] == "random"
-    for normal, abnormal in machines:
-        train = normal - (round(0.3 * normal) if random else abnormal)
-        total += train - round(data["hold_out"] * train)
-    return dict.fromkeys(STAGES["ensemble"], total)
-
-
-def _labelled(values: Mapping[str, Any], machines: list[tuple[int, int]]) -> dict[str, int]:
-    """The training part, 7 of 10, of both classes; pre-training on one noise level of it."""
-    normal, abnormal = (sum(machine[k] for machine in machines) for k in (0, 1))
-    if values["split"]["draw"] != "all":
-        each = min(values["split"]["total"] // 2, normal, abnormal)
-        normal = abnormal = each
-    if values["labels"]["imbalance"] == "balanced":
-        normal = abnormal = max(normal, abnormal)
-    everything = normal + abnormal
-    source = values["synthetic"] if values["data"]["layout"] == "synthetic" else values["data"]
-    levels = len(source["snr"]) or 3
-    share = 1.0 if values["pretrain"]["clips"] == "all" else 0.7
-    return {
-        "pretrain": round(share * everything / levels),
-        "finetune": round(0.7 * everything),
-    }

@@ -12,14 +12,3 @@ def waves(clips: int, samples: int = SAMPLES) -> np.ndarray:
     colour = rng.uniform(-0.9, 0.9, (clips, 1)).astype(np.float32)
     level = rng.uniform(300, 3000, (clips, 1)).astype(np.float32)
     return np.clip(level * (noise[:, 1:] + colour * noise[:, :-1]), -32768, 32767).astype(np.int16)
-
-
-def clusters(clips: int, dim: int, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 `[clips, dim]` from overlapping Gaussians, and responsibilities to start from."""
-    rng = np.random.default_rng(1)
-    own = rng.integers(0, components, clips)
-    mix = rng.standard_normal((components, dim, dim)) / dim**0.5 + np.eye(dim)
-    centres = 0.25 * rng.standard_normal((components, dim))
-    x = np.einsum("nd,nde->ne", rng.standard_normal((clips, dim)), mix[own]) + centres[own]
-    share = np.where(np.arange(components) == own[:, None], 0.6, 0.4 / max(1, components - 1))
-    return x.astype(np.float32), share

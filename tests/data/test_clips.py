@@ -13,8 +13,6 @@ from asd_jax.data.clips import (
     NORMAL,
     UNKNOWN,
     Clip,
-    class_labels,
-    classes_of,
     read_clips,
 )
 from asd_jax.errors import UserError
@@ -316,12 +314,6 @@ def test_machines(touch):
         ("pump", "02"),
     }
     assert {c.group for c in read_clips("mimii", root, machines=["pump/02"])} == {("pump", "02")}
-
-
-def test_classes_are_the_training_groups():
-    a, b = Clip("a", "fan", "00", "train", 0), Clip("b", "pump", "00", "test", 0)
-    assert classes_of([b, a]) == (("fan", "00"),)
-    assert class_labels([b, a, a], classes_of([b, a])).tolist() == [-1, 0, 0]
 
 
 def test_window_name_is_a_media_fragment():

@@ -199,7 +199,10 @@ def test_channel_zero_of_the_array_is_the_mono_recording():
 
 
 def test_alike_ids_are_one_unit_in_one_place():
-    alike, differing = synthetic.one_machine(seconds=1.0), dataclasses.replace(SMALL, seed=0)
+    alike, differing = (
+        synthetic.SyntheticMachines(types=("fan",), alike=True, seconds=1.0),
+        dataclasses.replace(SMALL, seed=0),
+    )
     a, b = (render.plan_clip(alike, "fan", unit, "normal", 0) for unit in ("id_00", "id_02"))
     assert a.unit == b.unit
     assert a.run != b.run
@@ -210,7 +213,7 @@ def test_alike_ids_are_one_unit_in_one_place():
 
 
 def test_alike_ids_differ_no_more_than_halves_of_one_id():
-    alike = synthetic.one_machine(seconds=1.0)
+    alike = synthetic.SyntheticMachines(types=("fan",), alike=True, seconds=1.0)
 
     def spectrum(unit: str, settings: synthetic.SyntheticMachines, numbers: range) -> np.ndarray:
         rows = []

@@ -185,7 +185,7 @@ def test_units_are_of_one_model_and_differ(machine_type):
 
 
 def test_alike_ids_are_one_unit_in_the_same_sessions():
-    alike = synthetic.one_machine(seconds=2.0, version=2)
+    alike = synthetic.SyntheticMachines(types=("fan",), alike=True, seconds=2.0, version=2)
     plans = [
         render.plan_clip(alike, "fan", unit, "normal", number)
         for unit in ("id_00", "id_02")

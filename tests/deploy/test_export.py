@@ -16,8 +16,6 @@ from asd_jax.deploy import check, files, program
 from asd_jax.deploy.export import export
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
-from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.scoring import scorers
 from tests.deploy import detectors
 from tests.recipes import tiny
@@ -25,10 +23,7 @@ from tests.recipes import tiny
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "build", tiny.build)
-        patch.setattr(classifier_network, "build", tiny.build_classifier)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with tiny.in_place(tmp_path_factory) as patch:
         patch.setattr(check, "REPEATS", 1)
         # A batch of any size has no number that shapes could be checked against.
         jaxtyping.config.update("jaxtyping_disable", True)

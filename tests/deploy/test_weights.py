@@ -15,7 +15,7 @@ def test_kernels_are_stored_small_each_filter_on_its_own_scale(precision, bits, 
     loud = np.geomspace(1e-4, 1e3, 8).astype(np.float32)
     kernel = (RNG.normal(size=(3, 3, 16, 8)) * (loud if precision == "int8" else 1e5)).astype("f4")
     tree = {"kernel": kernel, "bias": loud}
-    packed = weights.pack_network(tree, precision)
+    packed = weights.Packing(precision).network(tree)
     assert packed["kernel"].values.dtype.itemsize * 8 == bits
     assert packed["bias"] is tree["bias"]
     back = jax.jit(weights.unpack)(packed)
@@ -26,16 +26,16 @@ def test_kernels_are_stored_small_each_filter_on_its_own_scale(precision, bits, 
 
 def test_full_precision_and_small_arrays_stay():
     tree = {"kernel": np.ones((4, 4), np.float32), "large": np.ones((64, 64), np.float32)}
-    assert weights.pack_network(tree, "float32")["large"] is tree["large"]
-    assert isinstance(weights.pack_network(tree, "int8")["large"], weights.Packed)
-    assert weights.pack_network(tree, "int8")["kernel"] is tree["kernel"]
+    assert weights.Packing("float32").network(tree)["large"] is tree["large"]
+    assert isinstance(weights.Packing("int8").network(tree)["large"], weights.Packed)
+    assert weights.Packing("int8").network(tree)["kernel"] is tree["kernel"]
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "mahalanobis", "knn", "gmm"])
 def test_scorers_keep_their_scores(kind):
     features = RNG.normal(size=(60, 24)).astype(np.float32)
     scorer = scorers.fit(kind, features[:50])
-    packed = weights.pack_scorers((scorer,), "int8")
+    packed = weights.Packing("int8").scorers((scorer,))
     back = weights.unpack(packed)[0]
     assert isinstance(back, type(scorer))
     exact, found = (np.asarray(scorers.score(s, features)) for s in (scorer, back))

@@ -10,7 +10,7 @@ import scipy.linalg
 
 from asd_jax.errors import UserError
 from asd_jax.models import soca
-from asd_jax.models.attention import ATTENTION, SIMAM_LAMBDA, Attention, eca_taps, make_attention
+from asd_jax.models.attention import ATTENTION, SIMAM_LAMBDA, Attention, make_attention
 
 SHAPE = (2, 5, 4, 32)
 
@@ -114,25 +114,21 @@ def test_simam(definition, scale):
 @pytest.mark.parametrize("definition", SIMAM_LAMBDA)
 def test_improved_cbam_is_channel_attention_then_simam(definition):
     x = maps()
-    out, v = run(Attention("simam_cbam", simam=definition, simam_lambda=0.1), x)
+    out, v = run(Attention("simam_cbam", simam=definition), x)
     gated = channel_oracle(v["params"]["channel"], x.astype(np.float64))
-    np.testing.assert_allclose(out, simam_oracle(gated, definition, 0.1), rtol=3e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        out, simam_oracle(gated, definition, SIMAM_LAMBDA[definition]), rtol=3e-5, atol=1e-7
+    )
 
 
-@pytest.mark.parametrize(("kernel", "taps"), [(3, 3), (5, 5), (0, eca_taps(32))])
-def test_eca(kernel, taps):
-    x = maps()
-    out, v = run(Attention("eca", eca_kernel=kernel), x)
+def test_eca():
+    x, taps = maps(), 3
+    out, v = run(Attention("eca"), x)
     weight = v["params"]["kernel"][:, 0]
     assert weight.shape == (taps,)
     pooled = np.pad(x.astype(np.float64).mean((1, 2)), ((0, 0), (taps // 2, taps // 2)))
     mixed = np.stack([pooled[:, c : c + taps] @ weight for c in range(32)], -1)
     np.testing.assert_allclose(out, x * sigmoid(mixed)[:, None, None], rtol=1e-5)
-
-
-def test_eca_taps_follow_the_paper():
-    # Wang 2020, section 3.2: gamma 2, b 1; k = 3 up to 64 channels, 5 from 128 on.
-    assert [eca_taps(c) for c in (16, 64, 128, 256, 512, 1536)] == [3, 3, 5, 5, 5, 5]
 
 
 def soca_root(x):

@@ -45,15 +45,6 @@ def test_a_file_gives_timms_output_block_by_block(tmp_path, state):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_both_layouts_of_the_blocks_get_the_same_weights(state):
-    plain = leaves(from_timm(NAME, state, random_variables(module(), SHAPE)))
-    stacked = leaves(from_timm(NAME, state, random_variables(module(scan=True), SHAPE)))
-    path = "params/stage6_{}/expand/conv/kernel"
-    blocks = [plain[path.format(f"block{i}")] for i in (1, 2, 3)]
-    np.testing.assert_array_equal(stacked[path.format("rest")], np.stack(blocks))
-    assert stacked["params/stem/conv/kernel"].shape == (3, 3, 3, 32)
-
-
 def test_a_classifier_of_another_size_is_kept(state):
     before = random_variables(module(num_outputs=1), SHAPE)
     after = from_timm(NAME, state, before)

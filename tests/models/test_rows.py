@@ -110,15 +110,6 @@ def test_without_options_nothing_is_around_the_network():
     assert with_body(plain, changed) is changed
 
 
-def test_scan_stacks_the_blocks_inside():
-    net = build_classifier(
-        "efficientnetv2_s", width=0.2, depth=0.5, input_size=32, scan=True, head="rows",
-        attention="none",
-    )  # fmt: skip
-    inside = jax.eval_shape(net.init, jax.random.key(0))["params"]["network"]
-    assert "stage6_rest" in inside and "stage6_block1" not in inside
-
-
 def test_an_unknown_head_is_refused():
     with pytest.raises(UserError, match=r"network\.head is 'flat'; known are mean, rows"):
         small(head="flat")

@@ -1,11 +1,16 @@
 """Networks of a few weights in place of the real ones, so that whole runs take seconds."""
 
+import contextlib
+
 import jax.numpy as jnp
+import pytest
 from flax import linen as nn
 
 from asd_jax import models
 from asd_jax.models.model import wrap
 from asd_jax.recipes.ensemble import networks
+from asd_jax.recipes.pump_classifier import network as classifier_network
+from tests.runs.test_settings import get_config
 
 
 class Encoder(nn.Module):
@@ -66,3 +71,21 @@ def build(config, classes):
         fusion=wrap(Fusion(), (1, 512), (1, dim)),
         fusion_identify=models.class_centres(classes, 128),
     )
+
+
+@contextlib.contextmanager
+def in_place(tmp_path_factory):
+    """Both recipes on these networks, with a cache folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build", build)
+        patch.setattr(classifier_network, "build", build_classifier)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield patch
+
+
+def resolved(name="ensemble", argument="smoke", **changes):
+    """A config file with changes such as `pretrain__epochs=0.5`."""
+    values = get_config(name, argument)
+    values.unlock()
+    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
+    return values

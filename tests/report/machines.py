@@ -110,15 +110,7 @@ def make_report(**change):
         "examples": tuple(make_example(row) for row in rows[20:22]),
         "branches": (
             Branch("fusion", 0.9),
-            Branch(
-                "temporal",
-                0.1,
-                gated=True,
-                reason="Knows nothing.",
-                machine_type="fan",
-                machine_id="02",
-            ),
-            Branch("temporal", 0.3, machine_type="pump", machine_id="00"),
+            Branch("temporal", 0.1, gated=True, reason="Knows nothing."),
         ),
         "history": tuple(history),
         "warnings": ("Three clips could not be read.",),

@@ -3,7 +3,9 @@ import pathlib
 
 import pytest
 
-from asd_jax.report.card import write_card
+from asd_jax.report.card import About, write_card
+
+ABOUT = About(method="It has learned from normal sound.", score="High is odd.")
 
 CONFIG = {
     "recipe": "ensemble",
@@ -29,7 +31,7 @@ def results(**more):
 
 
 def card(folder: pathlib.Path, found, config=CONFIG):
-    write_card(str(folder), found, config)
+    write_card(str(folder), found, config, ABOUT)
     return (folder / "README.md").read_text()
 
 

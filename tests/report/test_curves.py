@@ -15,11 +15,6 @@ def _clips(seed=0):
     return scores, labels
 
 
-def test_the_area_counts_a_tie_as_a_half():
-    labels, scores = np.array([0, 0, 1, 1]), np.array([0.0, 1.0, 1.0, 2.0])
-    assert curves.area(*curves.roc(scores, labels)) == pytest.approx(3.5 / 4)
-
-
 @pytest.mark.parametrize("tail", [False, True])
 def test_error_rates_are_counts_at_each_threshold(tail):
     scores, labels = _clips()

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from asd_jax.errors import Interrupted, UserError
-from asd_jax.recipes.ensemble import networks, stages
+from asd_jax.recipes.ensemble import stages
 from asd_jax.recipes.ensemble.pretext_labels import Classes
 from asd_jax.recipes.ensemble.recipe import RECIPE
-from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import cells, packed, seeds
 from asd_jax.runs import recipe as runs
@@ -23,7 +22,6 @@ from asd_jax.runs.trainer import Trainer
 from asd_jax.train import loop
 from asd_jax.train.logbook import Logbook
 from tests.recipes import tiny
-from tests.runs.test_settings import get_config
 
 STAGES = ("pretrain", "finetune", "temporal", "fusion")
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -31,18 +29,8 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "build", tiny.build)
-        patch.setattr(classifier_network, "build", tiny.build_classifier)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with tiny.in_place(tmp_path_factory):
         yield
-
-
-def resolved(name="ensemble", argument="smoke", **changes):
-    values = get_config(name, argument)
-    values.unlock()
-    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
-    return values
 
 
 def smoke(**changes):
@@ -51,7 +39,7 @@ def smoke(**changes):
     # Rates at which rounding stays rounding.
     small |= {f"{stage}__optimizer__learning_rate": 1e-4 for stage in STAGES[1:]}
     small |= {f"pretrain__{part}__learning_rate": 1e-4 for part in ("backbone", "auxiliary")}
-    return resolved(**(small | changes))
+    return tiny.resolved(**(small | changes))
 
 
 def losses(folder):
@@ -104,7 +92,7 @@ def test_only_unfinished_runs_are_made(recipe, tmp_path, monkeypatch, capsys):
     made = []
     monkeypatch.setattr(packed, "together", lambda _, own: made.extend(c.folder for c in own))
     monkeypatch.setattr(runs, "run", lambda values, folder: made.append(values["seed"]) or 0)
-    both = cells.of_seeds({**resolved(recipe).to_dict(), "pack": 2}, str(tmp_path))
+    both = cells.of_seeds({**tiny.resolved(recipe).to_dict(), "pack": 2}, str(tmp_path))
     assert packed.run(both) == 0 and made == [cell.folder for cell in both]
     assert json.loads((tmp_path / "seed=1" / "config.json").read_text())["seed"] == 1
     (tmp_path / "seed=0" / "results.json").write_text("{}")
@@ -268,7 +256,7 @@ def test_runs_of_as_many_machines_but_other_classes_cannot_share_networks(tmp_pa
 @pytest.mark.slow
 def test_classifiers_side_by_side_are_those_alone(tmp_path):
     changes = {"features__size": 32, "pretrain__epochs": 1.0, "finetune__epochs": 2.0}
-    config = resolved("pump_classifier", "smoke", **changes)
+    config = tiny.resolved("pump_classifier", "smoke", **changes)
     values = config.to_dict()
     assert packed.run(cells.of_seeds({**values, "pack": 2}, str(tmp_path))) == 0
     runs.run({**values, "seed": 1}, str(tmp_path / "alone"))

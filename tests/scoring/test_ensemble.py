@@ -244,9 +244,7 @@ def test_each_type_has_its_own_strengths_and_each_machine_its_calibration():
     assert fitted.mixing[0].argmax() == 0 and fitted.mixing[1].argmax() == 2
     assert fitted.mixing[0, 2] < 0.1 and fitted.mixing[1, 0] < 0.1
     assert fitted.gated == {}  # no branch is useless everywhere
-    pooled = ensembles.fit_ensemble(held, changed, machines(held), rule="discriminant", pool="all")
-    assert (pooled.mixing[0] == pooled.mixing[1]).all()
-    np.testing.assert_allclose(pooled.mean[0, 0], held["b0"][:16].mean())
+    np.testing.assert_allclose(fitted.mean[0, 0], held["b0"][:16].mean())
     for rows in (slice(0, 150), slice(150, 300)):
         clean = [{b: v[rows] for b, v in part.items()} for part in (normal, anomaly)]
         group = [FAN if rows.start == 0 else VALVE] * 150
@@ -264,14 +262,6 @@ def test_a_machine_with_few_or_no_held_out_clips_borrows_from_its_type():
     assert mean[2, 0] == pytest.approx(mean[:2, 0].mean()) and std[2, 0] == pytest.approx(own)
     mean, std = evidence.calibrate(scores[:1], group[:1], ["fan"])
     assert (mean[0, 0], std[0, 0]) == (scores[0, 0], 1.0)
-
-
-def test_robust_calibration_shrugs_off_an_outlier():
-    scores = np.random.default_rng(0).normal(0.0, 1.0, (40, 1))
-    scores[0] = 1e6
-    mean, std = evidence.calibrate(scores, np.zeros(40, int), ["fan"], robust=True)
-    assert abs(mean[0, 0]) < 0.5 and 0.5 < std[0, 0] < 2.0
-    assert evidence.calibrate(scores, np.zeros(40, int), ["fan"])[1][0, 0] > 1e4
 
 
 @pytest.mark.parametrize("clips", [1, 2, 3])

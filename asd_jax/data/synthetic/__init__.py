@@ -32,7 +32,6 @@ from asd_jax.data.synthetic.settings import IDS as IDS
 from asd_jax.data.synthetic.settings import TYPES as TYPES
 from asd_jax.data.synthetic.settings import VERSION as VERSION
 from asd_jax.data.synthetic.settings import SyntheticMachines as SyntheticMachines
-from asd_jax.data.synthetic.settings import one_machine as one_machine
 from asd_jax.data.synthetic.write import GROUND_TRUTH as GROUND_TRUTH
 from asd_jax.data.synthetic.write import MARKER as MARKER
 from asd_jax.data.synthetic.write import write_machines as write_machines

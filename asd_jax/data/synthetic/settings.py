@@ -78,12 +78,3 @@ class SyntheticMachines:
                     f"SyntheticMachines.{field} is {getattr(self, field)!r}: "
                     f"it must lie between {low} and {high}."
                 )
-
-
-def one_machine(**changes: object) -> SyntheticMachines:
-    """Settings of a plant with one machine: one type (a fan), two IDs that are the same unit.
-
-    Args:
-        **changes: Fields of `SyntheticMachines` that shall differ, e.g. `types=("valve",)`.
-    """
-    return SyntheticMachines(**({"types": ("fan",), "alike": True} | changes))

@@ -17,15 +17,15 @@ import numpy as np
 from absl import logging
 from jaxtyping import Array
 
-from asd_jax import losses
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.features.logmel import to_float
 from asd_jax.recipes.ensemble import branches, fitting, networks, pretext
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
-from asd_jax.recipes.ensemble.guard import least_skill
+from asd_jax.recipes.ensemble.guard import least_skill, named_rightly
 from asd_jax.recipes.ensemble.material import Material
 from asd_jax.recipes.ensemble.stages import EnsembleRun
+from asd_jax.runs.finish import normal_frames
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
@@ -76,7 +76,12 @@ def fit_detector(
         learned=_learned(run, material),
     )
     combined = ensembles.combine(ensemble, calibration.normal, names)
-    frame_mean, frame_std = _frame_moments(run, trained)
+    label = clips.label[clips.training]
+    frame_mean, frame_std = normal_frames(
+        trained["frame_mean"],
+        trained["frame_square"],
+        [label == g for g in range(len(clips.groups))],
+    )
     by_group = [combined[calibration.group == g] for g in range(len(clips.groups))]
     domain = np.array([clips.clips[i].domain for i in clips.held_out])
     alike = [
@@ -98,18 +103,14 @@ def fit_detector(
 
 def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
-    classes, held = run.corpus.classes, np.isin(run.corpus.training, run.corpus.held_out)
-    if len(classes.names) < 2 or run.config.data.all_train:
+    if len(run.corpus.classes.names) < 2 or run.config.data.all_train:
         return {}
-    found = {}
-    for branch, centres in material.prototypes.items():
-        if branch in material.trained:
-            embedding = jnp.asarray(material.trained[branch][held])
-            members = networks.members(run.config, branch)
-            cosines = losses.class_cosines(embedding, jnp.asarray(centres), members=members)
-            named = np.argmax(cosines, axis=-1)
-            found[branch] = float(np.mean(named == classes.label[run.corpus.held_out]))
-    return found
+    held = np.isin(run.corpus.training, run.corpus.held_out)
+    return {
+        branch: named_rightly(run, branch, material.trained[branch][held], centres)
+        for branch, centres in material.prototypes.items()
+        if branch in material.trained
+    }
 
 
 def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
@@ -242,17 +243,3 @@ def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
             pool, method=method, false_alarm_rate=settings.false_alarm_rate
         )
     return thresholds
-
-
-def _frame_moments(
-    run: EnsembleRun, features: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of a normal frame's level in dB, each `[groups, mels]`."""
-    label = run.corpus.label[run.corpus.training]
-    means, deviations = [], []
-    for g in range(len(run.corpus.groups)):
-        mean = features["frame_mean"][label == g].mean(0)
-        square = features["frame_square"][label == g].mean(0)
-        means.append(mean)
-        deviations.append(np.sqrt(np.maximum(square - mean**2, 0.25)))  # at least half a dB
-    return np.stack(means), np.stack(deviations)

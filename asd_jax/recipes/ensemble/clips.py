@@ -146,3 +146,13 @@ def imagined(config: Ensemble, machines: int) -> Corpus:
     waves = cache.WaveCache("", nothing, networks.clip_samples(config))
     taught = classes.by_machine(groups, nothing)
     return Corpus((), waves, groups, nothing, taught, nothing, nothing, nothing, ())
+
+
+def number_fitted(config: Ensemble, machines: Sequence[tuple[int, int]]) -> int:
+    """How many clips networks see, of machines with so many normal and abnormal ones each."""
+    data, total = config.data, 0
+    random = data.layout == "mimii" and data.split == "random"
+    for normal, abnormal in machines:
+        train = normal - (round(0.3 * normal) if random else abnormal)
+        total += train - round(data.hold_out * train)
+    return total

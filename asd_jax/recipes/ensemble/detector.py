@@ -2,33 +2,32 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, Int16
+from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     flatten_tree,
-    read_folder,
     restore_normaliser,
     unflatten_tree,
     write_folder,
 )
 from asd_jax.features.logmel import LogMel
-from asd_jax.recipes.ensemble import inference as judge
-from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.recipes.ensemble import branches, inference, networks
+from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.traced import Traced
 
 Tree = Any
+CLIPS = 256  # whose features are scored at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,21 +80,24 @@ class EnsembleDetector(Detector):
         """Samples of one clip."""
         return networks.clip_samples(self.config)
 
-    def branch_scores(
-        self, features: Mapping[str, Any], group: Int[np.ndarray, "clips"]
-    ) -> dict[str, Float[np.ndarray, "clips"]]:
-        """Raw scores of each branch, each clip by the scorer of its own group."""
-        return score_groups(self.scorers, features, group)
+    def judge(
+        self, features: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
+    ) -> tuple[Float[np.ndarray, "clips"], dict[str, Float[np.ndarray, "clips"]]]:
+        """The score of each clip as the machine that it is of, and the raw ones by branch.
 
-    def combine(
-        self, scores: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
-    ) -> Float[np.ndarray, "clips"]:
-        """The ensemble's score of each clip; higher is more anomalous."""
-        return ensembles.combine(self.ensemble, scores, self.names(group))
-
-    def names(self, group: Int[np.ndarray, "clips"]) -> list[Group]:
-        """The (type, ID) of group indices."""
-        return [self.groups[int(g)] for g in group]
+        By the program that scores waveforms, from the branches' features `[clips, dim]` on.
+        """
+        score = jax.jit(inference.make_scorer(self.ensemble))
+        found = inference.fitted({}, self.scorers, self.ensemble, self.groups)
+        parts = []
+        for start in range(0, max(1, len(group)), CLIPS):
+            part = {name: features[name][start : start + CLIPS] for name in self.scorers}
+            padded = {name: np.pad(x, ((0, CLIPS - len(x)), (0, 0))) for name, x in part.items()}
+            own = group[start : start + CLIPS]
+            judged = jax.device_get(score(found, padded))
+            parts.append(jax.tree.map(lambda x, g=own: x[np.arange(len(g)), g], judged))
+        whole = jax.tree.map(lambda *x: np.concatenate(x).astype(np.float64), *parts)
+        return whole.score, whole.branches
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Scores int16 clips of `samples` samples.
@@ -121,6 +123,34 @@ class EnsembleDetector(Detector):
         """The score of each clip as each machine."""
         return np.asarray(self._judged(waves).score, np.float64)
 
+    def program(
+        self, rows: Sequence[int], packing: Any
+    ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
+        """What is exported, see `Detector`; without the branches that have no weight."""
+        groups, whole = [self.groups[row] for row in rows], self.ensemble
+        mixing = whole.mixing[[whole.groups.index(group) for group in groups]]
+        weighed = np.asarray(mixing.any(axis=0))
+        kept = [name for name, wanted in zip(whole.branches, weighed, strict=True) if wanted]
+        tables = {name: getattr(whole, name)[:, weighed] for name in ("mean", "std", "mixing")}
+        ensemble = dataclasses.replace(whole, branches=tuple(kept), **tables)
+        # Only the branches count any more: weights and back-ends are in the arrays.
+        config = dataclasses.replace(self.config, scoring=Scoring(branches=tuple(kept)))
+        wanted = branches.needed(kept)
+        arrays = inference.fitted(
+            {
+                name: tree if name == "normaliser" else packing.network(tree)
+                for name, tree in self.folded.items()
+                if name in wanted
+            },
+            {name: [self.scorers[name][row] for row in rows] for name in kept},
+            ensemble,
+            groups,
+        )
+        arrays = arrays._replace(scorers=packing.scorers(arrays.scorers))
+        judged = inference.make_judge(config, self.nets, self.spec, ensemble)
+        dropped = [name for name in whole.branches if name not in kept]
+        return (lambda found, wave: judged(found, wave).score), arrays, dropped
+
     @functools.cached_property
     def nets(self) -> networks.Networks:
         """The networks, without their variables."""
@@ -129,22 +159,22 @@ class EnsembleDetector(Detector):
     @functools.cached_property
     def folded(self) -> Mapping[str, Tree]:
         """The variables with BatchNorm in the filters, as a detector's folder has them."""
-        if judge.is_folded(self.variables):
+        if inference.is_folded(self.variables):
             return self.variables
-        return judge.fold(self.nets, self.variables)
+        return inference.fold(self.nets, self.variables)
 
-    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> judge.Judgement:
-        return judge.Judgement(*self._run(waves))
+    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> inference.Judgement:
+        return inference.Judgement(*self._run(waves))
 
     @functools.cached_property
     def _run(self) -> Traced:
         """Score and branches' scores of int16 waveforms, with every array as an argument."""
 
         def make() -> Any:
-            judged = judge.make_judge(self.config, self.nets, self.spec, self.ensemble)
+            judged = inference.make_judge(self.config, self.nets, self.spec, self.ensemble)
             return lambda found, waves: tuple(judged(found, waves))
 
-        arrays = judge.fitted(self.folded, self.scorers, self.ensemble, self.groups)
+        arrays = inference.fitted(self.folded, self.scorers, self.ensemble, self.groups)
         return Traced(make, arrays, self._about())
 
     def _best(
@@ -198,15 +228,6 @@ class EnsembleDetector(Detector):
         }
 
     @classmethod
-    def load(cls, folder: str) -> "EnsembleDetector":
-        """Reads a folder that `save` wrote.
-
-        Raises:
-            UserError: the folder holds no detector, or one of a newer format.
-        """
-        return cls.from_parts(*read_folder(folder))
-
-    @classmethod
     def from_parts(
         cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> "EnsembleDetector":
@@ -233,25 +254,6 @@ class EnsembleDetector(Detector):
             frame_mean=arrays["frame_mean"],
             frame_std=arrays["frame_std"],
         )
-
-
-_score = jax.jit(scorers.score)  # one program for each kind and size, not one for each operation
-
-
-def score_groups(
-    fitted: Mapping[str, Sequence[Any]],
-    features: Mapping[str, Any],
-    group: Int[np.ndarray, "clips"],
-) -> dict[str, Float[np.ndarray, "clips"]]:
-    """Scores each branch's features `[clips, dim]` by the scorer of each clip's group."""
-    scores = {}
-    for branch, by_group in fitted.items():
-        scores[branch] = np.zeros(len(group))
-        for number in np.unique(group):
-            rows = np.flatnonzero(group == number)
-            values = _score(by_group[int(number)], features[branch][rows])
-            scores[branch][rows] = np.asarray(values)
-    return scores
 
 
 DETECTOR = EnsembleDetector

@@ -2,18 +2,14 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-import asd_jax
-from asd_jax.data.clips import UNKNOWN, Clip
+from asd_jax.data.clips import UNKNOWN
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
-from asd_jax.detector import decide
-from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.recipes.ensemble import branches
 from asd_jax.recipes.ensemble.backends import backend_of
 from asd_jax.recipes.ensemble.calibrate import identification
@@ -23,19 +19,21 @@ from asd_jax.recipes.ensemble.guard import least_skill
 from asd_jax.recipes.ensemble.material import Material
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.recipes.ensemble.stages import EnsembleRun
-from asd_jax.report.card import write_card
-from asd_jax.report.contents import Branch, Embedding, Example, Report
-from asd_jax.report.files import write_results, write_scores
-from asd_jax.report.html import write_report
-from asd_jax.report.summary import machines, verdict
+from asd_jax.report.card import About
+from asd_jax.report.contents import Branch, Embedding, Example
+from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, score_rows
 from asd_jax.scoring import metrics
 from asd_jax.scoring import references as simple
 from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
 from asd_jax.words import first_few
 
-EXAMPLES = 8  # clips shown with their spectrogram
-Rows = list[dict[str, Any]]
+ABOUT = About(
+    method="The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): it "
+    "has learned from normal sound alone, and scores how far a clip departs from it.",
+    score="A high score says that a sound is unlike what it knows, not what is wrong, and a low "
+    "one is no proof of health.",
+)
 
 
 def test_features(
@@ -67,16 +65,14 @@ def evaluate(
     corpus, config = run.corpus, run.config
     trained, tested = material.trained, material.tested
     group = corpus.label[corpus.test]
-    scores = detector.branch_scores(tested, group)
-    total = detector.combine(scores, group)
+    total, scores = detector.judge(tested, group)
     test = [corpus.clips[i] for i in corpus.test]
     labels = np.array([clip.label for clip in test])
     thresholds = detector.thresholds
     if config.scoring.threshold in ORACLES:
         thresholds = _oracle_thresholds(thresholds, total, labels, group)
-    rows = score_rows(test, total, scores, thresholds[group])
-    write_scores(run.workdir.path("scores.csv"), rows)
-
+    several = len({clip.snr for clip in test}) > 1
+    rows = score_rows(test, total, thresholds[group], scores, snr=several)
     accuracy = identification(run, material)
     notes = [
         *corpus.notes,
@@ -102,26 +98,20 @@ def evaluate(
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
         "notes": notes,
-        "version": asd_jax.__version__,
         **(about or {}),
     }
-    report = Report(
-        results=results,
-        rows=tuple(rows),
+    leave(
+        run,
+        rows,
+        results,
+        seconds,
+        began,
+        about=ABOUT,
         embedding=_embedding(run, trained, tested),
         examples=_examples(run, detector, rows),
         branches=_branches(run, detector),
-        history=tuple(run.workdir.logbook().read()),
-        warnings=tuple(notes),
         oracle=config.scoring.threshold in ORACLES,
-        config=run.workdir.config(),
-        version=asd_jax.__version__,
     )
-    results["verdict"] = " ".join(verdict(report, machines(report)).headline)
-    results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
-    write_report(run.workdir.path("report.html"), report)
-    write_card(run.workdir.path("detector"), results, run.workdir.config())
-    write_results(run.workdir.path("results.json"), results)
 
 
 def _protocol(config: Ensemble) -> dict[str, Any]:
@@ -175,37 +165,6 @@ def references(
         for name, values in scores.items():
             found[name].append(metrics.auc(labels[own], values))
     return {name: float(np.mean(aucs)) if aucs else None for name, aucs in found.items()}
-
-
-def score_rows(
-    clips: Sequence[Clip],
-    total: np.ndarray,
-    scores: dict[str, np.ndarray],
-    thresholds: np.ndarray,
-) -> Rows:
-    """One row a clip, as scores.csv holds them; no decision where there is no threshold.
-
-    With clips of several signal-to-noise ratios each row says its own in `snr`, dB.
-    """
-    rows = []
-    several = len({clip.snr for clip in clips}) > 1
-    for i, clip in enumerate(clips):
-        snr = {"snr": clip.snr} if several else {}
-        rows.append(
-            {
-                "path": clip.name,
-                "machine_type": clip.machine_type,
-                "machine_id": clip.machine_id,
-                "domain": clip.domain,
-                "label": clip.label,
-                "score": float(total[i]),
-                **{f"score_{name}": float(values[i]) for name, values in scores.items()},
-                "threshold": float(thresholds[i]),
-                "decision": decide(total[i], thresholds[i]),
-                **snr,
-            }
-        )
-    return rows
 
 
 def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
@@ -288,42 +247,16 @@ def _embedding(
 
 def _examples(run: EnsembleRun, detector: EnsembleDetector, rows: Rows) -> tuple[Example, ...]:
     """The most anomalous clips: where in time and frequency each departs from normal."""
-    corpus, spec = run.corpus, run.spec
+    corpus = run.corpus
     scores = np.array([row["score"] for row in rows])
-    if not len(scores):
-        return ()
     # Machines differ in the unit of their scores: count deviations of the machine's own normals.
     unit = np.array([max(n.std(), 1e-6) if len(n) else 1.0 for n in detector.normal_scores])
     base = np.array([row["threshold"] if np.isfinite(row["threshold"]) else 0.0 for row in rows])
     beyond = (scores - base) / unit[corpus.label[corpus.test]]
     order = np.argsort(-beyond, kind="stable")[:EXAMPLES]
-    chosen, group = corpus.test[order], corpus.label[corpus.test[order]]
-    waves = corpus.waves.gather(chosen)
-    level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
-    percentiles = detector.percentiles(scores[order], group)
-    examples = []
-    for k, row_number in enumerate(order):
-        row = rows[row_number]
-        known = np.isfinite(row["threshold"])
-        examples.append(
-            Example(
-                path=row["path"],
-                machine_type=row["machine_type"],
-                machine_id=row["machine_id"],
-                label=row["label"],
-                score=row["score"],
-                threshold=row["threshold"] if known else None,
-                percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
-                spectrogram=level[k],
-                departure=departure[k],
-                normal_db=detector.frame_mean[group[k]],
-                mel_frequencies=mel_frequencies(spec),
-                frame_times=frame_times(spec, level.shape[2]),
-                audio=waves[k],
-                sample_rate=spec.sample_rate,
-            )
-        )
-    return tuple(examples)
+    chosen = corpus.test[order]
+    shown = [rows[k] for k in order]
+    return examples(detector, shown, corpus.waves.gather(chosen), corpus.label[chosen])
 
 
 def _branches(run: EnsembleRun, detector: EnsembleDetector) -> tuple[Branch, ...]:

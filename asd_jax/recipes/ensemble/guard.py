@@ -18,7 +18,7 @@ from asd_jax.data.loader import eval_batches
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import normalise
-from asd_jax.recipes.ensemble import branches
+from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.runs.run import Variables, noted
 from asd_jax.runs.trainer import Plan, Trainer
@@ -150,19 +150,34 @@ def accuracy(run: EnsembleRun, variables: Variables) -> float:
     """Share of held-out normals whose class the spectrogram network names rightly."""
 
     @jax.jit
-    def named(variables: Variables, wave: jax.Array) -> jax.Array:
+    def embed(variables: Variables, wave: jax.Array) -> jax.Array:
         x = normalise(log_mel(to_float(wave), spec=run.spec), variables["normaliser"])
-        (embedding, _), _ = run.nets.encoder.apply(variables["encoder"], x, train=False)
-        prototypes, _ = run.nets.identify.apply(variables["identify"], train=False)
-        members = run.config.encoder.members
-        cosines = losses.class_cosines(embedding, prototypes, members=members)
-        return jnp.argmax(cosines, axis=-1)
+        return run.nets.encoder.apply(variables["encoder"], x, train=False)[0][0]
 
-    used = {name: variables[name] for name in ("normaliser", "encoder", "identify")}
+    used = {name: variables[name] for name in ("normaliser", "encoder")}
     found = [
-        np.asarray(named(used, batch["wave"]))[np.asarray(batch["valid"])]
+        np.asarray(embed(used, batch["wave"]))[np.asarray(batch["valid"])]
         for batch in eval_batches(
             run.corpus.waves, run.corpus.held_out, batch_size=run.config.eval_batch_size
         )
     ]
-    return float(np.mean(np.concatenate(found) == run.corpus.classes.label[run.corpus.held_out]))
+    identify = jax.tree.map(jnp.asarray, variables["identify"])
+    centres = run.nets.identify.apply(identify, train=False)[0]
+    return named_rightly(run, "spectral", np.concatenate(found), centres)
+
+
+def named_rightly(
+    run: EnsembleRun, branch: str, embedding: np.ndarray, centres: np.ndarray | jax.Array
+) -> float:
+    """Share of held-out normals whose class is the nearest to their embedding.
+
+    Args:
+        run: the run.
+        branch: whose embeddings they are.
+        embedding: of the held-out clips, `[clips, dim]`.
+        centres: of the classes, `[classes, centres, dim]`.
+    """
+    members = networks.members(run.config, branch)
+    cosines = losses.class_cosines(jnp.asarray(embedding), jnp.asarray(centres), members=members)
+    right = np.argmax(cosines, axis=-1) == run.corpus.classes.label[run.corpus.held_out]
+    return float(np.mean(right))

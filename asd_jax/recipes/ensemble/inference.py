@@ -87,24 +87,30 @@ def is_folded(variables: Mapping[str, Tree]) -> bool:
     return all("folded" in variables[name] for name in LEARNED if name in variables)
 
 
-def make_judge(
-    config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
-) -> Judge:
-    """`judge(fitted, wave) -> Judgement`, pure: from waveforms (see `to_float`) to scores."""
-    extract = branches.make_extractor(config, nets, spec)
+def make_scorer(
+    ensemble: ensembles.Ensemble,
+) -> Callable[[Fitted, Mapping[str, Array]], Judgement]:
+    """`score(fitted, features) -> Judgement`, pure: from the branches' features to scores."""
 
-    def judge(found: Fitted, wave: Waves) -> Judgement:
-        features = extract(found.variables, to_float(wave))
+    def score(found: Fitted, features: Mapping[str, Array]) -> Judgement:
         raw = {
             name: _each(lambda scorer, x=features[name]: scorers.score(scorer, x), by_group)
             for name, by_group in found.scorers.items()
         }
         stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
         tables = (table[:, None] for table in (found.mean, found.std, found.mixing))
-        score = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
-        return Judgement(jnp.asarray(score).T, {name: values.T for name, values in raw.items()})
+        total = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
+        return Judgement(jnp.asarray(total).T, {name: values.T for name, values in raw.items()})
 
-    return judge
+    return score
+
+
+def make_judge(
+    config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
+) -> Judge:
+    """`judge(fitted, wave) -> Judgement`, pure: from waveforms (see `to_float`) to scores."""
+    extract, score = branches.make_extractor(config, nets, spec), make_scorer(ensemble)
+    return lambda found, wave: score(found, extract(found.variables, to_float(wave)))
 
 
 def _each(function: Callable[[Any], Array], by_group: Any) -> Array:

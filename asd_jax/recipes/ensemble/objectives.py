@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from asd_jax import losses
-from asd_jax.augment.pseudo import PseudoAnomaly, pseudo_batch
+from asd_jax.augment.pseudo import LITERAL, RECOMMENDED, pseudo_batch
 from asd_jax.augment.spectrogram import MixSettings, mix_batch
 from asd_jax.augment.waveform import WaveformAugment, augment_waveform
 from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
@@ -131,7 +131,7 @@ def pretrain_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
 def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Loss:
     """Three clusters: anchors, augmented positives, pseudo-anomalous negatives (eq. 6)."""
     settings = config.finetune
-    pseudo = PseudoAnomaly.literal() if settings.negatives == "literal" else PseudoAnomaly()
+    shares = LITERAL if settings.negatives == "literal" else RECOMMENDED
     mel_hz = mel_frequencies(spec).astype(np.float32)
     networks.waveform_augment(config)  # checks itself
 
@@ -141,7 +141,7 @@ def finetune_loss(config: Ensemble, nets: networks.Networks, spec: LogMel) -> Lo
         wave = to_float(batch["wave"])
         spectrograms = _log_mel(jnp.concatenate([wave, _augmented(key_view, wave, now)]), spec)
         anchor, positive = jnp.split(spectrograms, 2)
-        negative = pseudo_batch(key_pseudo, anchor, settings=pseudo, mel_hz=mel_hz)
+        negative = pseudo_batch(key_pseudo, anchor, shares=shares, mel_hz=mel_hz)
         x = normalise(jnp.concatenate([anchor, positive, negative]), state.frozen["normaliser"])
 
         stats = {}

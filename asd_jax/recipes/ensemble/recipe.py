@@ -62,6 +62,10 @@ RECIPE = Recipe(
     shapes=stages.variable_shapes,
     conclude=conclude,
     imagined=clips.imagined,
+    counts=lambda config, machines: dict.fromkeys(
+        RECIPE.stages, clips.number_fitted(config, machines)
+    ),
+    identifies=True,
     adjust=networks_wanted,
     after_stage=after_stage,
 )

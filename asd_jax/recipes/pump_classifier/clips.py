@@ -1,6 +1,7 @@
 """The clips of a supervised run: decoded, labelled, and parted without asking the layout."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
@@ -95,3 +96,21 @@ def imagined(config: PumpClassifier, machines: int) -> LabelledCorpus:
     table = tuple(Clip("", "", "", "train", int(y), snr=config.pretrain.snr) for y in label)
     waves = WaveCache("", both, round(config.data.clip_seconds * config.data.sample_rate))
     return LabelledCorpus(table, waves, label, both, Parts(both, both, both, 0), (), ())
+
+
+def counts(config: PumpClassifier, machines: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """Clips of an epoch of each stage, of machines with so many normal and abnormal ones each.
+
+    The training part is 7 of 10, of both classes; pre-training takes one noise level of it.
+    """
+    normal, abnormal = (sum(machine[k] for machine in machines) for k in (0, 1))
+    if config.split.draw != "all":
+        normal = abnormal = min(config.split.total // 2, normal, abnormal)
+    if config.labels.imbalance == "balanced":
+        normal = abnormal = max(normal, abnormal)
+    everything = normal + abnormal
+    synthetic = config.data.layout == "synthetic"
+    levels = len(config.synthetic.snr if synthetic else config.data.snr) or 3
+    share = 1.0 if config.pretrain.clips == "all" else 0.7
+    first = {"pretrain": round(share * everything / levels)} if config.pretrain.snr else {}
+    return {**first, "finetune": round(0.7 * everything)}

@@ -102,7 +102,7 @@ def references(
 
     Args:
         corpus: the clips; the references learn from its training part.
-        features: what `classifier_network.level_moments` reads of the training and the test clips,
+        features: what `network.level_moments` reads of the training and the test clips,
             in this order.
         logit: of the test clips.
         alone: the same of the network without the head's wide part.

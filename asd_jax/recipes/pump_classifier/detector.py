@@ -2,18 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Array, Float, Int16
 
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     flatten_tree,
-    read_folder,
     unflatten_tree,
     write_folder,
 )
@@ -55,6 +55,7 @@ class ClassifierDetector(Detector):
     calibration: Platt = AS_IT_IS
     threshold: float = 0.5
     thresholds: np.ndarray = dataclasses.field(init=False)
+    any_machine: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", np.full(len(self.groups), self.threshold))
@@ -88,6 +89,20 @@ class ClassifierDetector(Detector):
     def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
         return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
+
+    def program(
+        self, rows: Sequence[int], packing: Any
+    ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
+        """What is exported, see `Detector`; whichever machines are wanted."""
+        read = network.reader(self.config, network.build(self.config))
+        slope, offset = self.calibration
+
+        def score(found: Any, wave: Array) -> Float[Array, "batch 1"]:
+            value = slope * read(found, wave)["logit"] + offset
+            # The logistic function from exp alone: converters' own may be coarse far from 0.
+            return 1.0 / (1.0 + jnp.exp(-value))[:, None]
+
+        return score, packing.network(self.folded), []
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Scores int16 clips of `samples` samples.
@@ -145,11 +160,6 @@ class ClassifierDetector(Detector):
             "config": dataclasses.asdict(self.config),
             "groups": [list(group) for group in self.groups],
         }
-
-    @classmethod
-    def load(cls, folder: str) -> "ClassifierDetector":
-        """Reads a folder that `save` wrote; raises UserError if it is none."""
-        return cls.from_parts(*read_folder(folder))
 
     @classmethod
     def from_parts(

@@ -8,10 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-import asd_jax
 from asd_jax.data.clips import NORMAL
-from asd_jax.detector import decide
-from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.features.logmel import to_float
 from asd_jax.features.pictures import picture
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
@@ -19,19 +17,21 @@ from asd_jax.recipes.pump_classifier.decision import Judged, how_set, judge, ref
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
-from asd_jax.report.card import write_card
-from asd_jax.report.contents import Classification, Embedding, Example, Report
-from asd_jax.report.files import write_results, write_scores
-from asd_jax.report.html import write_report
-from asd_jax.report.summary import machines, verdict
+from asd_jax.report.card import About
+from asd_jax.report.contents import Classification, Embedding, Example
+from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, score_rows
 from asd_jax.runs.run import Variables
 from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
 
-EXAMPLES = 8  # clips shown with their spectrogram
-Rows = list[dict[str, Any]]
 Tree = Any
+ABOUT = About(
+    method="The supervised classifier of Sun (2025): it has learned from labelled normal and "
+    "faulty clips, and knows only faults like those.",
+    score="The score is the probability of a fault of the kinds that it has learned from; a fault "
+    "of another kind may pass for health.",
+)
 
 
 def make_detector(
@@ -48,7 +48,7 @@ def make_detector(
         variables: of the network.
         judged: how its logits become decisions.
         logit: of the validation clips.
-        moments: of the training clips, from `classifier_network.level_moments`.
+        moments: of the training clips, from `network.level_moments`.
     """
     corpus, config = run.corpus, run.config
     quiet = corpus.label[corpus.parts.validation] == NORMAL
@@ -57,7 +57,10 @@ def make_detector(
     normals = corpus.parts.train[healthy]
     moments = {name: values[healthy] for name, values in moments.items()}
     groups = [corpus.group(held), corpus.group(normals)]
-    mean, std = _frame_moments(moments, groups[1], len(corpus.groups))
+    members = [groups[1] == g for g in range(len(corpus.groups))]
+    everything = np.ones(len(normals), bool)
+    members = [own if own.any() else everything for own in members]
+    mean, std = normal_frames(moments["mean"], moments["square"], [*members, everything])
     return ClassifierDetector(
         config=config,
         groups=corpus.groups,
@@ -71,17 +74,6 @@ def make_detector(
         calibration=judged.calibration,
         threshold=judged.threshold,
     )
-
-
-def _frame_moments(
-    moments: Mapping[str, np.ndarray], group: np.ndarray, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of a normal frame's level in dB, `[groups + 1, mels]`; the last of all."""
-    members = [group == g if np.any(group == g) else group >= 0 for g in range(groups)]
-    members.append(np.ones(len(group), bool))
-    mean = np.stack([moments["mean"][rows].mean(0) for rows in members])
-    square = np.stack([moments["square"][rows].mean(0) for rows in members])
-    return mean, np.sqrt(np.maximum(square - mean**2, 0.25))  # at least half a dB
 
 
 def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
@@ -128,9 +120,8 @@ def evaluate(
     corpus, config, test = run.corpus, run.config, run.corpus.parts.test
     found = run.read(detector.variables, corpus.waves, test)
     score = detector.calibration(found["logit"])
-    rows = score_rows(corpus, test, score, detector.threshold)
-    write_scores(run.workdir.path("scores.csv"), rows)
-
+    clips = [corpus.clips[i] for i in test]
+    rows = score_rows(clips, score, np.full(len(test), detector.threshold))
     draw = {"draws": config.decision.bootstrap, "seed": config.seed}
     beside = references(corpus, moments, found["logit"], alone, **draw)
     figures = classify(corpus, test, score, detector.threshold, **draw)
@@ -166,44 +157,20 @@ def evaluate(
         "references": beside,
         **summary,
         "notes": notes,
-        "version": asd_jax.__version__,
     }
-    report = Report(
-        results=results,
-        rows=tuple(rows),
+    leave(
+        run,
+        rows,
+        results,
+        seconds,
+        began,
+        about=ABOUT,
+        more=_verdict(figures, leaks),
         classification=figures,
         embedding=_embedding(corpus, test, deep_part(detector.variables, found["embedding"])),
         examples=_examples(run, detector, rows),
-        history=tuple(run.workdir.logbook().read()),
-        warnings=tuple(notes),
-        config=run.workdir.config(),
-        version=asd_jax.__version__,
         title="Machine sound report: supervised classifier",
     )
-    results["verdict"] = _verdict(report, figures, leaks)
-    results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
-    write_report(run.workdir.path("report.html"), report)
-    write_card(run.workdir.path("detector"), results, run.workdir.config())
-    write_results(run.workdir.path("results.json"), results)
-
-
-def score_rows(
-    corpus: LabelledCorpus, clips: np.ndarray, scores: np.ndarray, threshold: float
-) -> Rows:
-    """One row a clip, as scores.csv holds them; the score is the probability of an anomaly."""
-    return [
-        {
-            "path": corpus.clips[i].name,
-            "machine_type": corpus.clips[i].machine_type,
-            "machine_id": corpus.clips[i].machine_id,
-            "domain": corpus.clips[i].domain,
-            "label": corpus.clips[i].label,
-            "score": float(score),
-            "threshold": threshold,
-            "decision": decide(score, threshold),
-        }
-        for i, score in zip(clips, scores, strict=True)
-    ]
 
 
 def by_recording(
@@ -305,17 +272,17 @@ def leaking(run: ClassifierRun) -> tuple[int, list[str]]:
     return sum(corpus.recording[i] in seen for i in corpus.parts.test), notes
 
 
-def _verdict(report: Report, figures: Classification, leaks: int) -> str:
-    said = list(verdict(report, machines(report)).headline)
+def _verdict(figures: Classification, leaks: int) -> list[str]:
+    """What the verdict ends with."""
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
-    said.append(
+    said = [
         f"Accuracy {value:.3f} ({low:.3f} to {high:.3f}), where calling all clips alike gives "
         f"{figures.trivial:.3f}; balanced accuracy {balanced:.3f}."
-    )
+    ]
     if leaks:
         said.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
-    return " ".join(said)
+    return said
 
 
 def _plain_figures(figures: Classification) -> dict[str, Any]:
@@ -368,32 +335,10 @@ def _examples(
     run: ClassifierRun, detector: ClassifierDetector, rows: Sequence[Any]
 ) -> tuple[Example, ...]:
     """The recordings that it gets most wrong: first those furthest from their label."""
-    corpus, spec = run.corpus, detector.spec
+    corpus = run.corpus
     order = most_wrong(rows, corpus.recording[corpus.parts.test])[:EXAMPLES]
     chosen = corpus.parts.test[order]
-    group, waves = corpus.group(chosen), corpus.waves.gather(chosen)
-    level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
-    shown = picture(to_float(jnp.asarray(waves)), spec=network.front_end(run.config))
-    seen = np.asarray(shown.mean(-1))
-    scores = np.array([rows[k]["score"] for k in order])
-    percentiles = detector.percentiles(scores, group)
-    return tuple(
-        Example(
-            path=rows[number]["path"],
-            machine_type=rows[number]["machine_type"],
-            machine_id=rows[number]["machine_id"],
-            label=int(rows[number]["label"]),
-            score=rows[number]["score"],
-            threshold=rows[number]["threshold"],
-            percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
-            spectrogram=level[k],
-            departure=departure[k],
-            normal_db=detector.frame_mean[group[k]],
-            mel_frequencies=mel_frequencies(spec),
-            frame_times=frame_times(spec, level.shape[2]),
-            seen=seen[k],
-            audio=waves[k],
-            sample_rate=spec.sample_rate,
-        )
-        for k, number in enumerate(order)
-    )
+    waves = corpus.waves.gather(chosen)
+    seen = picture(to_float(jnp.asarray(waves)), spec=network.front_end(run.config)).mean(-1)
+    shown = [rows[k] for k in order]
+    return examples(detector, shown, waves, corpus.group(chosen), seen=np.asarray(seen))

@@ -83,7 +83,6 @@ def build_for_training(config: PumpClassifier) -> Model:
         width=network.width,
         depth=network.depth,
         drop_path=network.drop_path if network.drop_path >= 0 else None,
-        scan=network.scan or None,
         rematerialise=config.compute.rematerialise or None,
         dtype=jnp.dtype(config.compute.precision),
         input_size=config.features.size,

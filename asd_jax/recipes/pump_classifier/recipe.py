@@ -24,4 +24,5 @@ RECIPE = Recipe(
     shapes=stages.variable_shapes,
     conclude=evaluate.conclude,
     imagined=clips.imagined,
+    counts=clips.counts,
 )

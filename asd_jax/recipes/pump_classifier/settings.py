@@ -66,7 +66,6 @@ class Network:
     depth: float = 1.0  # of every stage
     drop_path: float = -1.0  # stochastic depth; below 0 the network's own (0.2)
     head: str = "mean"  # over all positions; 'rows': and a regression on each frequency
-    scan: bool = False  # compile the equal blocks of a stage once: sooner ready, a little slower
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,7 @@ def regularised(
 def precision_factor(
     covariance: Float[np.ndarray, "dim dim"],
 ) -> tuple[Float[np.ndarray, "dim dim"], float]:
-    """P, upper triangular, with P P^T = covariance^-1, and log det covariance.
+    """P with P P^T = covariance^-1, and log det covariance.
 
     Cholesky where it works. Where the covariance is singular, its eigenvalues are raised to
     `FLOOR` times their mean; where it is zero (one clip, or clips all alike), to one.
@@ -72,11 +72,4 @@ def precision_factor(
         pass
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, FLOOR * mean_variance)
-    return upper_triangular(vectors / np.sqrt(values)), float(np.sum(np.log(values)))
-
-
-def upper_triangular(factor: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "dim dim"]:
-    """The upper triangular U with U U^T = factor factor^T."""
-    from scipy import linalg
-
-    return linalg.rq(factor, mode="r")
+    return vectors / np.sqrt(values), float(np.sum(np.log(values)))

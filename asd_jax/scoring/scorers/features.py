@@ -38,12 +38,12 @@ def left_out(
     x: Float[np.ndarray, "clips dim"],
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
     folds: int = 5,
-) -> Float[np.ndarray, "clips"]:
+) -> Float[np.ndarray, "clips *each"]:
     """`distance(others, these)` of each fold's clips from those of the other folds, two or more."""
-    fold, held = np.arange(len(x)) % min(folds, len(x)), np.empty(len(x))
-    for k in np.unique(fold):
-        held[fold == k] = distance(x[fold != k], x[fold == k])
-    return held
+    fold = np.arange(len(x)) % min(folds, len(x))
+    held = [distance(x[fold != k], x[fold == k]) for k in np.unique(fold)]
+    order = np.argsort(fold, kind="stable")  # of the clips as they stand in `held`
+    return np.concatenate(held)[np.argsort(order)]
 
 
 def prepare(

@@ -131,19 +131,20 @@ def fit_kmeans(
     *,
     centres: int = 16,
     metric: str = "cosine",
-    iterations: int = 100,
-    seed: int = 0,
     l2: bool = False,
     name: str = "features",
 ) -> Centres:
-    """k-means++ and Lloyd's iterations until no clip moves; fewer clips than centres: all clips.
+    """Centres by `sklearn.cluster.KMeans`; fewer clips than centres: a centre for each clip.
 
     With 'cosine' the clips are scaled to length 1 before clustering and the centres after it.
     """
     _check_metric(metric)
     features = checked(features, name)
     features = unit_rows(features) if l2 or metric == "cosine" else features
-    found, _ = cluster(features, centres, iterations=iterations, seed=seed)
+    from sklearn.cluster import KMeans
+
+    centres = min(centres, len(np.unique(features, axis=0)))
+    found = KMeans(centres, n_init=1, random_state=0).fit(features).cluster_centers_
     found = unit_rows(found) if metric == "cosine" else found
     return Centres(*(np.asarray(v, np.float32) for v in (found, metric == "cosine", l2)))
 
@@ -154,29 +155,6 @@ def score_kmeans(
     """Distance to the nearest centre."""
     features = prepare(features, jnp.maximum(scorer.l2, scorer.cosine))
     return jnp.min(_distances(features, scorer.centres, scorer.cosine), axis=1)
-
-
-def cluster(
-    features: Float[np.ndarray, "clips dim"], centres: int, *, iterations: int = 100, seed: int = 0
-) -> tuple[Float[np.ndarray, "centres dim"], np.ndarray]:
-    """Centres and the index of each clip's own [clips] (Arthur and Vassilvitskii, 2007)."""
-    rng = np.random.default_rng(seed)
-    centres = min(centres, len(features))
-    picked = [int(rng.integers(len(features)))]
-    nearest = np.sum((features - features[picked[0]]) ** 2, 1)
-    while len(picked) < centres:
-        chances = nearest + 1e-12 * (nearest.max() or 1.0)  # clips all alike: any will do
-        picked.append(int(rng.choice(len(features), p=chances / chances.sum())))
-        nearest = np.minimum(nearest, np.sum((features - features[picked[-1]]) ** 2, 1))
-    found, own = features[picked].copy(), np.full(len(features), -1)
-    for _ in range(iterations):
-        square = np.sum(found**2, 1)[None] - 2.0 * features @ found.T
-        moved, own = own, np.argmin(square, 1)
-        if np.array_equal(moved, own):
-            break
-        for centre in np.unique(own):  # an empty centre stays where it is
-            found[centre] = features[own == centre].mean(0)
-    return found, own
 
 
 def _distances(features: Array, bank: Array | np.ndarray, cosine: Array | np.ndarray) -> Array:

@@ -9,6 +9,7 @@ Machines that sound alike teach each other: the covariance of a view then lies b
 own and that of the others, how far is decided by the likelihood of normal clips that were left out.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
-from asd_jax.scoring.scorers.features import HIGHEST, checked
+from asd_jax.scoring.scorers.features import HIGHEST, checked, left_out
 
 SHARPNESS = 1.5  # of the soft maximum: 0 is the mean of the views, infinity their maximum
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of the other machines' covariance that are tried
@@ -100,20 +101,22 @@ def _best_share(x: np.ndarray, others: np.ndarray | None) -> tuple[float, np.nda
     clips, dim = x.shape
     if clips == 1:
         return (0.0 if others is None else max(SHARES)), np.full(1, float(dim))
-    best: tuple[float, float, np.ndarray] | None = None
-    fold = np.arange(clips) % min(FOLDS, clips)
+    found = []
     for share in SHARES if others is not None else (0.0,):
-        likelihood, held = 0.0, np.zeros(clips)
-        for k in np.unique(fold):
-            seen, out = x[fold != k], fold == k
-            mean = seen.mean(0)
-            factor, log_det = precision_factor(_covariance(seen - mean, others, share))
-            held[out] = np.sum(((x[out] - mean) @ factor) ** 2, axis=1)
-            likelihood -= 0.5 * (held[out].sum() + out.sum() * log_det)
-        if best is None or likelihood > best[0]:
-            best = likelihood, share, held
-    assert best is not None
-    return best[1], best[2]
+        held = left_out(x, functools.partial(_distances, others=others, share=share), FOLDS)
+        found.append((share, held[:, 0], -0.5 * held.sum()))
+    share, held, _ = max(found, key=lambda one: one[2])
+    return share, held
+
+
+def _distances(
+    seen: np.ndarray, out: np.ndarray, others: np.ndarray | None, share: float
+) -> Float[np.ndarray, "out 2"]:
+    """Squared distances of clips from those that are seen, and the log determinant to each."""
+    mean = seen.mean(0)
+    factor, log_det = precision_factor(_covariance(seen - mean, others, share))
+    squares = np.sum(((out - mean) @ factor) ** 2, axis=1)
+    return np.stack([squares, np.full(len(out), log_det)], axis=1)
 
 
 def _covariance(away: np.ndarray, others: np.ndarray | None, share: float) -> np.ndarray:

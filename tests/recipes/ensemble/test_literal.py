@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from asd_jax.recipes.ensemble import clips as corpus
-from asd_jax.recipes.ensemble import networks
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
 from asd_jax.runs import recipe as runs
@@ -13,10 +12,10 @@ from tests.recipes import tiny
 from tests.recipes.ensemble.test_recipe import smoke
 
 
-@pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch, tmp_path_factory):
-    monkeypatch.setattr(networks, "build", tiny.build)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks(tmp_path_factory):
+    with tiny.in_place(tmp_path_factory):
+        yield
 
 
 @pytest.mark.parametrize("argument", ["smoke", "smoke,literal"])

@@ -19,29 +19,25 @@ from sklearn.metrics import roc_auc_score
 
 from asd_jax import score
 from asd_jax.errors import UserError
-from asd_jax.recipes.ensemble import evaluate, networks, stages
+from asd_jax.recipes.ensemble import evaluate, stages
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import recipe as runs
 from asd_jax.train import loop
 from asd_jax.train.ahead import THREAD
 from tests.recipes import tiny
-from tests.runs.test_settings import get_config
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[3] / "configs"
 
 
-@pytest.fixture(autouse=True)
-def tiny_networks(monkeypatch, tmp_path_factory):
-    monkeypatch.setattr(networks, "build", tiny.build)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks(tmp_path_factory):
+    with tiny.in_place(tmp_path_factory):
+        yield
 
 
 def config(argument="smoke", **changes):
-    values = get_config("ensemble", argument)
-    values.unlock()
-    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
-    return values.to_dict()
+    return tiny.resolved("ensemble", argument, **changes).to_dict()
 
 
 def smoke(argument="smoke", **changes):
@@ -52,12 +48,9 @@ def smoke(argument="smoke", **changes):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, tiny_networks):
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "build", tiny.build)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
-        runs.run(config(), str(folder))
+    runs.run(config(), str(folder))
     return folder
 
 

@@ -63,9 +63,7 @@ def finish(folder, values):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "build", tiny.build)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with tiny.in_place(tmp_path_factory):
         finish(folder, smoke())
         yield folder
 

@@ -31,17 +31,12 @@ from tests.runs.test_settings import get_config
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_network(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_network, "build", tiny.build_classifier)
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    with tiny.in_place(tmp_path_factory):
         yield
 
 
 def config(argument="smoke", **changes):
-    values = get_config("pump_classifier", argument)
-    values.unlock()
-    values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
-    return values.to_dict()
+    return tiny.resolved("pump_classifier", argument, **changes).to_dict()
 
 
 @pytest.fixture(scope="module")
