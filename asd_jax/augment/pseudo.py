@@ -73,11 +73,13 @@ def pseudo_anomaly(
         raise UserError(f"plus needs {STACK[1] - 1} other clips, here are {others.shape[0]}.")
     if "tone_comb" in used and mel_hz is None:
         raise UserError("tone_comb needs the mel filters' frequencies (mel_hz).")
+    # Without tone_comb nothing reads it.
+    hz = jnp.zeros(0) if mel_hz is None else mel_hz
     makers = {
         "flip": lambda k: flip(x),
         "plus": lambda k: plus(k, x, others),
         "band_gain": lambda k: band_gain(k, x),
-        "tone_comb": lambda k: tone_comb(k, x, mel_hz),
+        "tone_comb": lambda k: tone_comb(k, x, hz),
         "transient": lambda k: transient(k, x),
     }
     kind_key, inner = jax.random.split(key)

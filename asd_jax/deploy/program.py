@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Int16
 
 import asd_jax
 from asd_jax.deploy import weights
+from asd_jax.detector import Detector
 
 OUTPUTS = ("score", "threshold", "decision")
 Table = Float[Array, "batch machines"]

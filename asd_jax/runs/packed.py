@@ -196,12 +196,12 @@ class Pack:
         self, left: list[int], keys: Sequence[jax.Array], variables: Sequence[Variables]
     ) -> tuple[dict[int, Variables], dict[int, Diverged]]:
         trainers = [self.trainers[k] for k in left]
-        prepared = self._prepared and self._prepared[0] == left
+        prepared = self._prepared if self._prepared and self._prepared[0] == left else None
         found, diverged = train_together(
             trainers,
             [trainers[0].initial(keys[k], variables[k]) for k in left],
             [trainer.plan.clips(variables[k]) for trainer, k in zip(trainers, left, strict=True)],
-            self._prepared[1] if prepared else None,
+            prepared[1] if prepared else None,
         )
         self._prepared = None  # a program takes as much memory as the networks
         return (

@@ -67,13 +67,14 @@ def train_together(
 
 def _evaluate(stages: Sequence[Stage]) -> Callable[[TrainState], list[dict[str, float]]] | None:
     """Each run's own evaluation, of its own state."""
-    if stages[0].evaluate is None:
+    each = [stage.evaluate for stage in stages if stage.evaluate]
+    if not each:
         return None
 
     def evaluate(state: TrainState) -> list[dict[str, float]]:
         # The key is not needed for it, and stays where it is.
         own = unstacked(state._replace(key=state.step), range(len(stages)))
-        return [stage.evaluate(own[place]) for place, stage in enumerate(stages)]
+        return [evaluate_one(own[place]) for place, evaluate_one in enumerate(each)]
 
     return evaluate
 
@@ -84,7 +85,13 @@ def _batches(
     """The batches of all runs from step `begin` on, on their devices."""
     held = _on_devices(trainers[0], clips, mesh)
     runs = [
-        trainer.batches(_Places(held, own.waves.rows) if held else own.waves, own, begin)
+        trainer.batches(
+            _Places(held, own.waves.rows)
+            if held and isinstance(own.waves, WaveCache)
+            else own.waves,
+            own,
+            begin,
+        )
         for trainer, own in zip(trainers, clips, strict=True)
     ]
 

@@ -1,75 +1,64 @@
-"""The folder of a run: one owner at a time, a folder of this machine, nothing left of a kill."""
+"""The folder of a run: taken up by the same config, refused to another."""
 
-import gc
-import os
-import subprocess
-import sys
+import json
 
 import pytest
 
 from asd_jax.errors import UserError
-from asd_jax.runs.settings import Data
-from asd_jax.runs.workdir import Workdir
+from asd_jax.runs.workdir import Clock, Workdir
 
-VALUES = {"recipe": "ensemble", "seed": 0}
-OWNS = """
-import sys
-from asd_jax.runs.workdir import Workdir
-owned = Workdir.open(sys.argv[1], {"recipe": "ensemble", "seed": 0}, {})
-print("owned", flush=True)
-sys.stdin.read()
-"""
+VALUES = {"seed": 0, "save_seconds": 60.0, "pretrain": {"epochs": 2.0}}
 
 
-def opened(folder):
-    return Workdir.open(str(folder), VALUES, {})
+def test_the_same_config_goes_on(tmp_path):
+    Workdir.open(str(tmp_path / "run"), VALUES, VALUES)
+    assert Workdir.open(str(tmp_path / "run"), VALUES, VALUES).config() == VALUES
 
 
-def test_a_second_run_is_refused_until_the_first_is_gone_however_it_ends(tmp_path):
-    command = [sys.executable, "-c", OWNS, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"owned\n"
-        with pytest.raises(UserError, match=f"another run is at work in {tmp_path}; wait"):
-            opened(tmp_path)
-        other.kill()
-        other.wait()
-        opened(tmp_path)
+def test_another_config_is_refused_by_the_fields_that_differ(tmp_path):
+    Workdir.open(str(tmp_path), VALUES, VALUES)
+    with pytest.raises(UserError, match=r"pretrain\.epochs: 2\.0 there, 3\.0 now") as refused:
+        Workdir.open(str(tmp_path), VALUES | {"pretrain": {"epochs": 3.0}}, VALUES)
+    assert "seed" not in str(refused.value)
 
 
-def test_the_folder_is_free_when_its_run_is_over(tmp_path):
-    owned = opened(tmp_path)
-    again = opened(tmp_path)  # one process may: runs side by side, of which one goes on alone
-    del owned, again
-    gc.collect()
-    command = [sys.executable, "-c", OWNS, str(tmp_path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    assert done.stdout == b"owned\n"
+def test_what_changes_no_result_may_differ(tmp_path):
+    Workdir.open(str(tmp_path), VALUES, VALUES)
+    Workdir.open(str(tmp_path), VALUES | {"save_seconds": 1.0}, VALUES)
 
 
-def test_a_finished_run_is_anybodys_to_look_at(tmp_path):
-    (tmp_path / "results.json").write_text("{}")
-    command = [sys.executable, "-c", OWNS, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"owned\n"
-        assert opened(tmp_path).finished()
-        other.kill()
+def test_a_field_added_since_counts_as_its_default(tmp_path):
+    Workdir.open(str(tmp_path), VALUES, VALUES)
+    newer = VALUES | {"added": 1}
+    Workdir.open(str(tmp_path), newer, newer)
+    with pytest.raises(UserError, match="added: 1 there by default"):
+        Workdir.open(str(tmp_path), newer | {"added": 2}, newer)
 
 
-def test_what_a_killed_write_has_left_is_gone(tmp_path):
-    (tmp_path / "detector").mkdir()
-    for left in (".results.json.77.tmp", "detector/.arrays.npz.77.tmp"):
-        (tmp_path / left).write_bytes(b"half")
-    opened(tmp_path)
-    assert not list(tmp_path.rglob("*.tmp"))
+def test_a_damaged_folder_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        Workdir.open(str(tmp_path), VALUES, VALUES)
 
 
-@pytest.mark.parametrize("address", ["gs://bucket/run", "s3://bucket/run", "https://host/run"])
-def test_an_address_is_no_folder(tmp_path, monkeypatch, address):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"--workdir is the address {address}"):
-        opened(address)
-    for field in ("root", "cache"):
-        with pytest.raises(UserError, match=rf"config\.data\.{field} is the address {address}"):
-            Data(**{field: address})
-    assert os.listdir(tmp_path) == []
-    Data(root="C:/recordings", cache="a:b/c")
+def test_a_folder_that_cannot_be_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--workdir="):
+        Workdir.open(str(tmp_path / "file" / "run"), VALUES, VALUES)
+
+
+def test_a_run_is_finished_by_its_results(tmp_path, capsys):
+    workdir = Workdir.open(str(tmp_path), VALUES, VALUES)
+    assert not workdir.finished()
+    results = {"verdict": "Of 3 faulty clips 2 were caught.", "mean": {"auc": 0.75, "pauc": 0.5}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert workdir.finished()
+    workdir.say_result()
+    said = capsys.readouterr().out
+    assert "2 were caught" in said and "Mean AUC 0.7500" in said and "report.html" in said
+
+
+def test_laps_are_booked_by_name_beside_those_from_elsewhere():
+    clock = Clock({"data": 3.0})
+    clock.lap("pretrain")
+    assert clock.seconds.keys() == {"data", "pretrain"} and clock.seconds["data"] == 3.0

@@ -133,7 +133,8 @@ class EnsembleDetector(Detector):
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
         """What is exported, see `Detector`; without the branches that have no weight."""
         groups, whole = [self.groups[row] for row in rows], self.ensemble
-        weighed = whole.mixing[[whole.groups.index(group) for group in groups]].any(axis=0)
+        mixing = whole.mixing[[whole.groups.index(group) for group in groups]]
+        weighed = np.asarray(mixing.any(axis=0))
         kept = [name for name, wanted in zip(whole.branches, weighed, strict=True) if wanted]
         tables = {name: getattr(whole, name)[:, weighed] for name in ("mean", "std", "mixing")}
         ensemble = dataclasses.replace(whole, branches=tuple(kept), **tables)

@@ -100,7 +100,7 @@ def make_scorer(
         stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
         tables = (table[:, None] for table in (found.mean, found.std, found.mixing))
         total = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
-        return Judgement(total.T, {name: values.T for name, values in raw.items()})
+        return Judgement(jnp.asarray(total).T, {name: values.T for name, values in raw.items()})
 
     return score
 

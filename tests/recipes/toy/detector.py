@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Array, Float, Int16
 
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
@@ -53,6 +54,22 @@ class MeanLevelDetector(Detector):
         """The score of each clip as each machine."""
         residual = self._read(self.variables, waves)["residual"]
         return np.stack([scorers.score(g, residual) for g in self.gaussians], 1, dtype=np.float64)
+
+    def program(
+        self, rows: Sequence[int], packing: Any
+    ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
+        """What is exported: score(arrays, waves), its arrays, and nothing left out."""
+        read = network.reader(self.config)
+
+        def score(found: Any, wave: Array) -> Float[Array, "batch machines"]:
+            residual = read(found["variables"], wave)["residual"]
+            return jnp.stack([scorers.score(g, residual) for g in found["gaussians"]], axis=1)
+
+        arrays = {
+            "variables": packing.network(self.variables),
+            "gaussians": packing.scorers([self.gaussians[row] for row in rows]),
+        }
+        return score, arrays, []
 
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them; of several machines the one that explains a clip best."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -68,12 +67,3 @@ def reader(config: MeanLevel) -> Callable[[Any, Array], dict[str, Array]]:
         return {"residual": residual, "mean": mean, "square": (levels**2).mean(-1)}
 
     return jax.jit(read)
-
-
-def frame_moments(
-    read: dict[str, np.ndarray], group: np.ndarray, groups: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of a normal frame's level in dB, `[groups, mels]`."""
-    mean = np.stack([read["mean"][group == g].mean(0) for g in range(groups)])
-    square = np.stack([read["square"][group == g].mean(0) for g in range(groups)])
-    return mean, np.sqrt(np.maximum(square - mean**2, 0.25))

@@ -1,6 +1,7 @@
 """The toy recipe: wav -> mean level of each band -> autoencoder -> residual -> Gaussian."""
 
 import dataclasses
+import time
 from typing import Any
 
 import jax
@@ -8,15 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-import asd_jax
 from asd_jax.data.cache import WaveCache
 from asd_jax.data.clips import Clip
 from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
-from asd_jax.report.contents import Report
-from asd_jax.report.files import write_results, write_scores
-from asd_jax.report.html import write_report
-from asd_jax.report.summary import machines, verdict
+from asd_jax.report.card import About
+from asd_jax.runs import finish
 from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.recordings import collected_warnings, open_recordings
 from asd_jax.runs.run import Run, Variables
@@ -32,6 +30,10 @@ from tests.recipes.toy.detector import MeanLevelDetector
 from tests.recipes.toy.settings import MeanLevel
 
 NAME = "autoencoder"  # of the one network
+ABOUT = About(
+    "An autoencoder of mean levels, and a Gaussian of what it cannot explain.",
+    "A high score says that a sound is unlike what it knows.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,8 @@ def fit_detector(run: Run, variables: Any) -> tuple[MeanLevelDetector, dict[str,
         np.sort(scorers.score(gaussians[g], held["residual"][other == g])).astype(np.float64)
         for g in everyone
     )
-    mean, std = network.frame_moments(fit, own, len(corpus.groups))
+    members = [own == g for g in everyone]
+    mean, std = finish.normal_frames(fit["mean"], fit["square"], members)
     rate = config.false_alarm_rate
     thresholds = np.array([fit_threshold(s, false_alarm_rate=rate) for s in normal])
     detector = MeanLevelDetector(
@@ -147,42 +150,23 @@ def references(run: Run, detector: MeanLevelDetector, fit: dict[str, np.ndarray]
 
 
 def conclude(run: Run, variables: Variables, clock: Clock) -> None:
-    """From the trained network to detector/, scores.csv, report.html and results.json."""
-    corpus, config = run.corpus, run.config
+    """From the trained network to the detector and the files of a finished run."""
+    began, corpus, config = time.monotonic(), run.corpus, run.config
     detector, fit = fit_detector(run, variables[NAME])
     detector.save(run.workdir.path("detector"))
+    clock.lap("fit")
+    group = corpus.label[corpus.test]
+    scores = detector.each_score(corpus.waves.gather(corpus.test))[np.arange(len(group)), group]
     clips = [corpus.clips[i] for i in corpus.test]
-    waves = corpus.waves.gather(corpus.test)
-    scored = detector.score(
-        [
-            (clip.name, wave, [int(corpus.label[i])])
-            for clip, wave, i in zip(clips, waves, corpus.test, strict=True)
-        ]
-    )
-    known = [{"label": clip.label, "domain": clip.domain} for clip in clips]
-    rows = [row | more for row, more in zip(scored, known, strict=True)]
-    write_scores(run.workdir.path("scores.csv"), rows)
+    rows = finish.score_rows(clips, scores, detector.thresholds[group])
     results = {
         "protocol": {"name": config.protocol, "layout": config.data.layout, "oracle": False},
         "seed": config.seed,
         **summarise(rows, draws=0),
         "references": references(run, detector, fit),
         "notes": list(corpus.notes),
-        "version": asd_jax.__version__,
     }
-    report = Report(
-        results=results,
-        rows=tuple(rows),
-        history=tuple(run.workdir.logbook().read()),
-        warnings=corpus.notes,
-        config=run.workdir.config(),
-        version=asd_jax.__version__,
-    )
-    results["verdict"] = " ".join(verdict(report, machines(report)).headline)
-    clock.lap("conclude")
-    results["timing"] = clock.seconds
-    write_report(run.workdir.path("report.html"), report)
-    write_results(run.workdir.path("results.json"), results)
+    finish.leave(run, rows, results, clock.seconds, began, about=ABOUT)
 
 
 RECIPE = Recipe(
