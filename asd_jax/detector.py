@@ -69,6 +69,9 @@ class Detector:
         """Writes the folder that `load_detector` reads."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Raises whatever networks that do not fit the settings raise."""
+
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Float[Array, "batch machines"]], Any, list[str]]:
@@ -155,5 +158,5 @@ def load_detector(folder: str) -> Detector:
         detector = recipes.detector_class(recipe).from_parts(about, arrays)
         if not 0 < detector.samples <= LONGEST:
             raise ValueError(f"its clips have {detector.samples} samples")
-        _ = detector.folded  # of an older format: networks that do not fit are found here
+        detector.check()
     return detector

@@ -54,7 +54,7 @@ def missing() -> list[str]:
     except metadata.PackageNotFoundError:  # run from a clone that is not installed
         required = SHOWN
     names = [text for text in required if "extra ==" not in text]
-    return [text for text in names if version(re.match(r"[\w.-]+", text)[0]) == "missing"]
+    return [text for text in names if version(re.split(r"[^\w.-]", text)[0]) == "missing"]
 
 
 def devices() -> str:

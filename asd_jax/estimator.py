@@ -198,7 +198,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """The arguments, and of the detector the files that `save` writes."""
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = {**super().__getstate__()}  # pyright: ignore[reportGeneralTypeIssues]
         if "detector_" in state:
             with tempfile.TemporaryDirectory() as folder:
                 self.save(folder)

@@ -168,7 +168,8 @@ def replacing(path: str | os.PathLike, *, sync: bool = True, needs: int = 0) -> 
                 os.remove(temporary)
             raise
     except OSError as error:
-        error.filename, error.needs = error.filename or path, needs
+        error.filename = error.filename or path
+        vars(error)["needs"] = needs
         raise
 
 

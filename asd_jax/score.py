@@ -63,7 +63,7 @@ def _score(paths: Sequence[str]) -> int:
     live = bool(options.WATCH.value or options.STREAM.value)
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
-    found = None if live else find_recordings(paths)
+    found = [] if live else find_recordings(paths)
     _check_output(OUTPUT.value)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.

@@ -128,6 +128,10 @@ class EnsembleDetector(Detector):
         """The score of each clip as each machine."""
         return np.asarray(self._judged(waves).score, np.float64)
 
+    def check(self) -> None:
+        """Raises where networks of an older format do not fit."""
+        _ = self.folded
+
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:

@@ -45,7 +45,8 @@ class Material:
             arrays |= {f"weak/{kind}/{name}": value for name, value in features.items()}
         arrays = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, clips=np.array(self.clips), **arrays)
+            # NumPy's stub thinks that any name may be `allow_pickle`.
+            np.savez(file, clips=np.array(self.clips), **arrays)  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def load(cls, path: str) -> "Material":

@@ -4,6 +4,8 @@ Every function returns a `Loss` for `asd_jax.train.step.make_step`. Its constant
 state, where `tunables.collect` has put them.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np

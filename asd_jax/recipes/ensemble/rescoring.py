@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.files import plain
 from asd_jax.recipes.ensemble import branches, calibrate, evaluate, guard, networks, stages
@@ -98,7 +99,9 @@ def _opened(
 
 def _variables(before: Workdir, config: Ensemble) -> Mapping[str, Any]:
     """Those of the run's detector; raises UserError where a branch wants others."""
-    found = EnsembleDetector.load(before.path("detector"))
+    found = load_detector(before.path("detector"))
+    if not isinstance(found, EnsembleDetector):
+        raise UserError(f"{before.folder} is no run of the ensemble.")
     missing = branches.needed(config.scoring.branches) - found.variables.keys()
     if missing:
         raise UserError(

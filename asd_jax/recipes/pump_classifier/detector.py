@@ -102,6 +102,10 @@ class ClassifierDetector(Detector):
         """The probability of an anomaly of each clip, whichever machine it is."""
         return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
 
+    def check(self) -> None:
+        """Raises where networks of an older format do not fit."""
+        _ = self.folded
+
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:

@@ -1,7 +1,7 @@
 """A Gaussian mixture with full covariances: scikit-learn fits it on the host, we score."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,11 +64,12 @@ def fit_gmm(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit((features - centre) / scale)
-    found = [precision_factor(c * scale**2) for c in mixture.covariances_]
+    fitted: Any = mixture  # whose attributes scikit-learn declares as None
+    found = [precision_factor(c * scale**2) for c in fitted.covariances_]
     factors, log_dets = (np.array(part) for part in zip(*found, strict=True))
     constants = 0.5 * (len(centre) * np.log(2.0 * np.pi) + log_dets)
-    means = mixture.means_ * scale + centre
-    arrays = (np.log(mixture.weights_), means, factors, constants, l2)
+    means = fitted.means_ * scale + centre
+    arrays = (np.log(fitted.weights_), means, factors, constants, l2)
     return Mixture(*(np.asarray(v, np.float32) for v in arrays))
 
 

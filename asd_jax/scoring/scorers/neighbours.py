@@ -144,7 +144,7 @@ def fit_kmeans(
     from sklearn.cluster import KMeans
 
     centres = min(centres, len(np.unique(features, axis=0)))
-    found = KMeans(centres, n_init=1, random_state=0).fit(features).cluster_centers_
+    found = KMeans(centres, n_init=1, random_state=0).fit(features).cluster_centers_  # pyright: ignore[reportArgumentType]
     found = unit_rows(found) if metric == "cosine" else found
     return Centres(*(np.asarray(v, np.float32) for v in (found, metric == "cosine", l2)))
 
