@@ -74,7 +74,7 @@ class Among:
 
 Share = Annotated[float, Within(0, 1)]
 Ratio = Annotated[float, Within(0, 1, above=True, below=True)]
-Decay = Annotated[float, Within(0, 1, below=True)]
+BelowOne = Annotated[float, Within(0, 1, below=True)]
 Epochs = Annotated[float, Within(0, 1e6)]
 Width = Annotated[float, Within(0, 16, above=True)]  # a factor of all layers
 Weight = Annotated[float, Within(0, 1e6)]

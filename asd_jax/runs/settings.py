@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from asd_jax.bounds import (
     Among,
+    BelowOne,
     Checked,
     Count,
     CountOrNone,
-    Decay,
     Epochs,
     Ratio,
     Share,
@@ -128,7 +128,7 @@ class Optimizer(Checked):
     kind: Literal["sgd", "adamw"] = "adamw"
     learning_rate: Annotated[float, Within(0, 1000, above=True)] = 1e-3
     weight_decay: Annotated[float, Within(0, 1000)] = 0.0
-    momentum: Decay = 0.9  # sgd
+    momentum: BelowOne = 0.9  # sgd
     schedule: Literal["constant", "cosine"] = "constant"  # over the whole stage
     warmup: Share = 0.0  # share of the stage with a linearly rising rate
     final: Share = 0.0  # where a cosine ends, as a share of the learning rate
@@ -141,7 +141,7 @@ class Schedule(Checked):
     epochs: Epochs = 50.0
     batch_size: Count = 128
     updates: CountOrNone = 16  # in an epoch, at least: few clips train in smaller batches; 0: never
-    ema: Decay = 0.0  # decay of averaged parameters; 0 means the last ones
+    ema: BelowOne = 0.0  # decay of averaged parameters; 0 means the last ones
 
     def batch(self, clips: int) -> int:
         """Clips of a batch where so many train: no more than there are, nor than `updates` leave.

@@ -5,12 +5,12 @@ import numpy as np
 
 from asd_jax.features.logmel import to_float
 from asd_jax.features.normalise import Normaliser
+from asd_jax.features.settings import Pictures
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
-from asd_jax.recipes.pump_classifier.settings import Features as Pictures
 from asd_jax.recipes.pump_classifier.settings import Network, PumpClassifier
 from asd_jax.runs.settings import Data
 from asd_jax.scoring import ensemble as ensembles

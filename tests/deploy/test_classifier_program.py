@@ -6,9 +6,10 @@ import pytest
 
 from asd_jax.deploy.program import make_program
 from asd_jax.detector import load_detector
+from asd_jax.features.settings import Pictures
 from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
-from asd_jax.recipes.pump_classifier.settings import Features, Network, PumpClassifier
+from asd_jax.recipes.pump_classifier.settings import Network, PumpClassifier
 from asd_jax.runs.settings import Data
 from asd_jax.scoring.platt import Platt
 
@@ -17,7 +18,7 @@ from asd_jax.scoring.platt import Platt
 def detector():
     config = PumpClassifier(
         data=Data(clip_seconds=1.0),
-        features=Features(kind="mel", size=32, n_mels=32, normalise="per_bin"),
+        features=Pictures(kind="mel", size=32, n_mels=32, normalise="per_bin"),
         network=Network(name="cnn", attention="", width=0.25, head="rows"),
     )
     rng = np.random.default_rng(0)

@@ -3,7 +3,18 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from asd_jax.bounds import Among, Checked, Count, Decay, Epochs, Seed, Share, Width, Within, inside
+from asd_jax.bounds import (
+    Among,
+    BelowOne,
+    Checked,
+    Count,
+    Epochs,
+    Seed,
+    Share,
+    Width,
+    Within,
+    inside,
+)
 from asd_jax.data.supervised import DRAWS, SPLITS
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.features.settings import Pictures
@@ -47,15 +58,13 @@ class Network(Checked):
 
     name: str = "efficientnetv2_s"
     attention: str = "simam_cbam"  # the improved CBAM; '' the network's own, which is 'se'
-    attention_stages: tuple[
-        Annotated[int, Within(1, 100)], ...
-    ] = ()  # () as table 3: 4 to 6; the text says 1 to 6
+    # () as table 3: 4 to 6; the text says 1 to 6.
+    attention_stages: tuple[Annotated[int, Within(1, 100)], ...] = ()
     simam: str = "official"  # 'sun' as printed in eq. 1 and 2
     width: Width = 1.0  # of every layer
     depth: Width = 1.0  # of every stage
-    drop_path: Annotated[
-        float, Within(-1, 1, below=True)
-    ] = -1.0  # stochastic depth; below 0 the network's own (0.2)
+    # Stochastic depth; below 0 the network's own (0.2).
+    drop_path: Annotated[float, Within(-1, 1, below=True)] = -1.0
     head: str = "mean"  # over all positions; 'rows': and a regression on each frequency
 
 
@@ -65,7 +74,7 @@ class Labels(Checked):
 
     # Alpha of Beta(alpha, alpha); 0 mixes nothing; not printed
     mixup: Annotated[float, Within(0, 1000)] = 0.2
-    smoothing: Decay = 0.1  # epsilon; not printed
+    smoothing: BelowOne = 0.1  # epsilon; not printed
     time_shift: bool = True  # turn each waveform round by a random time; not in the paper
     # 'balanced': draw both classes alike; 'weighted': the loss; 'none' as printed.
     imbalance: Literal["none", "weighted", "balanced"] = "balanced"
@@ -95,7 +104,7 @@ class Decision(Checked):
     """From logits to the probability of an anomaly, and from that to a decision."""
 
     threshold: Share = 0.5  # of the probability, where no false-alarm rate is wished
-    false_alarm_rate: Decay = 0.0  # wished, by validation normals; 0 means `threshold`
+    false_alarm_rate: BelowOne = 0.0  # wished, by validation normals; 0 means `threshold`
     method: Annotated[str, Among(tuple(m for m in METHODS if m not in ORACLES))] = "gamma"
     calibrate: Literal["none", "platt"] = "none"  # 'platt': probabilities by validation recordings
     bootstrap: Count = 2000  # draws of the confidence intervals
