@@ -1,7 +1,7 @@
 """A Gaussian mixture with full covariances: scikit-learn fits it on the host, we score."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,8 @@ def fit_gmm(
     # Of unit variance, so that scikit-learn's own constants suit features in any unit.
     centre, scale = features.mean(0), np.sqrt(features.var(0).mean()) or 1.0
     added = reg_covar / (scale**2 if covariance == "literal" else 1.0)
-    mixture = GaussianMixture(components, reg_covar=added, random_state=0)
+    # Without types of its own, what it finds would be None, as it begins.
+    mixture: Any = GaussianMixture(components, reg_covar=added, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit((features - centre) / scale)
