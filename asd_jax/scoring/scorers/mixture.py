@@ -60,16 +60,16 @@ def fit_gmm(
     # Of unit variance, so that scikit-learn's own constants suit features in any unit.
     centre, scale = features.mean(0), np.sqrt(features.var(0).mean()) or 1.0
     added = reg_covar / (scale**2 if covariance == "literal" else 1.0)
-    # Without types of its own, what it finds would be None, as it begins.
-    mixture: Any = GaussianMixture(components, reg_covar=added, random_state=0)
+    mixture = GaussianMixture(components, reg_covar=added, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit((features - centre) / scale)
-    found = [precision_factor(c * scale**2) for c in mixture.covariances_]
+    fitted: Any = mixture  # whose attributes scikit-learn declares as None
+    found = [precision_factor(c * scale**2) for c in fitted.covariances_]
     factors, log_dets = (np.array(part) for part in zip(*found, strict=True))
     constants = 0.5 * (len(centre) * np.log(2.0 * np.pi) + log_dets)
-    means = mixture.means_ * scale + centre
-    arrays = (np.log(mixture.weights_), means, factors, constants, l2)
+    means = fitted.means_ * scale + centre
+    arrays = (np.log(fitted.weights_), means, factors, constants, l2)
     return Mixture(*(np.asarray(v, np.float32) for v in arrays))
 
 

@@ -144,9 +144,7 @@ def fit_kmeans(
     from sklearn.cluster import KMeans
 
     centres = min(centres, len(np.unique(features, axis=0)))
-    # scikit-learn has no types: pyright reads `n_init: str` off the default.
-    means = KMeans(centres, n_init=1, random_state=0)  # pyright: ignore[reportArgumentType]
-    found = means.fit(features).cluster_centers_
+    found = KMeans(centres, n_init=1, random_state=0).fit(features).cluster_centers_  # pyright: ignore[reportArgumentType]
     found = unit_rows(found) if metric == "cosine" else found
     return Centres(*(np.asarray(v, np.float32) for v in (found, metric == "cosine", l2)))
 
