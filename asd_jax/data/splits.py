@@ -62,7 +62,7 @@ def _whole(normals: Sequence[int], drawn: Sequence[int], keys: Sequence[str]) ->
     chosen, every = list(dict.fromkeys(keys[k] for k in drawn)), {keys[k] for k in normals}
     if len(every) == 1:
         return list(drawn)
-    if len(chosen) == len(every):
+    if chosen and len(chosen) == len(every):
         chosen.pop()
     return [k for k in normals if keys[k] in set(chosen)]
 

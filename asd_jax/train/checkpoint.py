@@ -3,8 +3,10 @@
 import contextlib
 import errno
 import hashlib
+import logging as std_logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 from absl import logging
 
 from asd_jax.errors import UserError, WriteError
-from asd_jax.files import free_bytes, why, writing
+from asd_jax.files import free_bytes, why
 from asd_jax.train.processes import first, place
 from asd_jax.words import size_text
 
@@ -85,8 +87,9 @@ class Checkpoints:
             self._vectors(step)
             return True
         except Exception as error:  # orbax and what it stands on raise whatever they stumble over
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) in _ELSEWHERE:
-                reason = why(error) if isinstance(error, OSError) else "the memory is too small"
+            system = _of_system(error)
+            if isinstance(error, MemoryError) or (system and system.errno in _ELSEWHERE):
+                reason = why(system) if system else "the memory is too small"
                 raise WriteError(
                     f"The checkpoint {self._directory}/{step} can't be read ({reason}); mend that, "
                     "and the same command goes on."
@@ -104,7 +107,8 @@ class Checkpoints:
         """What `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
         if self._whole is None or self._whole[0] != step:
             args = self._ocp.args.StandardRestore()
-            found = dict(self._manager.restore(step, args=args))
+            with _without_tracebacks():
+                found = dict(self._manager.restore(step, args=args))
             vectors = {name: np.asarray(vector) for name, vector in found.items()}
             digest = vectors.pop(_DIGEST, None)  # none before version 0.2
             if digest is not None and not np.array_equal(digest, _digest(vectors)):
@@ -120,22 +124,21 @@ class Checkpoints:
         that it does not like. A save waits for no thread, and none is left that would abort.
         """
         try:
-            with writing(where, "make room or give another --workdir", needs=needs):
+            with _without_tracebacks():
                 yield
-        except (UserError, MemoryError):
-            with contextlib.suppress(OSError):
-                _remove_leftovers(self._directory, self._keep)
-            raise
         except Exception as error:
             if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
                 raise  # another process is lost
             with contextlib.suppress(OSError):
                 _remove_leftovers(self._directory, self._keep)
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
-            size = f"{size_text(needs)} needed, " * bool(needs)
+            if system := _of_system(error):
+                reason = why(system, where, needs)
+            else:
+                said = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+                size = f"{size_text(needs)} needed, " * bool(needs)
+                reason = f"{said}; {size}{size_text(free_bytes(where))} free"
             raise WriteError(
-                f"{where} can't be written ({reason}; {size}{size_text(free_bytes(where))} free); "
-                "make room or give another --workdir."
+                f"{where} can't be written ({reason}); make room or give another --workdir."
             ) from error
 
     def save(self, step: int, state: Tree) -> None:
@@ -252,6 +255,29 @@ def _remove_leftovers(directory: str, keep: int | None) -> None:
     whole = sorted((name for name in names if name.isdecimal()), key=int)
     for name in (*halves, *(whole[:-keep] if keep else [])):
         shutil.rmtree(os.path.join(directory, name))
+
+
+def _of_system(error: Exception) -> OSError | None:
+    """The system's error that is at the bottom of one, if there is one; tensorstore has texts."""
+    if isinstance(error, OSError):
+        return error
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """What orbax raises is told in our words; its threads would log it as it is, twice."""
+    logger = logging.get_absl_logger()
+
+    def told(record: std_logging.LogRecord) -> bool:
+        return not record.exc_info
+
+    logger.addFilter(told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(told)
 
 
 def _digest(vectors: Vectors) -> np.ndarray:

@@ -20,13 +20,13 @@ class Logbook:
         if not os.path.exists(self._path):
             return []
         events = []
-        with open(self._path, encoding="utf-8") as file:
+        with open(self._path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     events.append(json.loads(line))
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):
                     continue
-        return events
+        return [event for event in events if isinstance(event, dict)]
 
     def rewind(self, stage: str, step: int) -> None:
         """Drops the events of `stage` after `step`: a resumed stage writes them again."""

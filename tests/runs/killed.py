@@ -100,13 +100,23 @@ class Runs:
 
     def last_step(self, name: str, stage: str) -> str:
         """The number of a stage's last step, from a finished run."""
-        (step,) = (p.name for p in (self.folder / name / "checkpoints" / stage).iterdir())
-        return step
+        steps = (p.name for p in (self.folder / name / "checkpoints" / stage).iterdir())
+        return max(steps, key=int)
 
     def checkpoints(self, name: str) -> list[str]:
-        """`stage/step` of all that lies with the checkpoints of a run."""
-        found = (self.folder / name).glob("checkpoints/*/*")
-        return sorted(f"{path.parent.name}/{path.name}" for path in found)
+        """`stage/step` of the newest checkpoint of each stage of a run, and of what is none.
+
+        The one before is of a step that the clock has chosen.
+        """
+        newest: dict[str, int] = {}
+        found = []
+        for path in (self.folder / name).glob("checkpoints/*/*"):
+            if path.name.isdecimal():
+                stage = path.parent.name
+                newest[stage] = max(newest.get(stage, 0), int(path.name))
+            else:
+                found.append(f"{path.parent.name}/{path.name}")
+        return sorted([*found, *(f"{stage}/{step}" for stage, step in newest.items())])
 
     def pattern(self, moment: Moment, name: str, whole: str) -> str:
         """What a moment waits for in a run, with the numbers of steps of a finished one."""

@@ -198,17 +198,22 @@ def raising(error):
     return fail
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space"), ValueError("RESOURCE_EXHAUSTED\nmore lines")]
-)
-def test_a_save_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, error):
+FAILED = {
+    "the disk is full": OSError(errno.ENOSPC, "No space"),
+    "RESOURCE_EXHAUSTED; ": ValueError("RESOURCE_EXHAUSTED\nmore lines"),
+    "the file is too long": ValueError("Error in /a/b: too large [os_error_code='27']"),
+}
+
+
+@pytest.mark.parametrize("said", FAILED)
+def test_a_save_that_fails_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, said):
     two_saved(tmp_path)
     with Checkpoints(str(tmp_path)) as checkpoints:
         (tmp_path / "9.orbax-checkpoint-tmp").mkdir()
-        monkeypatch.setattr(checkpoints._manager, "save", raising(error))
-        with pytest.raises(WriteError, match=r"9 can't be written.* needed.* free.*--workdir") as e:
+        monkeypatch.setattr(checkpoints._manager, "save", raising(FAILED[said]))
+        with pytest.raises(WriteError, match=f"9 can't be written .{said}.*--workdir") as e:
             checkpoints.save(9, state(9))
-        assert "\n" not in str(e.value)
+        assert "\n" not in str(e.value) and " needed" in str(e.value) and " free" in str(e.value)
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"5", "8"}
 
 
@@ -216,3 +221,29 @@ def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="can't be written"):
         Checkpoints(str(tmp_path / "file" / "stage"))
+
+
+TOO_LONG = """
+import resource, sys
+import numpy as np
+from asd_jax import commands
+from asd_jax.train.checkpoint import Checkpoints
+
+def main(argv):
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(3, {"values": np.arange(4.0)})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        checkpoints.save(5, {"values": np.random.default_rng(0).random(1_000_000)})
+
+folder = sys.argv.pop()
+commands.run(main)
+"""
+
+
+def test_a_file_system_that_takes_no_more_is_one_sentence_and_status_1(tmp_path):
+    project = pathlib.Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", TOO_LONG, str(tmp_path)]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "5 can't be written (the file is too long, 8 MB needed" in done.stderr
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"3"}

@@ -57,9 +57,7 @@ def answering(url: str, **options: Any) -> Iterator[Any]:
     try:
         with requests.get(url, **options) as response:
             if url.startswith("https:") and not response.url.startswith("https:"):
-                raise UserError(
-                    f"{url} leads to {response.url}, which is not encrypted; try later."
-                )
+                raise UserError(f"{url} leads to the unencrypted {response.url}; try later.")
             yield response
     except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
         raise _misled(url, error) from error
