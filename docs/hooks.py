@@ -61,7 +61,9 @@ def api(package):
     if package != "asd_jax":
         options = "\n    options:\n      show_submodules: true\n      heading_level: 1"
         return f"::: {package}{options}\n"
-    names = sorted(f.stem for f in (ROOT / "asd_jax").glob("[a-z]*.py"))
+    first = ("estimator", "detector")
+    rest = sorted(f.stem for f in (ROOT / "asd_jax").glob("[a-z]*.py") if f.stem not in first)
+    names = [*first, *rest]
     return "# asd_jax\n\n" + "\n".join(f"::: asd_jax.{name}\n" for name in names)
 
 
