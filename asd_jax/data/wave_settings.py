@@ -1,6 +1,7 @@
 """How a recording becomes rows of fixed length."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Int16
@@ -21,6 +22,7 @@ class WaveSettings:
     channel: int | str = 0  # or 'mean'
     long: str = "cut"  # recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it
     hop_seconds: float = 0.0  # from window to window; 0 means clip_seconds
+    longest_hours: float = 48.0  # of a recording; longer ones are refused
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1 or self.samples < 1:
@@ -76,3 +78,34 @@ class WaveSettings:
             return np.resize(wave, (1, self.samples))
         starts = self.starts(len(wave))
         return np.stack([wave[start : start + self.samples] for start in starts])
+
+    def windows(
+        self, blocks: Iterable[Int16[np.ndarray, " samples"]]
+    ) -> Iterator[tuple[int, Int16[np.ndarray, " samples"], bool]]:
+        """The rows of a recording that comes in blocks, as `starts` and `rows` have them.
+
+        Yields:
+            First sample, row, and whether it is one of several.
+        """
+        held, position, start = np.zeros(0, np.int16), 0, 0  # `held` ends at `position`
+
+        def row(first: int) -> Int16[np.ndarray, " samples"]:
+            at = first - (position - len(held))
+            return held[at : at + self.samples]
+
+        for block in blocks:
+            held = np.concatenate([held, block]) if len(held) else block
+            position += len(block)
+            if self.long == "cut":
+                held = held[: self.samples]
+                position = len(held)
+            elif position > self.samples * (1 + _IGNORED_REMAINDER):
+                while start + self.samples <= position:
+                    yield start, row(start), True
+                    start += self.hop_samples
+                held = held[-max(self.samples, position - start) :]
+        rest = position - self.samples
+        if not start:
+            yield 0, self.rows(held)[0], False
+        elif rest - (start - self.hop_samples) > _IGNORED_REMAINDER * self.samples:
+            yield rest, row(rest), True

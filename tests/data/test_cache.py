@@ -168,7 +168,7 @@ def test_windows(tmp_path, write_wav, samples, hop, starts):
 
 
 def test_things_are_said_once_with_a_count(tmp_path, write_wav, caplog):
-    waves = {8000: noise(0, 8000), 500: noise(1, 500)}
+    waves = {8000: noise(0, 8000), 2000: noise(1, 2000)}
     clips = [
         write_wav(tmp_path / f"{rate}-{k}.wav", wave, rate)
         for rate, wave in waves.items()
@@ -269,7 +269,7 @@ def test_who_waited_for_another_build_uses_it(clips, tmp_path, decoded):
     first.update(paths[:4])
     second.update(paths[1:])
     assert sorted(decoded) == [f"{k}.wav" for k in range(5)]
-    assert [second.entry(path)[0] for path in paths] == list(range(5))
+    assert [second.entry(path).row for path in paths] == list(range(5))
 
 
 def test_a_full_disk_is_noticed_before(clips, tmp_path, monkeypatch):
