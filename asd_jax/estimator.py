@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import dataclasses
 import io
+import itertools
 import os
 import pathlib
 import tempfile
@@ -10,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 from jaxtyping import Float, Int
 
 from asd_jax.data.samples import to_int16
@@ -46,7 +49,9 @@ class AnomalousSoundDetector:
     Recordings are given as a folder, a path, a list of paths (a folder among them stands for all
     below it), or as waveforms: `[clips, samples]`, or a list of `[samples]`, 16-bit integers or
     floats in [-1, 1], at the config's sample rate. A result has one number a recording, in
-    their order, folders sorted; of a long one its most anomalous window counts.
+    their order, folders sorted; of a long one its most anomalous window counts. What cannot be
+    read or is no sound (silence, less than 0.1 s) is named in a warning and gets NaN, and 0 of
+    `predict`.
 
     Args:
         config: settings of the ensemble, nested (`{"pretrain": {"epochs": 5.0}}`), over those of
@@ -124,8 +129,12 @@ class AnomalousSoundDetector:
         return threshold - score
 
     def predict(self, X: Recordings) -> Int[np.ndarray, "recordings"]:
-        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it.
+
+        0 where there is no score.
+        """
+        above = self.decision_function(X)
+        return np.where(np.isnan(above), 0, np.where(above < 0, -1, 1))
 
     def fit_predict(self, X: Recordings, y: Any = None) -> Int[np.ndarray, "recordings"]:
         """`fit`, then `predict` on the same recordings."""
@@ -165,8 +174,6 @@ class AnomalousSoundDetector:
 
     def _values(self, root: str) -> dict[str, Any]:
         """The nested settings of the training run."""
-        import dataclasses
-
         from asd_jax.recipes.ensemble.settings import Ensemble
 
         values = dataclasses.asdict(Ensemble())
@@ -180,13 +187,18 @@ class AnomalousSoundDetector:
 
     def _judged(self, X: Recordings) -> tuple[np.ndarray, np.ndarray]:
         """Score and threshold of each recording."""
-        detector = self._fitted()
-        clips, owner, count = _clips(detector, X)
-        rows = detector.score(clips)
-        scores, thresholds = np.full(count, -np.inf), np.full(count, np.nan)
-        for row, recording in zip(rows, owner, strict=True):
-            if row["score"] > scores[recording]:
-                scores[recording], thresholds[recording] = row["score"], row["threshold"]
+        from asd_jax.live.recordings import BATCH, Listener
+
+        listener, recordings = Listener(self._fitted(), locate=False), _listed(X)
+        scores, thresholds = np.full((2, len(recordings)), np.nan)
+        pieces = _pieces(listener, recordings)
+        while batch := list(itertools.islice(pieces, BATCH)):
+            rows = listener.rows([piece for _, piece in batch])
+            for row, (number, _) in zip(rows, batch, strict=True):
+                if not row["score"] <= scores[number] and np.isfinite(row["score"]):
+                    scores[number], thresholds[number] = row["score"], row["threshold"]
+                elif not np.isfinite(row["score"]):
+                    logging.warning("%s is not scored: %s.", row["path"], row["quality"])
         return scores, thresholds
 
 
@@ -257,19 +269,29 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
         yield root
 
 
-def _clips(detector: Any, X: Recordings) -> tuple[list[tuple], list[int], int]:
-    """The clips of all recordings as a detector takes them, the recording of each, their number."""
-    from asd_jax.live.recordings import machines_of, read_windows
+def _pieces(listener: Any, recordings: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """The number of a recording and a clip of it, for all clips; unreadable ones are logged."""
+    from asd_jax.data import quality
+    from asd_jax.data.decode import UnreadableError
+    from asd_jax.live.recordings import Piece, read_pieces
     from asd_jax.runs.recordings import wave_settings
 
-    settings, groups = wave_settings(detector.config.data), detector.groups
-    clips, owner, recordings = [], [], _listed(X)
+    settings = wave_settings(listener.detector.config.data)
+    everything = list(range(len(listener.detector.groups)))
     for number, item in enumerate(recordings):
         if isinstance(item, str):
-            waves = [wave for _, wave, _ in read_windows(item, settings)]
-            told = machines_of(item, groups)
-        else:
-            waves, told = settings.rows(_int16(item)), list(range(len(groups)))
-        clips += [(str(number), wave, told) for wave in waves]
-        owner += [number] * len(waves)
-    return clips, owner, len(recordings)
+            try:
+                for piece in read_pieces(listener, item):
+                    yield number, piece
+            except UnreadableError as error:
+                logging.warning("%s is not scored: %s.", item, error.reason)
+            continue
+        sound = _int16(item)
+        short = len(sound) < quality.SHORTEST * settings.sample_rate
+        for start, wave, _ in dataclasses.replace(settings, long="windows").windows([sound]):
+            flags = quality.of_clip(wave) | ({"short"} if short else set())
+            words = quality.words(flags)
+            yield (
+                number,
+                Piece(f"waveform {number}", wave, everything, start / settings.sample_rate, words),
+            )

@@ -30,3 +30,8 @@ def machine_name(group: Sequence[str], among: Iterable[Sequence[str]]) -> str:
 def machine_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """The `machine_name` of each group beside the others."""
     return [machine_name(group, groups) for group in groups]
+
+
+def printable(text: str) -> str:
+    """Text with what is no printable character written out, for a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

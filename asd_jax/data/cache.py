@@ -67,6 +67,11 @@ class CachedClips:
     def __len__(self) -> int:
         return len(self.clips)
 
+    def only(self, kept: Sequence[int]) -> "CachedClips":
+        """Of these clips alone."""
+        waves = WaveCache(self.waves.path, self.waves.rows[list(kept)], self.waves.samples)
+        return dataclasses.replace(self, clips=tuple(self.clips[k] for k in kept), waves=waves)
+
 
 def open_cache(
     clips: Sequence[Clip],

@@ -37,8 +37,10 @@ def ending(name: str) -> str:
 
 def ignored(paths: Sequence[str]) -> str:
     """One sentence with the recordings among `paths` that need ffmpeg where it is not; else ''."""
+    if ffmpeg():
+        return ""
     kinds = Counter(kind for path in paths if (kind := ending(path)) in DEMUXERS)
-    if not kinds or ffmpeg():
+    if not kinds:
         return ""
     counts = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     first = next(path for path in paths if ending(path) in DEMUXERS)

@@ -17,6 +17,7 @@ from asd_jax.errors import UserError
 from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
 from asd_jax.runs.recipe import Recipe, compile_ahead
+from asd_jax.runs.recordings import listing
 from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import flatten, from_config
 from asd_jax.runs.side_by_side import Part, note_of, say_diverged, train_parts
@@ -41,7 +42,8 @@ def run(cells: Sequence[Cell]) -> int:
     """
     check(cells)
     recipe = recipes.find(cells[0].values["recipe"])
-    opened = [recipe.open_workdir(cell.values, cell.folder) for cell in cells]
+    opened = [recipe.open_workdir(cell.values, cell.folder, begin=False) for cell in cells]
+    recipe.say_news(cells[0].values, opened[0])
     left = [cell for cell, workdir in zip(cells, opened, strict=True) if not workdir.finished()]
     if len(left) < len(cells):
         print(f"{len(cells) - len(left)} of {len(cells)} runs are there already.", flush=True)
@@ -98,13 +100,16 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
     runs: list[Run] = []
     for cell in cells:
         config = from_config(recipe.settings, cell.values)
+        there = listing(config)
         config, clips = recipe.adjust(config, recipe.load(config))
+        workdir = Workdir(cell.folder)
+        workdir.begin(cell.values, there)
         clips = dataclasses.replace(clips, notes=(*clips.notes, note_of(len(cells))))
         first = runs[0] if runs else None
         if first and first.corpus.told_apart != clips.told_apart:
             raise UserError("The runs have different machines, and cannot train as one program.")
         nets = first.nets if first else recipe.build(config, clips)
-        runs.append(recipe.run(config, Workdir(cell.folder), clips, nets, shares_with=first))
+        runs.append(recipe.run(config, workdir, clips, nets, shares_with=first))
     return runs
 
 

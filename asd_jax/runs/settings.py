@@ -106,6 +106,9 @@ class Data:
     channel: str = "0"  # of recordings with several: an index, or 'mean' of all
     long: str = "cut"  # recordings over clip_seconds: 'cut' or 'windows'
     hop_seconds: float = 0.0  # between windows; 0 means clip_seconds
+    longest_hours: float = 48.0  # of a recording; longer ones are left out
+    normal: str = ""  # folder: more folder names, or words of file names, of healthy recordings
+    abnormal: str = ""  # the same of faulty ones; commas between several
     hold_out: float = 0.2  # share of training normals kept for calibration, by group
     all_train: bool = False  # the networks see these too, as printed: nothing is then held out
     classes: str = "auto"  # the ensemble tells apart 'machines', 'folders' or 'clusters'
@@ -120,6 +123,7 @@ class Data:
         choose("data.classes", self.classes, ("auto", "machines", "folders", "clusters"))
         positive("data.clusters", self.clusters)
         positive("data.clip_seconds", self.clip_seconds)
+        positive("data.longest_hours", self.longest_hours)
         positive("data.sample_rate", self.sample_rate)
         if not 0 < self.hold_out < 1:
             raise UserError(f"config.data.hold_out is {self.hold_out}; it must be in (0, 1).")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import asd_jax
+from asd_jax.data import quality
 from asd_jax.data.clips import UNKNOWN, Clip
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
@@ -75,6 +76,10 @@ def evaluate(
     if config.scoring.threshold in ORACLES:
         thresholds = _oracle_thresholds(thresholds, total, labels, group)
     rows = score_rows(test, total, scores, thresholds[group])
+    if "frame_mean" in tested:
+        away = tested["frame_mean"].mean(1) - detector.frame_mean[group].mean(1)
+        for k in np.flatnonzero(np.abs(away) > quality.LEVEL):
+            rows[k]["quality"] = quality.words({*rows[k]["quality"].split(), "level"})
     write_scores(run.workdir.path("scores.csv"), rows)
 
     accuracy = identification(run, material)
@@ -203,6 +208,7 @@ def score_rows(
                 "threshold": float(thresholds[i]),
                 "decision": decide(total[i], thresholds[i]),
                 **snr,
+                "quality": clip.quality,
             }
         )
     return rows

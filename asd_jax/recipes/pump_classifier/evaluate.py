@@ -201,6 +201,7 @@ def score_rows(
             "score": float(score),
             "threshold": threshold,
             "decision": decide(score, threshold),
+            "quality": corpus.clips[i].quality,
         }
         for i, score in zip(clips, scores, strict=True)
     ]
