@@ -57,9 +57,14 @@ def find_sound(file: BinaryIO) -> Sound | None:
         return _aiff(file, head, end)
     if head[:4] == b"caff":
         chunk = _find(_chunks(file, 8, ">4sq"), b"data")
-        return chunk and _sound(
-            chunk, end, ((chunk.field, struct.pack(">q", -1)),) if chunk else ()
-        )
+        if chunk is None:
+            return None
+        begin = chunk.begin + 4  # after a count of edits
+        sound = chunk._replace(begin=begin, size=chunk.size if chunk.size < 4 else chunk.size - 4)
+        repairs = ((chunk.field, struct.pack(">q", max(end - chunk.begin, 0))),)
+        found = _sound(sound, end, repairs)
+        # libsndfile refuses one that is cut off.
+        return found._replace(repairs=repairs) if found.missing else found
     if head[:4] == b".snd" and len(head) >= 12:
         begin, size = struct.unpack(">II", head[4:12])
         chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)

@@ -261,8 +261,9 @@ class Recording:
             self._bytes = raw.seek(0, os.SEEK_END)
             raw.seek(0)
             source: Any = raw.fileno()  # names need not be text
-            if sound and sound.repairs:
+            if sound and (sound.unfinished or sound.wrapped):
                 self.flags.add("unfinished")
+            if sound and sound.repairs:
                 source = containers.Repaired(raw, sound.repairs)
             elif os.name == "nt":
                 source = name

@@ -101,7 +101,7 @@ class Listener:
     """A detector with the machine that it hears, where that is known."""
 
     def __init__(self, detector: Any, machine: Group | None = None, *, locate: bool = True):
-        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures and level."""
+        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures, level."""
         self.detector = detector
         self.machine = machine
         self.locate = locate

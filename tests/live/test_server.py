@@ -198,3 +198,22 @@ def test_there_is_nothing_else(monitor, path):
 def test_a_taken_port_is_named(monitor, listener):
     with pytest.raises(UserError, match=f"--port={monitor.server_port}"):
         Monitor(listener, Board(machine.RATE), port=monitor.server_port)
+
+
+def test_a_long_recording_is_judged_to_its_end(monitor):
+    sound = machine.with_tone(machine.hum(25.0), start=24, end=25, hertz=2500, height=4000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asd_jax.live.server._CLIPS", 3)
+        status, _, body = ask(monitor, "score?name=a.wav", wav(sound))
+    answer = json.loads(body)
+    assert status == 200 and answer["judged"] == 25 and answer["left_out"] == 22
+    assert answer["anomalous"] >= 1
+    starts = [clip["from_s"] for clip in answer["clips"]]
+    assert len(starts) == 3 and starts == sorted(starts) and starts[-1] == 24.0
+
+
+def test_silence_that_is_sent_is_not_judged(monitor):
+    status, _, body = ask(monitor, "score?name=a.wav", wav(np.zeros(machine.RATE, np.int16)))
+    (clip,) = json.loads(body)["clips"]
+    assert status == 200 and clip["score"] is None and clip["decision"] == -1
+    assert clip["quality"] == "silent" and json.loads(body)["anomalous"] == 0
