@@ -24,7 +24,7 @@ def values(tmp_path, monkeypatch):
     for k in range(8):
         odd.written(tmp_path / "data/fan/train/normal" / f"{k}.wav", odd.sound(seed=k))
     odd.written(tmp_path / "data/fan/test/abnormal/x.wav", odd.sound(seed=99))
-    config = get_config("folder").to_dict()
+    config = get_config("ensemble", "folder").to_dict()
     config["data"] |= {"root": str(tmp_path / "data"), "clip_seconds": 1.0}
     return config
 
