@@ -39,7 +39,7 @@ def write_card(folder: str, results: Mapping[str, Any], config: Mapping[str, Any
         config: the resolved settings of the run.
     """
     text = "\n\n".join(_sections(results, config)) + "\n"
-    write_bytes(os.path.join(folder, "README.md"), text.encode())
+    write_bytes(os.path.join(folder, "README.md"), text.encode("utf-8", "backslashreplace"))
 
 
 def _sections(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
