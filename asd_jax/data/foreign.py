@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 
 # The demuxer of each ending: ffmpeg must not guess, or a text file could name other files to read.
 DEMUXERS = {".m4a": "mov", ".aac": "aac", ".amr": "amr", ".webm": "matroska", ".wma": "asf"}
-_SLOWEST = 0.25  # times real time at which decoding may go
-_MOST_SECONDS = 60.0  # that a file which holds little may take
+_PATIENCE = 60.0  # s that decoding may take, and
+_SLOWEST = 1e5  # bytes a second beyond them
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def converted(path: str, longest: float) -> Iterator[str]:
             "w64",
             target,
         ]
-        limit = max(_MOST_SECONDS, longest * _SLOWEST)
+        limit = _PATIENCE + os.path.getsize(path) / _SLOWEST
         done = subprocess.run(call, capture_output=True, timeout=limit, check=False)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
