@@ -130,7 +130,7 @@ def test_a_recording_is_scored(monitor):
     assert np.shape(found["columns"]) == (11, MELS)
 
 
-@pytest.mark.parametrize("data", [b"RIFF\x00\x00", b"hello", wav(machine.hum())[:9000]])
+@pytest.mark.parametrize("data", [b"RIFF\x00\x00", b"hello", wav(machine.hum())[:20]])
 def test_a_corrupt_recording_is_refused_politely(monitor, data):
     status, _, body = ask(monitor, "score?name=bad.wav", data)
     sentence = json.loads(body)["error"]
@@ -217,3 +217,9 @@ def test_silence_that_is_sent_is_not_judged(monitor):
     (clip,) = json.loads(body)["clips"]
     assert status == 200 and clip["score"] is None and clip["decision"] == -1
     assert clip["quality"] == "silent" and json.loads(body)["anomalous"] == 0
+
+
+def test_a_recording_that_is_cut_off_is_judged_as_far_as_it_goes(monitor):
+    status, _, body = ask(monitor, "score?name=a.wav", wav(machine.hum(3.0))[:70000])
+    clips = json.loads(body)["clips"]
+    assert status == 200 and len(clips) == 2 and {c["quality"] for c in clips} == {"cut_off"}
