@@ -185,7 +185,7 @@ class Store:
         count = 0
         try:
             for part in parts:
-                file.write(part.rows.tobytes())
+                file.write(np.ascontiguousarray(part.rows))
                 count += len(part.rows)
                 if part.entry:
                     size, mtime = state

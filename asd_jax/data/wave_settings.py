@@ -77,6 +77,8 @@ class WaveSettings:
         if len(wave) < self.samples:
             return np.resize(wave, (1, self.samples))
         starts = self.starts(len(wave))
+        if len(starts) == 1:
+            return wave[None, : self.samples]
         return np.stack([wave[start : start + self.samples] for start in starts])
 
     def windows(
