@@ -140,8 +140,8 @@ def padded_batches(
 
 
 def decide(score: float, threshold: float) -> int:
-    """1 above the threshold, 0 up to it, UNKNOWN where there is none."""
-    return int(score > threshold) if np.isfinite(threshold) else UNKNOWN
+    """1 above the threshold, 0 up to it, UNKNOWN where there is none or the score is no number."""
+    return int(score > threshold) if np.isfinite(threshold) and np.isfinite(score) else UNKNOWN
 
 
 def load_detector(folder: str) -> Detector:

@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import dataclasses
 import io
+import itertools
 import os
 import pathlib
 import tempfile
@@ -10,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
@@ -61,7 +64,8 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
     below it), or as waveforms: `[clips, samples]`, or a list of `[samples]`, 16-bit integers or
     floats of full scale 1. A result has one number a recording, in their order, folders sorted; of
     a long one its most anomalous window counts. A recording gets the same number as a path and as
-    an array of its samples.
+    an array of its samples. What cannot be read or is no sound (silence, less than 0.1 s) is
+    named in a warning and gets NaN, and 0 of `predict`.
 
     An outlier detector of scikit-learn: `clone`, pipelines, searches and `cross_val_score` take it,
     pickle and joblib keep it. Unpickle only what is your own; `save` and `load` need no pickle.
@@ -153,8 +157,12 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return threshold - score
 
     def predict(self, X: Recordings) -> Int[np.ndarray, "recordings"]:
-        """1 for normal and -1 for anomalous recordings."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it.
+
+        0 where there is no score.
+        """
+        above = self.decision_function(X)
+        return np.where(np.isnan(above), 0, np.where(above < 0, -1, 1))
 
     def score(self, X: Recordings, y: Any = None) -> float:
         """The share of right decisions.
@@ -245,18 +253,25 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return values
 
     def _judged(self, X: Recordings) -> tuple[np.ndarray, np.ndarray]:
-        """Score and threshold of each recording, of its window that is furthest beyond."""
-        detector = self._fitted()
-        clips, owner, count = _clips(detector, X, self.machine, self._rate(detector.config.data))
-        scores, thresholds = np.full(count, -np.inf), np.zeros(count)
-        for row, recording in zip(detector.score(clips), owner, strict=True):
-            if row["score"] - row["threshold"] > scores[recording] - thresholds[recording]:
-                scores[recording], thresholds[recording] = row["score"], row["threshold"]
+        """Score and threshold of each recording."""
+        from asd_jax.live.recordings import BATCH, Listener, chosen_machine
+
+        detector, recordings = self._fitted(), _listed(X)
+        chosen = chosen_machine(self.machine, detector.groups)
+        listener = Listener(detector, chosen, locate=False)
+        scores, thresholds = np.full((2, len(recordings)), np.nan)
+        pieces = _pieces(listener, recordings, self._rate(detector.config.data))
+        while batch := list(itertools.islice(pieces, BATCH)):
+            rows = listener.rows([piece for _, piece in batch])
+            for row, (number, _) in zip(rows, batch, strict=True):
+                if not row["score"] <= scores[number] and np.isfinite(row["score"]):
+                    scores[number], thresholds[number] = row["score"], row["threshold"]
+                elif not np.isfinite(row["score"]):
+                    logging.warning("%s is not scored: %s.", row["path"], row["quality"])
         return scores, thresholds
 
 
 def _defaults() -> dict[str, Any]:
-    import dataclasses
 
     from asd_jax.recipes.ensemble.settings import Ensemble
 
@@ -357,28 +372,24 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
         yield root
 
 
-def _clips(
-    detector: Any, X: Recordings, machine: str | None, sample_rate: int
-) -> tuple[list[tuple], list[int], int]:
-    """The clips of all recordings as a detector takes them, the recording of each, their number."""
+def _pieces(
+    listener: Any, recordings: Sequence[Any], sample_rate: int
+) -> Iterator[tuple[int, Any]]:
+    """The number of a recording and a clip of it, for all clips; unreadable ones are logged."""
     from asd_jax.data.decode import UnreadableError
-    from asd_jax.live.recordings import chosen_machine, read_windows
+    from asd_jax.live.recordings import STDIN, read_pieces
 
-    settings, groups = detector.config.data, list(detector.groups)
-    chosen = chosen_machine(machine, groups)
-    told = [groups.index(chosen)] if chosen else list(range(len(groups)))
-    clips, owner, recordings = [], [], _listed(X)
+    known = listener.machine is not None
+    told = listener.candidates(STDIN) if known else list(range(len(listener.detector.groups)))
     with tempfile.TemporaryDirectory() as folder:
         for number, item in enumerate(recordings):
-            path, given = item, isinstance(item, str)
-            if not given:
-                path = os.path.join(folder, "recording.wav")
+            path = name = item
+            if not isinstance(item, str):
+                path, name = os.path.join(folder, "recording.wav"), f"waveform {number}"
                 _write(pathlib.Path(path), item, sample_rate)
             try:
-                waves = [wave for _, wave, _ in read_windows(path, settings)]
+                for piece in read_pieces(listener, path):
+                    shown = piece.name.replace(path, name)
+                    yield number, piece._replace(name=shown, candidates=told)
             except UnreadableError as error:
-                name = path if given else f"waveform {number}"
-                raise _Refused(f"{name}: {error.reason}.") from error
-            clips += [(str(number), wave, told) for wave in waves]
-            owner += [number] * len(waves)
-    return clips, owner, len(recordings)
+                logging.warning("%s is not scored: %s.", name, error.reason)

@@ -8,7 +8,7 @@ safe. `wave_settings.py` says how long a row is, `cache_store.py` keeps the file
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int16
@@ -81,9 +81,15 @@ class CachedClips:
     clips: tuple[Clip, ...]  # clips[k] sounds like waves[k]
     waves: WaveCache
     unreadable: tuple[tuple[str, str], ...]  # (path, reason), of the rest
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of the sound, by path
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def only(self, kept: Sequence[int]) -> "CachedClips":
+        """Of these clips alone."""
+        waves = WaveCache(self.waves.data, self.waves.rows[list(kept)], self.waves.samples)
+        return dataclasses.replace(self, clips=tuple(self.clips[k] for k in kept), waves=waves)
 
 
 def open_cache(
@@ -92,6 +98,7 @@ def open_cache(
     settings: WaveSettings,
     *,
     progress: bool = False,
+    notes: bool = True,
 ) -> CachedClips:
     """Decodes what is new or changed (by size and time) and maps the rest.
 
@@ -104,6 +111,7 @@ def open_cache(
       directory: made if absent; a sub-folder for each `settings`.
       settings: how recordings become rows.
       progress: shows a progress bar while decoding.
+      notes: says what happened to recordings on the way: resampled, repeated, clipped.
 
     Returns:
       The readable clips, in the order given. Unreadable ones are listed, never raised.
@@ -119,14 +127,21 @@ def open_cache(
     for clip in clips:
         if clip.path in unreadable:
             continue
-        row, frames = store.entry(clip.path)
-        windows = _windows(clip, settings, frames)
+        entry = store.entry(clip.path)
+        windows = [
+            (k, dataclasses.replace(window, quality=words) if (words := entry.words(k)) else window)
+            for k, window in _windows(clip, settings, entry.frames)
+        ]
         if not windows:
             unreadable[clip.path] = f"it has no window at {clip.start:g} s"
         kept += [window for _, window in windows]
-        rows += [row + k for k, _ in windows]
+        rows += [entry.row + k for k, _ in windows]
     waves = WaveCache(store.data, np.array(rows, np.int64), settings.samples)
-    return CachedClips(tuple(kept), waves, tuple(unreadable.items()))
+    readable = [path for path in paths if path not in unreadable]
+    if notes:
+        store.log_notes(readable)
+    digests = {path: store.entry(path).digest for path in readable}
+    return CachedClips(tuple(kept), waves, tuple(unreadable.items()), digests)
 
 
 def _windows(clip: Clip, settings: WaveSettings, frames: int) -> list[tuple[int, Clip]]:

@@ -11,27 +11,37 @@ other's sound.
 import collections
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from absl import logging
 
-from asd_jax.data.decode import UnreadableError, decode, recording_seconds, why_unreadable
+from asd_jax.data import quality
+from asd_jax.data.decode import (
+    Recording,
+    UnreadableError,
+    decode,
+    recording_seconds,
+    why_unreadable,
+)
 from asd_jax.data.wave_settings import WaveSettings
 from asd_jax.errors import UserError
 from asd_jax.files import locked, remove_leftovers, write_json, writing
 
-_VERSION = 2
+_VERSION = 3
 _FORGOTTEN = 86400.0  # seconds after which a data file that no index names is in nobody's hands
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
 _SPARE = 64 * 2**20  # bytes to leave free on the disk
+_LARGE = 16 * 2**20  # bytes of a recording of which not all rows are held at once
+_STRIDE = 16  # every so-manieth sample is hashed: who finds equal hashes compares the rows
 _RESAMPLER_TAIL = 0.1  # seconds read beyond a cut, so that no resampler's edge is in the clip
 
 
@@ -43,14 +53,22 @@ class Entry(NamedTuple):
     data: str  # the data file
     row: int  # its first row there
     frames: int  # decoded samples, before cutting or padding
+    rate: int  # Hz, in the file
+    digest: str  # of some of the decoded samples: equal sound has equal ones
+    flags: str  # `quality.words` of the recording
+    of_rows: dict[str, str]  # and of those of its rows that have more, by their number
+
+    def words(self, row: int) -> str:
+        """The flags of one of its rows."""
+        more = self.of_rows.get(str(row))
+        return quality.words({*self.flags.split(), *more.split()}) if more else self.flags
 
 
 class _Rows(NamedTuple):
+    """Rows of a recording, all or some, and with the last ones what is kept of it beside them."""
+
     rows: np.ndarray
-    frames: int
-    rate: int
-    clipped: int
-    silent: bool
+    entry: Entry | None = None
 
 
 class Store:
@@ -69,12 +87,22 @@ class Store:
         """The data files, each with its number of rows; a row is counted through all of them."""
         return tuple((str(self.folder / name), rows) for name, rows in self._data.items())
 
-    def entry(self, path: str) -> tuple[int, int]:
-        """First row and number of decoded samples of a file that `update` has made available."""
+    def entry(self, path: str) -> Entry:
+        """A file that `update` has made available; its row is counted through all data files."""
         entry = self._files[os.path.abspath(path)]
         names = list(self._data)
         before = sum(self._data[name] for name in names[: names.index(entry.data)])
-        return before + entry.row, entry.frames
+        return entry._replace(row=before + entry.row)
+
+    def log_notes(self, paths: list[str]) -> None:
+        """Says what happened to these recordings on the way: each thing once, not once a file."""
+        notes: dict[str, list[str]] = {}
+        for path in paths:
+            for what in _notes(self.entry(path), self.settings):
+                notes.setdefault(what, []).append(path)
+        for what, of in notes.items():
+            count = f"{len(of)} of them, the first " if len(of) > 1 else "one, "
+            logging.warning("Recordings %s: %s%s.", what, count, of[0])
 
     def update(self, paths: list[str], *, progress: bool = False) -> dict[str, str]:
         """Decodes the new and changed files among `paths`; returns reasons for unreadable ones."""
@@ -120,7 +148,7 @@ class Store:
     def _read(self) -> tuple[dict[str, int], dict[str, Entry]]:
         """What the index names and what is there; nothing where it is absent, or not ours."""
         try:
-            index = json.loads(self._index.read_text("utf-8"))
+            index = json.loads(self._index.read_text("utf-8", "surrogateescape"))
             if index["version"] != _VERSION:
                 return {}, {}
             data = {name: rows for name, rows in index["data"].items() if self._holds(name, rows)}
@@ -163,31 +191,48 @@ class Store:
 
     def _fill(self, todo: dict[str, tuple[int, int]], progress: bool) -> dict[str, str]:
         unreadable: dict[str, str] = {}
-        notes = _Notes()
         self._remove_forgotten()
-        name, rows_there = f"{secrets.token_hex(8)}.i16", 0
+        name = f"{secrets.token_hex(8)}.i16"
         with open(self.folder / name, "xb") as file:
             saved = time.monotonic()
             try:
-                for path, rows in _decoded(list(todo), self.settings, progress):
-                    if isinstance(rows, UnreadableError):
-                        unreadable[path] = rows.reason
-                        continue
-                    file.write(rows.rows.tobytes())
-                    entry = Entry(*todo[path], name, rows_there, rows.frames)
-                    self._files[os.path.abspath(path)] = entry
-                    rows_there += len(rows.rows)
-                    self._data[name] = rows_there
-                    notes.add(path, rows, self.settings)
+                for path, parts in _decoded(todo, self.settings, progress):
+                    try:
+                        self._append(file, name, path, parts, todo[path])
+                    except UnreadableError as error:
+                        unreadable[path] = error.reason
                     if time.monotonic() - saved > _SAVE_EVERY:
                         self._keep(file)
                         saved = time.monotonic()
             finally:
                 self._keep(file)
-                if not rows_there:
+                if name not in self._data:
                     (self.folder / name).unlink()
-        notes.log(self.settings)
         return unreadable
+
+    def _append(
+        self,
+        file: BinaryIO,
+        name: str,
+        path: str,
+        parts: Iterable[_Rows],
+        state: tuple[int, int],
+    ) -> None:
+        """Writes a recording's rows, which count once all of them are there."""
+        begin, count = self._data.get(name, 0), 0
+        try:
+            for part in parts:
+                file.write(np.ascontiguousarray(part.rows))
+                count += len(part.rows)
+                if part.entry:
+                    size, mtime = state
+                    entry = part.entry._replace(size=size, mtime_ns=mtime, data=name, row=begin)
+                    self._files[os.path.abspath(path)] = entry
+                    self._data[name] = begin + count
+        except UnreadableError:
+            file.seek(begin * self._row_bytes())
+            file.truncate()
+            raise
 
     def _remove_forgotten(self) -> None:
         """Data files of builds that were killed before their first save, or of older versions."""
@@ -203,74 +248,127 @@ class Store:
 
 
 def _decoded(
-    paths: list[str], settings: WaveSettings, progress: bool
-) -> Iterator[tuple[str, _Rows | UnreadableError]]:
-    """Decodes in threads (libsndfile works without the interpreter's lock), a few files ahead."""
+    files: dict[str, tuple[int, int]], settings: WaveSettings, progress: bool
+) -> Iterator[tuple[str, Iterable[_Rows]]]:
+    """Decodes in threads (libsndfile works without the interpreter's lock), a few files ahead.
+
+    A large recording is read where its rows are written, so that memory stays flat.
+    """
     import soundfile  # noqa: F401  # imported once here, not by all threads at once
     import soxr  # noqa: F401
     from tqdm import tqdm
 
     workers = min(8, os.cpu_count() or 1)
-    bar = tqdm(total=len(paths), desc="decoding", unit="clip", disable=not progress)
-    ahead: collections.deque[tuple[str, concurrent.futures.Future]] = collections.deque()
+    bar = tqdm(total=len(files), desc="decoding", unit="clip", disable=not progress)
+    ahead: collections.deque[tuple[str, concurrent.futures.Future | None]] = collections.deque()
+
+    def first() -> tuple[str, Iterable[_Rows]]:
+        path, future = ahead.popleft()
+        bar.update()
+        return path, _large_rows(path, settings) if future is None else _raising(future.result())
+
     with bar, concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
-            for path in paths:
-                ahead.append((path, pool.submit(_decode_rows, path, settings)))
+            for path, (size, _) in files.items():
+                large = settings.long == "windows" and size > _LARGE
+                future = None if large else pool.submit(_decode_rows, path, settings)
+                ahead.append((path, future))
                 if len(ahead) > 2 * workers:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
-                    bar.update()
+                    yield first()
             while ahead:
-                first, future = ahead.popleft()
-                yield first, future.result()
-                bar.update()
+                yield first()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _raising(rows: _Rows | UnreadableError) -> Iterator[_Rows]:
+    if isinstance(rows, UnreadableError):
+        raise rows
+    yield rows
 
 
 def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
     try:
-        wave, rate, clipped = decode(
+        wave, rate, _, flags = decode(
             path,
             sample_rate=settings.sample_rate,
             channel=settings.source_channel,
             max_seconds=limit,
+            longest=settings.longest_hours,
         )
     except UnreadableError as error:
         return error
-    if not len(wave):
-        return UnreadableError(path, "it is shorter than one sample")
-    return _Rows(settings.rows(wave), len(wave), rate, clipped, not wave.any())
+    rows = settings.rows(wave)
+    counted = wave[: settings.samples] if settings.long == "cut" else wave
+    about = _About()
+    about.heard(counted)
+    if len(rows) > 1:  # of a single one, the recording's flags have said all
+        about.seen(rows)
+    return _Rows(rows, about.entry(len(wave), rate, flags, settings))
 
 
-class _Notes:
-    """What happened to the recordings on the way, to be told once and not once a file."""
+def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
+    """The rows of a recording as it is read; raises UnreadableError."""
+    recording = Recording(
+        path,
+        sample_rate=settings.sample_rate,
+        channel=settings.source_channel,
+        longest=settings.longest_hours,
+    )
+    about = _About()
+    blocks = map(about.heard, recording.blocks())
+    for _, row, _ in settings.windows(blocks):
+        about.seen(row[None])
+        yield _Rows(row[None])
+    nothing = np.zeros((0, settings.samples), np.int16)
+    yield _Rows(nothing, about.entry(about.frames, recording.rate, recording.flags, settings))
+
+
+class _About:
+    """What is kept of a recording beside its rows."""
 
     def __init__(self) -> None:
-        self._paths: dict[str, list[str]] = {}
+        self.frames = 0
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._of_rows: list[set[str]] = []
 
-    def add(self, path: str, rows: _Rows, settings: WaveSettings) -> None:
-        """Takes note of one recording."""
-        if rows.rate != settings.sample_rate:
-            what = f"at {rows.rate} Hz were resampled to {settings.sample_rate} Hz"
-            self._paths.setdefault(what, []).append(path)
-        if settings.long == "cut" and rows.frames > settings.samples:
-            what = (
-                f"were cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
-            )
-            self._paths.setdefault(what, []).append(path)
-        if rows.frames < settings.samples:
-            what = f"were repeated to fill {settings.clip_seconds:g} s"
-            self._paths.setdefault(what, []).append(path)
-        if rows.clipped:
-            self._paths.setdefault("went beyond full scale and were clipped", []).append(path)
-        if rows.silent:
-            self._paths.setdefault("are silent (is it the right channel?)", []).append(path)
+    def heard(self, wave: np.ndarray) -> np.ndarray:
+        self._digest.update(np.ascontiguousarray(wave[-self.frames % _STRIDE :: _STRIDE]))
+        self.frames += len(wave)
+        return wave
 
-    def log(self, settings: WaveSettings) -> None:
-        """Says each thing once, with a count and the first file."""
-        for what, paths in self._paths.items():
-            count = f"{len(paths)} of them, the first " if len(paths) > 1 else "one, "
-            logging.warning("Recordings %s: %s%s.", what, count, paths[0])
+    def seen(self, rows: np.ndarray) -> None:
+        self._of_rows += [quality.of_clip(row) for row in rows]
+
+    def entry(self, frames: int, rate: int, flags: Iterable[str], settings: WaveSettings) -> Entry:
+        """What is to be remembered, but for the file's size and time."""
+        flags = set(flags)
+        flags |= {"resampled"} if rate != settings.sample_rate else set()
+        flags |= {"repeated"} if frames < settings.samples else set()
+        own = (of_row - flags for of_row in self._of_rows)
+        of_rows = {str(k): quality.words(more) for k, more in enumerate(own) if more}
+        return Entry(
+            0, 0, "", 0, frames, rate, self._digest.hexdigest(), quality.words(flags), of_rows
+        )
+
+
+def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
+    """What a user should know of a recording, in words that follow 'Recordings'."""
+    said = {
+        "resampled": f"at {entry.rate} Hz were resampled to {settings.sample_rate} Hz",
+        "repeated": f"were repeated to fill {settings.clip_seconds:g} s",
+        "clipped": "went beyond full scale and were clipped",
+        "silent": "are silent (is it the right channel?)",
+        "constant": "are one constant value (is it the right channel?)",
+        "short": "are shorter than 0.1 s",
+        "dead_channel": "have a channel that is silent",
+        "antiphase": "have channels that cancel each other in their mean (config.data.channel)",
+        "unfinished": "have a header that was not finished, and were read to the end",
+    }
+    flags = entry.flags.split()
+    yield from (what for flag, what in said.items() if flag in flags)
+    if settings.long == "cut" and entry.frames > settings.samples:
+        yield f"were cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
+    if any(quality.no_sound(more) for more in entry.of_rows.values()):
+        yield "are silent in places, which are left out"

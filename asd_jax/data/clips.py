@@ -6,6 +6,7 @@ hundred thousand clips costs a walk through the folders.
 
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from absl import logging
@@ -22,7 +23,7 @@ from asd_jax.data.table import (
     Clip,
 )
 from asd_jax.errors import UserError
-from asd_jax.words import machine_name
+from asd_jax.words import first_few, machine_name, printable
 
 __all__ = [
     "ANOMALY",
@@ -30,6 +31,7 @@ __all__ = [
     "NORMAL",
     "UNKNOWN",
     "Clip",
+    "describe",
     "read_clips",
 ]
 
@@ -40,7 +42,7 @@ LAYOUTS: dict[str, Callable[[pathlib.Path, Wanted], list[Clip]]] = {
 }
 
 
-def read_clips(
+def read_clips(  # noqa: PLR0913  # the fields of config.data that choose recordings
     layout: str,
     root: str | os.PathLike[str],
     *,
@@ -50,6 +52,9 @@ def read_clips(
     use_additional: bool = False,
     seed: int = 0,
     test_fraction: float = 0.3,
+    normal: Sequence[str] = (),
+    abnormal: Sequence[str] = (),
+    screen: Callable[[list[Clip]], list[Clip]] = list,
 ) -> tuple[Clip, ...]:
     """Reads the clip table of a data set.
 
@@ -66,6 +71,9 @@ def read_clips(
         additional training clips and, where present, their test clips.
       seed: of the splits that draw.
       test_fraction: share of the normals that split 'random' tests on.
+      normal: folder: more names of healthy recordings.
+      abnormal: the same of faulty ones.
+      screen: leaves out what cannot be used, before the split rule.
 
     Returns:
       Clips sorted by machine, split, label and path; the order never depends on the file system.
@@ -79,11 +87,30 @@ def read_clips(
     if not os.fspath(root) or not folder.is_dir():
         what = "is a file, not a folder" if folder.is_file() else "does not exist"
         raise UserError(f"The data folder {str(root)!r} {what}; set config.data.root to a folder.")
-    clips = LAYOUTS[layout](folder, Wanted(snr=tuple(snr), use_additional=use_additional))
-    clips = _of_machines(clips, machines, folder)
+    wanted = Wanted(tuple(snr), use_additional, tuple(normal), tuple(abnormal))
+    clips = LAYOUTS[layout](folder, wanted)
+    clips = screen(_of_machines(clips, machines, folder))
     clips = split_clips(clips, split, seed=seed, test_fraction=test_fraction)
     clips = _trainable(clips, folder)
     return tuple(sorted(clips, key=_order))
+
+
+def describe(clips: Sequence[Clip], root: str | os.PathLike[str]) -> list[str]:
+    """A line for each use and label: how many recordings, of which folders, are taken so."""
+    folders: dict[tuple[bool, int], Counter[str]] = {}
+    for clip in clips:
+        key = clip.split != "train", clip.label
+        folder = os.path.relpath(os.path.dirname(clip.path), root)
+        folders.setdefault(key, Counter())[folder] += 1
+    lines = []
+    for (tested, label), counts in sorted(
+        folders.items(), key=lambda item: (item[0][0], item[0][1] % 3)
+    ):
+        use = "to test" if tested else "to learn from"
+        what = {NORMAL: "healthy", ANOMALY: "faulty", UNKNOWN: "unlabelled"}[label]
+        shown = [f"{folder} ({count})" for folder, count in sorted(counts.items())]
+        lines.append(printable(f"{counts.total():6} {what}, {use}: {first_few(shown, 6)}"))
+    return lines
 
 
 def _order(clip: Clip) -> tuple:

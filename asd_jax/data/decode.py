@@ -1,22 +1,39 @@
-"""One recording from any common audio file to int16 samples of one channel at one rate."""
+"""One recording from any common audio file to int16 samples of one channel at one rate.
 
+Whatever reads a recording reads it here. Headers are not believed: memory goes with the blocks that
+are read, rates and lengths have bounds, and whatever a decoder raises becomes the file's reason.
+"""
+
+import contextlib
+import functools
 import os
-import struct
-from typing import NamedTuple
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int16
 
+from asd_jax.data import containers, foreign, quality
 from asd_jax.data.samples import to_int16_counted
 from asd_jax.errors import UserError
 
 # Encodings that hold fractions of full scale; read as integers they would come out as silence.
-_FLOAT_SUBTYPES = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II")
-_FLOAT_SUBTYPES += ("MPEG_LAYER_III",)
+_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+_FLOAT_SUBTYPES = ("FLOAT", "DOUBLE", *_LOSSY)
 # Lossy codecs and resamplers overshoot full scale a little: those peaks are clipped. Beyond 12 dB
 # the numbers are something else (pascal, integers stored as floats), and clipping would leave a
 # square wave that no one asked for.
 _MAX_FLOAT_PEAK = 4.0
-_SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
+_BLOCK = 1 << 22  # samples of all channels that are read at once
+_MORE = 4096  # frames
+_RATES = (1000, 1_000_000)  # Hz
+# More frames than any codec packs into a byte: of FLAC's constant blocks, the densest, 4096 are a
+# dozen bytes.
+_FRAMES_A_BYTE = 4096
+_UNKNOWN_FRAMES = 2**62  # libsndfile's answer where a header does not tell
+_TOLERATED = 0.01  # s that may be missing at the end: a recorder that was switched off
+LONGEST = 48.0  # h
 
 
 class UnreadableError(UserError):
@@ -37,12 +54,13 @@ class Decoded(NamedTuple):
     wave: np.ndarray  # int16 [samples]
     source_rate: int  # Hz, in the file
     clipped: int  # samples beyond full scale
+    flags: frozenset[str] = frozenset()  # of `quality.MEANINGS`
 
 
 def read_wave(
     path: str | os.PathLike[str], *, sample_rate: int = 16000, channel: int | str = 0
 ) -> np.ndarray:
-    """Reads wav (WAVE_FORMAT_EXTENSIBLE too), flac, ogg or mp3 as int16 `[samples]`.
+    """Reads any of `layouts.files.AUDIO` as int16 `[samples]`.
 
     Args:
       path: the file.
@@ -62,56 +80,252 @@ def decode(
     sample_rate: int,
     channel: int | str,
     max_seconds: float | None = None,
+    longest: float = LONGEST,
 ) -> Decoded:
     """Like `read_wave`, but tells the file's rate and stops reading after `max_seconds`."""
-    name = os.fspath(path)
-    if channel != "mean" and (not isinstance(channel, int) or channel < 0):
-        raise UserError(f"config.data.channel is {channel!r}; it must be 0, 1, ... or 'mean'.")
-    samples, rate = _read(name, channel, max_seconds)
-    if rate != sample_rate:
-        samples = _resample(samples, rate, sample_rate)
-    if samples.dtype == np.int16:
-        return Decoded(samples, rate, 0)
-    wave, clipped = to_int16_counted(samples)
-    return Decoded(wave, rate, clipped)
+    recording = Recording(path, sample_rate=sample_rate, channel=channel, longest=longest)
+    blocks = list(recording.blocks(max_seconds))
+    wave = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return Decoded(wave, recording.rate, recording.clipped, frozenset(recording.flags))
 
 
 def recording_seconds(path: str | os.PathLike[str]) -> float:
-    """The length of a recording from its header; raises UnreadableError."""
+    """The length of a recording from its header, or by reading; raises UnreadableError."""
+    recording = Recording(path, sample_rate=16000, channel=0)
+    if seconds := recording.announced():
+        return seconds
+    return sum(map(len, recording.blocks())) / 16000
+
+
+class Recording:
+    """A recording that is read block by block.
+
+    Attributes:
+      rate: Hz, in the file; 0 before `blocks` has begun.
+      flags: of `quality.MEANINGS`, as far as it has been read.
+      clipped: samples beyond full scale, as far as it has been read.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sample_rate: int,
+        channel: int | str,
+        longest: float = LONGEST,
+        partial: bool = False,
+    ):
+        """Takes the file and what is wanted of it.
+
+        Args:
+          path: the file.
+          sample_rate: Hz to convert to.
+          channel: index of the channel to take, or 'mean' of all.
+          longest: hours; beyond them it is refused.
+          partial: read one that is cut off as far as it goes, instead of refusing it.
+
+        Raises:
+          UserError: no such channel can be.
+        """
+        if channel != "mean" and (not isinstance(channel, int) or channel < 0):
+            raise UserError(f"config.data.channel is {channel!r}; it must be 0, 1, ... or 'mean'.")
+        self.name = os.fspath(path)
+        self.rate = 0
+        self.clipped = 0
+        self.flags: set[str] = set()
+        self._sample_rate, self._channel = sample_rate, channel
+        self._longest, self._partial = 3600.0 * longest, partial
+        self._low = self._high = None  # of the channel that is taken
+        self._powers = np.zeros(2)  # of the mean and of the channels
+        self._dead: np.ndarray | None = None
+
+    def announced(self) -> float:
+        """Seconds by the header, as far as the file bears it out; 0 where it does not tell."""
+        with _guarded(self.name), self._opened() as file:
+            known = file.frames < _UNKNOWN_FRAMES
+            return file.frames / file.samplerate if known else 0.0
+
+    def blocks(self, max_seconds: float | None = None) -> Iterator[Int16[np.ndarray, " samples"]]:
+        """The samples at the new rate, one block at least; stops reading after `max_seconds`.
+
+        Raises:
+          UnreadableError: at the block at which the file turns out not to be readable.
+        """
+        with _guarded(self.name), self._opened() as file:
+            self.rate = file.samplerate
+            resampler = None
+            stop = np.inf if max_seconds is None else int(np.ceil(max_seconds * self.rate)) + 1
+            for samples, last in self._samples(file, stop):
+                if self.rate != self._sample_rate:
+                    if resampler is None:
+                        resampler = _resampler(self.rate, self._sample_rate, last)
+                    samples = resampler(samples, last)
+                yield self._int16(samples)
+
+    def _samples(self, file: Any, stop: float) -> Iterator[tuple[np.ndarray, bool]]:
+        """Samples of one channel, int16 as stored or float32, and whether they are the last."""
+        dtype = "float32" if file.subtype in _FLOAT_SUBTYPES else "int16"
+        size, lossy = max(1, _BLOCK // file.channels), file.subtype in _LOSSY
+        done, held = 0, None
+        while True:
+            left = file.frames - done
+            if lossy:  # whose headers only estimate their length
+                left = max(left, _MORE)
+            count = int(min(size, left, stop - done))
+            found = file.read(count, dtype=dtype, always_2d=True) if count else []
+            if not len(found):
+                break
+            done += len(found)
+            if done > self._longest * self.rate:
+                raise UnreadableError(
+                    self.name,
+                    f"it is longer than {self._longest / 3600:g} h (config.data.longest_hours)",
+                )
+            if held is not None:
+                yield held, False
+            held = self._looked_at(found)
+        self._check_end(file, done, stop)
+        yield held, True
+
+    def _check_end(self, file: Any, done: int, stop: float) -> None:
+        if not done:
+            raise UnreadableError(self.name, "it holds no samples")
+        told = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
+        if told and min(file.frames, stop) - done > _TOLERATED * self.rate:
+            self._cut_off()
+        if done < quality.SHORTEST * self.rate:
+            self.flags.add("short")
+        if self._dead is not None and self._dead.any() and not self._dead.all():
+            self.flags.add("dead_channel")
+
+    def _cut_off(self) -> None:
+        if not self._partial:
+            raise UnreadableError(self.name, "it is cut off: the file ends before its samples do")
+        self.flags.add("cut_off")
+
+    def _looked_at(self, samples: np.ndarray) -> np.ndarray:
+        """One channel of a block, of which is noted what is wrong with it."""
+        if samples.shape[1] > 1:
+            dead = quality.dead_channels(samples)
+            self._dead = dead if self._dead is None else self._dead & dead
+        one = _one_channel(self.name, samples, self._channel)
+        scale = 1 if one.dtype == np.int16 else 32768
+        low, high = float(one.min()) * scale, float(one.max()) * scale
+        self._low = low if self._low is None else min(low, self._low)
+        self._high = high if self._high is None else max(high, self._high)
+        still = quality.no_waveform(self._low, self._high)
+        self.flags = self.flags - {"silent", "constant"} | still
+        if (low <= -32768 or high >= 32767) and quality.is_clipped(one, 32767 / scale):
+            self.flags.add("clipped")
+        if self._channel == "mean" and samples.shape[1] > 1:
+            self._powers += (
+                np.square(one, dtype=np.float64).sum(),
+                np.mean(
+                    [
+                        np.square(samples[:, k], dtype=np.float64).sum()
+                        for k in range(samples.shape[1])
+                    ]
+                ),
+            )
+            if quality.cancels(*self._powers, samples.shape[1]):
+                self.flags.add("antiphase")
+            else:
+                self.flags.discard("antiphase")
+        return one
+
+    def _int16(self, samples: np.ndarray) -> np.ndarray:
+        if samples.dtype == np.int16:
+            return samples
+        wave, clipped = to_int16_counted(samples)
+        self.clipped += clipped
+        return wave
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The file as libsndfile reads it, checked against its bytes."""
+        import soundfile
+
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._decoder(self.name))
+            except soundfile.LibsndfileError:
+                if foreign.ending(self.name) not in foreign.DEMUXERS:
+                    raise
+                copy = stack.enter_context(foreign.converted(self.name, self._longest))
+                file = stack.enter_context(self._decoder(copy))
+            self._check(file)
+            yield file
+
+    @contextlib.contextmanager
+    def _decoder(self, name: str) -> Iterator[Any]:
+        with open(_regular(name), "rb", buffering=0) as raw:
+            sound = containers.find_sound(raw)
+            self._bytes = raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            source: Any = raw.fileno()  # names need not be text
+            if sound and (sound.unfinished or sound.wrapped):
+                self.flags.add("unfinished")
+            if sound and sound.repairs:
+                source = containers.Repaired(raw, sound.repairs)
+            elif os.name == "nt":
+                source = name
+            with _forward()(source, closefd=False) as file:
+                if sound and sound.missing:
+                    of_all = sound.missing / max(sound.available, 1)
+                    if of_all * file.frames > _TOLERATED * file.samplerate:
+                        self._cut_off()
+                    else:
+                        self.flags.add("unfinished")
+                yield file
+
+    def _check(self, file: Any) -> None:
+        if not _RATES[0] <= file.samplerate <= _RATES[1]:
+            raise UnreadableError(
+                self.name, f"its header says {file.samplerate} Hz; 1 kHz to 1 MHz can be"
+            )
+        if _FRAMES_A_BYTE * self._bytes < file.frames < _UNKNOWN_FRAMES:
+            hours = file.frames / file.samplerate / 3600
+            raise UnreadableError(
+                self.name,
+                f"its header announces {hours:.3g} h, more than its {self._bytes} bytes can hold",
+            )
+        if self._channel != "mean" and self._channel >= file.channels:
+            count = f"{file.channels} channel" + "s" * (file.channels > 1)
+            raise UnreadableError(self.name, f"it has {count}; there is no channel {self._channel}")
+
+
+@contextlib.contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    """Turns whatever a decoder raises into the reason of this one file."""
+    try:
+        yield
+    except UnreadableError:
+        raise
+    except Exception as error:  # MemoryError, ValueError and RuntimeError too, of forged headers
+        raise UnreadableError(name, why_unreadable(name, error)) from error
+
+
+def _regular(name: str) -> int:
+    """A descriptor of a regular file: anything else might never end, or never begin."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(name, flags)
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise UnreadableError(name, f"it is {what}")
+    return descriptor
+
+
+@functools.cache
+def _forward() -> type:
+    """`soundfile.SoundFile` that only reads on: to seek fails in a FLAC of unknown length."""
     import soundfile
 
-    name = os.fspath(path)
-    try:
-        info = soundfile.info(name)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableError(name, why_unreadable(name, error)) from error
-    return info.frames / info.samplerate
+    class Forward(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
 
-
-def _read(name: str, channel: int | str, max_seconds: float | None) -> tuple[np.ndarray, int]:
-    """One channel of a file: int16 as stored, or float32 in about [-1, 1]; and its rate in Hz."""
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(name) as file:
-            if channel != "mean" and channel >= file.channels:
-                count = f"{file.channels} channel" + "s" * (file.channels > 1)
-                raise UnreadableError(name, f"it has {count}; there is no channel {channel}")
-            frames = file.frames
-            if max_seconds is not None:
-                frames = min(frames, int(np.ceil(max_seconds * file.samplerate)) + 1)
-            dtype = "float32" if file.subtype in _FLOAT_SUBTYPES else "int16"
-            samples = file.read(frames, dtype=dtype, always_2d=True)
-            # mp3 and ogg headers only estimate their length
-            cut_off = file.format in ("WAV", "WAVEX", "FLAC") and len(samples) < frames
-            rate = file.samplerate
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise UnreadableError(name, why_unreadable(name, error)) from error
-    if cut_off or _wav_bytes_missing(name):
-        raise UnreadableError(name, "it is cut off: the file ends before its samples do")
-    if not len(samples):
-        raise UnreadableError(name, "it holds no samples")
-    return _one_channel(name, samples, channel), rate
+    return Forward
 
 
 def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarray:
@@ -132,13 +346,28 @@ def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarr
     return np.ascontiguousarray(one, np.float32)
 
 
-def _resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    """Float32 in [-1, 1] at the new rate. In float, because soxr dithers its integer output."""
+def _resampler(
+    rate: int, sample_rate: int, whole: bool
+) -> Callable[[np.ndarray, bool], np.ndarray]:
+    """From blocks to float32 in [-1, 1] at the new rate; in float, for soxr dithers integers.
+
+    Args:
+      rate: of the blocks, Hz.
+      sample_rate: Hz to convert to.
+      whole: the first block is all there is.
+    """
     import soxr
 
-    if samples.dtype == np.int16:
-        samples = samples.astype(np.float32) / np.float32(32768)
-    return soxr.resample(samples, rate, sample_rate, quality="HQ")
+    stream = None if whole else soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
+
+    def resampled(samples: np.ndarray, last: bool) -> np.ndarray:
+        if samples.dtype == np.int16:
+            samples = samples.astype(np.float32) / np.float32(32768)
+        if stream is None:
+            return soxr.resample(samples, rate, sample_rate, quality="HQ")
+        return stream.resample_chunk(samples, last=last)
+
+    return resampled
 
 
 def why_unreadable(name: str, error: Exception) -> str:
@@ -151,18 +380,5 @@ def why_unreadable(name: str, error: Exception) -> str:
         return "the file is empty"
     if not os.access(name, os.R_OK):
         return "it may not be read (permissions)"
-    return f"it can't be decoded ({getattr(error, 'error_string', error)})".replace(".)", ")")
-
-
-def _wav_bytes_missing(name: str) -> bool:
-    """Whether a wav announces more samples than the file holds; libsndfile passes over it."""
-    with open(name, "rb") as file:
-        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
-            return False
-        end = os.path.getsize(name)
-        while len(header := file.read(8)) == 8:
-            kind, size = struct.unpack("<4sI", header)
-            if kind == b"data":
-                return size < _SIZE_UNKNOWN and file.tell() + size > end
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return False
+    said = getattr(error, "error_string", None) or str(error) or type(error).__name__
+    return f"it can't be decoded ({' '.join(said.split())})".replace(".)", ")")

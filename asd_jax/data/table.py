@@ -23,6 +23,7 @@ class Clip:
     start: float = 0.0  # seconds into the recording
     windowed: bool = False
     seconds: float = 0.0  # length of the window; 0 for a whole recording
+    quality: str = dataclasses.field(default="", compare=False)  # `data.quality.words`
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """How a recording becomes rows of fixed length."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ class WaveSettings(Checked):
         channel: of recordings with several: an index, or 'mean' of all.
         long: recordings over clip_seconds: 'cut' keeps the start, 'windows' all of it.
         hop_seconds: from window to window; 0 means clip_seconds.
+        longest_hours: of a recording; longer ones are left out.
     """
 
     sample_rate: Annotated[int, Within(1, 10**6)] = 16000
@@ -30,6 +32,7 @@ class WaveSettings(Checked):
     channel: str = "0"
     long: Literal["cut", "windows"] = "cut"
     hop_seconds: Annotated[float, Within(0, 3600)] = 0.0
+    longest_hours: Annotated[float, Within(0, 1e4, above=True)] = 48.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,4 +88,37 @@ class WaveSettings(Checked):
         if len(wave) < self.samples:
             return np.resize(wave, (1, self.samples))
         starts = self.starts(len(wave))
+        if len(starts) == 1:
+            return wave[None, : self.samples]
         return np.stack([wave[start : start + self.samples] for start in starts])
+
+    def windows(
+        self, blocks: Iterable[Int16[np.ndarray, " samples"]]
+    ) -> Iterator[tuple[int, Int16[np.ndarray, " samples"], bool]]:
+        """The rows of a recording that comes in blocks, as `starts` and `rows` have them.
+
+        Yields:
+            First sample, row, and whether it is one of several.
+        """
+        held, position, start = np.zeros(0, np.int16), 0, 0  # `held` ends at `position`
+
+        def row(first: int) -> Int16[np.ndarray, " samples"]:
+            at = first - (position - len(held))
+            return held[at : at + self.samples]
+
+        for block in blocks:
+            held = np.concatenate([held, block]) if len(held) else block
+            position += len(block)
+            if self.long == "cut":
+                held = held[: self.samples]
+                position = len(held)
+            elif position > self.samples * (1 + _IGNORED_REMAINDER):
+                while start + self.samples <= position:
+                    yield start, row(start), True
+                    start += self.hop_samples
+                held = held[-max(self.samples, position - start) :]
+        rest = position - self.samples
+        if not start:
+            yield 0, self.rows(held)[0], False
+        elif rest - (start - self.hop_samples) > _IGNORED_REMAINDER * self.samples:
+            yield rest, row(rest), True

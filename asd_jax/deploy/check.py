@@ -59,9 +59,9 @@ def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
     settings = detector.config.data
     names, waves, told = [], [], []
     for path in find_recordings(paths):
-        for name, wave, _ in read_windows(path, settings):
-            names.append(name)
-            waves.append(wave)
+        for window in read_windows(path, settings):
+            names.append(window.name)
+            waves.append(window.wave)
             told.append(tuple(machines_of(path, detector.groups)))
     return Clips(tuple(names), np.stack(waves), tuple(told))
 

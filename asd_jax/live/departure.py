@@ -22,17 +22,24 @@ class Picture:
         level: in dB.
         departure: its signed distance from the machine's normal frame, in standard deviations of
             the same mel bin over normal frames.
+        normal: level of the machine's normal frame, in dB.
     """
 
     level: Float[np.ndarray, "mels frames"]
     departure: Float[np.ndarray, "mels frames"]
+    normal: Float[np.ndarray, " mels"]
 
 
 def picture(detector: Detector, wave: Int16[np.ndarray, " samples"], group: int) -> Picture:
     """What `detector.departure` gives for one clip, without a compilation."""
     level = host.level(wave, detector.spec)
     mean, std = detector.frame_mean[group][:, None], detector.frame_std[group][:, None]
-    return Picture(level, (level - mean) / std)
+    return Picture(level, (level - mean) / std, mean[:, 0])
+
+
+def louder(shown: Picture) -> float:
+    """How much louder than the training a clip is, in dB: as by another gain or distance."""
+    return float(np.mean(shown.level.mean(axis=1) - shown.normal))
 
 
 def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, float | None]:

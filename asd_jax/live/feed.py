@@ -46,17 +46,15 @@ def recordings(
     for ready in groups:
         for path in ready:
             try:
-                pieces = read_pieces(listener, path)
+                for piece in read_pieces(listener, path):
+                    with lock:
+                        (row,) = listener.rows([piece])
+                    row |= alarms.update(row)
+                    board.hear(piece.wave)
+                    time = utc().isoformat(timespec="seconds")
+                    board.score({"time": time} | in_clip(row, piece), piece.wave)
             except UnreadableError as error:
                 board.note(f"Not scored: {path}: {error.reason}")
-                continue
-            for piece in pieces:
-                with lock:
-                    (row,) = listener.rows([piece])
-                row |= alarms.update(row)
-                board.hear(piece.wave)
-                time = utc().isoformat(timespec="seconds")
-                board.score({"time": time} | in_clip(row, piece), piece.wave)
 
 
 def in_clip(row: Row, piece: Piece) -> Row:

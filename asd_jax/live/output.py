@@ -62,16 +62,17 @@ class Output:
             self._begun = True
             titles = f"{'':10}{'score':>9}{'threshold':>11}{'above normal':>14}"
             print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
-        word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "?")
+        word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "unknown")
         share = row.get("percentile")
         above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
         machine = machine_name((row["machine_type"], row["machine_id"]), self.machines)
         alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
             row.get("alarm_changed", ""), ""
         )
+        flags = f"  [{row['quality']}]" if row.get("quality") else ""
         print(
             f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{above:>14}  "
-            f"{place(row):25}{printable(machine)}, {printable(row['path'])}{alarm}",
+            f"{place(row):25}{printable(machine)}, {printable(row['path'])}{flags}{alarm}",
             file=self._file,
         )
 

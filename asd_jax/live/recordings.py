@@ -1,6 +1,8 @@
 """Which recordings are scored, as which machine, and their rows."""
 
+import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import re
@@ -95,13 +97,14 @@ class Piece(NamedTuple):
     wave: np.ndarray  # int16 [samples]
     candidates: Sequence[int]  # indices of the machines that it may be of
     start: float  # seconds from the start of its recording
+    quality: str = ""  # `data.quality.words` of what is wrong with it
 
 
 class Listener:
     """A detector with the machine that it hears, where that is known."""
 
     def __init__(self, detector: "Detector", machine: Group | None = None, *, locate: bool = True):
-        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures."""
+        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures, level."""
         self.detector = detector
         self.machine = machine
         self.locate = locate
@@ -112,24 +115,41 @@ class Listener:
         return [groups.index(self.machine)] if self.machine else machines_of(path, groups)
 
     def rows(self, pieces: Sequence[Piece]) -> list[Row]:
-        """A row for each piece: as in scores.csv, `percentile`, and where it departs most."""
-        found = self.detector.score([piece[:3] for piece in pieces])
-        if self.locate:
-            for row, piece in zip(found, pieces, strict=True):
-                row |= self._where(row, piece)
-        return found
+        """A row for each piece: as in scores.csv, `percentile`, and where it departs most.
 
-    def _where(self, row: Row, piece: Piece) -> Row:
+        What is no sound, and what got no number, has neither score nor decision.
+        """
+        from asd_jax.data import quality
         from asd_jax.live import departure
 
-        shown = departure.picture(self.detector, piece.wave, self.group(row))
-        return departure.where(self.detector, shown, piece.start)
+        found = self.detector.score([piece[:3] for piece in pieces])
+        for row, piece in zip(found, pieces, strict=True):
+            scored = np.isfinite(row["score"]) and not quality.no_sound(piece.quality)
+            flags = set(piece.quality.split())
+            if self.locate:
+                shown = departure.picture(self.detector, piece.wave, self.group(row))
+                row |= departure.where(self.detector, shown, piece.start)
+                if scored and abs(departure.louder(shown)) > quality.LEVEL:
+                    flags.add("level")
+            if not scored:
+                row |= _unknown(row)
+            row["quality"] = quality.words(flags)
+        return found
 
     def group(self, row: Row) -> int:
         """The index of a row's machine, -1 where it is none that the detector knows."""
         groups = list(self.detector.groups)
         machine = (row["machine_type"], row["machine_id"])
         return groups.index(machine) if machine in groups else -1
+
+
+def _unknown(row: Row) -> Row:
+    """What a row says in place of a score, in the same columns."""
+    from asd_jax.data.table import UNKNOWN
+
+    nothing = {key: None for key in row if key.startswith("departs_")}
+    nothing |= {key: math.nan for key in row if key.startswith("score") or key == "percentile"}
+    return nothing | {"decision": UNKNOWN}
 
 
 def score_paths(
@@ -153,7 +173,7 @@ def score_paths(
 def score_each(
     listener: Listener, paths: Iterable[str], *, stdin: BinaryIO | None = None
 ) -> Iterator[Row | Unreadable]:
-    """Scores recordings, in batches; long ones window by window if the detector was made so.
+    """Scores recordings, in batches; long ones window by window, to their end.
 
     A recording whose machine is unknown gets the lowest of its candidates' scores above their
     thresholds: it is anomalous only if no machine explains it.
@@ -171,60 +191,80 @@ def score_each(
     pending: list[Piece] = []
     for path in paths:
         try:
-            pending += read_pieces(listener, path, stdin)
+            for piece in read_pieces(listener, path, stdin):
+                pending.append(piece)
+                if len(pending) == BATCH:
+                    yield from listener.rows(pending)
+                    pending = []
         except UnreadableError as error:
             yield Unreadable(path, error.reason)
-            continue
-        while len(pending) >= BATCH:
-            yield from listener.rows(pending[:BATCH])
-            pending = pending[BATCH:]
     if pending:
         yield from listener.rows(pending)
 
 
-def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> list[Piece]:
-    """The clips of a recording; raises `asd_jax.data.decode.UnreadableError`."""
+def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> Iterator[Piece]:
+    """The clips of a recording, as it is read; see `read_windows`."""
     settings = listener.detector.config.data
     candidates = listener.candidates(path)
-    if path != STDIN:
-        windows = read_windows(path, settings)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = os.path.join(folder, "recording")
+    with contextlib.ExitStack() as stack:
+        source = path
+        if path == STDIN:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            source = os.path.join(folder, "recording")
             # Closed before it is read: Windows opens no file a second time.
-            with open(copy, "wb") as file:
+            with open(source, "wb") as file:
                 shutil.copyfileobj(stdin or sys.stdin.buffer, file)
-            windows = read_windows(copy, settings, name=path)
-    return [Piece(name, wave, candidates, start) for name, wave, start in windows]
+        for window in read_windows(source, settings, name=path):
+            yield Piece(window.name, window.wave, candidates, window.start, window.quality)
 
 
-def read_windows(
-    path: str, settings: Any, *, name: str | None = None
-) -> list[tuple[str, np.ndarray, float]]:
-    """The clips of a recording: name, int16 samples, and start in seconds.
+class Window(NamedTuple):
+    """A clip of a recording."""
+
+    name: str  # `path`, or `path#t=10,20` of a long recording
+    wave: np.ndarray  # int16 [samples]
+    start: float  # seconds
+    quality: str  # `data.quality.words`
+
+
+def read_windows(path: str, settings: Any, *, name: str | None = None) -> Iterator[Window]:
+    """The clips of a recording, to its end, a block in memory at a time.
+
+    A recording that is cut off is read as far as it goes; its rows say so.
 
     Args:
         path: the file.
-        settings: `asd_jax.data.cache.WaveSettings`.
+        settings: `asd_jax.data.cache.WaveSettings`; `long` does not count.
         name: what the recording is called in its rows; None: its path.
 
     Raises:
-        UnreadableError: (a UserError) with the reason.
+        UnreadableError: (a UserError) with the reason, where it turns out.
     """
+    from asd_jax.data import quality
     from asd_jax.data.clips import UNKNOWN, Clip
-    from asd_jax.data.decode import read_wave
+    from asd_jax.data.decode import Recording
 
-    wave = read_wave(path, sample_rate=settings.sample_rate, channel=settings.source_channel)
-    starts, several = settings.starts(len(wave)), len(settings.starts(len(wave))) > 1
-    clip = Clip(
-        name or path,
-        "",
-        "",
-        split="test",
-        label=UNKNOWN,
-        windowed=several,
-        seconds=settings.clip_seconds,
+    settings = dataclasses.replace(settings, long="windows")
+    recording = Recording(
+        path,
+        sample_rate=settings.sample_rate,
+        channel=settings.source_channel,
+        longest=settings.longest_hours,
+        partial=True,
     )
-    seconds = [start / settings.sample_rate for start in starts]
-    names = [dataclasses.replace(clip, start=start).name for start in seconds]
-    return list(zip(names, settings.rows(wave), seconds, strict=True))
+    clip = Clip(name or path, "", "", split="test", label=UNKNOWN, seconds=settings.clip_seconds)
+    total = 0
+
+    def counted(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        nonlocal total
+        for block in blocks:
+            total += len(block)
+            yield block
+
+    for first, wave, several in settings.windows(counted(recording.blocks())):
+        start = first / settings.sample_rate
+        flags = set(recording.flags)
+        flags |= {"resampled"} if recording.rate != settings.sample_rate else set()
+        flags |= {"repeated"} if total < settings.samples else quality.of_clip(wave)
+        of = dataclasses.replace(clip, start=start, windowed=several)
+        yield Window(of.name, wave, start, quality.words(flags))

@@ -8,6 +8,7 @@ what is sent must come from the monitor's own page.
 import http.server
 import importlib.resources
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -17,20 +18,22 @@ import threading
 import urllib.parse
 from typing import Any
 
+import numpy as np
 from absl import logging
 
+from asd_jax.data import foreign
 from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
 from asd_jax.features import host
 from asd_jax.files import plain, why
 from asd_jax.live import board as boards
 from asd_jax.live.board import Board
-from asd_jax.live.recordings import Listener, read_pieces
+from asd_jax.live.recordings import BATCH, Listener, Piece, Row, read_pieces
 from asd_jax.words import machine_names
 
 LIMIT = 200 * 2**20  # bytes of an uploaded recording
 _BLOCK = 1 << 20
-_CLIPS = 60  # of an uploaded recording that are scored
+_CLIPS = 60  # of an uploaded recording that are sent back: the most anomalous
 _ASSETS = {
     "/": ("monitor.html", "text/html; charset=utf-8"),
     "/monitor.css": ("monitor.css", "text/css; charset=utf-8"),
@@ -161,7 +164,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         name = urllib.parse.parse_qs(url.query).get("name", ["recording"])[0][:200]
         try:
             with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "recording")
+                # With the ending of a phone's recording, by which its decoder is chosen.
+                ending = foreign.ending(name)
+                path = os.path.join(folder, "recording" + ending * (ending in foreign.DEMUXERS))
                 # Closed before it is read: Windows opens no file a second time.
                 if self._received(path, length):
                     self._score(path, name)
@@ -188,28 +193,43 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return True
 
     def _score(self, path: str, name: str) -> None:
-        listener = self.server.listener
         try:
-            with self.server.scoring:
-                pieces = read_pieces(listener, path)
-                named = [
-                    piece._replace(
-                        name=name + piece.name.removeprefix(path),
-                        candidates=listener.candidates(name),
-                    )
-                    for piece in pieces[:_CLIPS]
-                ]
-                rows = listener.rows(named)
+            clips, judged, anomalous = self._judged(path, name)
         except UnreadableError as error:
             self._refuse(422, f"{name} can't be scored: {error.reason.replace(path, name)}.")
             return
         spec = boards.display(self.server.board.sample_rate)
-        levels = [boards.as_bytes(host.level(piece.wave, spec)) for piece in named]
-        clips = [
-            plain(row | {"from_s": piece.start, "columns": [list(column) for column in columns]})
-            for row, piece, columns in zip(rows, named, levels, strict=True)
-        ]
-        self._json(200, {"name": name, "clips": clips, "left_out": len(pieces) - len(named)})
+        shown = []
+        for row, piece in clips:
+            columns = boards.as_bytes(host.level(piece.wave, spec))
+            shown.append(row | {"from_s": piece.start, "columns": [list(c) for c in columns]})
+        counts = {"anomalous": anomalous, "judged": judged, "left_out": judged - len(shown)}
+        self._json(200, {"name": name, "clips": plain(shown), **counts})
+
+    def _judged(self, path: str, name: str) -> tuple[list[tuple[Row, Piece]], int, int]:
+        """The most anomalous clips in their order, how many there are, how many are anomalous."""
+        listener = self.server.listener
+        candidates = listener.candidates(name)
+        worst: list[tuple[float, int, Row, Piece]] = []
+        judged = anomalous = 0
+        pieces = (
+            piece._replace(name=name + piece.name.removeprefix(path), candidates=candidates)
+            for piece in read_pieces(listener, path)
+        )
+        while True:
+            with self.server.scoring:  # of a long recording a batch at a time: others wait too
+                batch = list(itertools.islice(pieces, BATCH))
+                rows = listener.rows(batch) if batch else []
+            if not rows:
+                break
+            for row, piece in zip(rows, batch, strict=True):
+                judged += 1
+                anomalous += row["decision"] == 1
+                over = np.nan_to_num(row["score"] - np.nan_to_num(row["threshold"]), nan=-np.inf)
+                worst.append((-float(over), judged, row, piece))
+            worst = sorted(worst, key=lambda entry: entry[:2])[:_CLIPS]
+        kept = sorted(worst, key=lambda entry: entry[1])
+        return [entry[2:] for entry in kept], judged, anomalous
 
     def _own(self) -> bool:
         if self.server.knows(self.headers.get("Host")):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from asd_jax.data import quality
 from asd_jax.live.alarm import Alarm, Rule
 from asd_jax.live.pcm import Decoder, Pcm
 from asd_jax.live.recordings import STDIN, Listener, Piece, Row
@@ -58,6 +59,7 @@ class Ear:
         self._alarm = Alarm(rule or Rule())
         self._clock, self._heard, self._scored = clock, heard, scored
         self._count = 0
+        self._flags = {"resampled"} if pcm.rate != self.rate else set()
         # A window's machine can't be read off a path; without --machine it may be any.
         known = listener.machine is not None
         self._candidates = (
@@ -108,7 +110,8 @@ class Ear:
     def _judge(self, start: int, wave: np.ndarray) -> dict[str, Any]:
         at = start / self.rate
         end = at + len(wave) / self.rate
-        piece = Piece(f"{STDIN}#t={at:g},{end:g}", wave, self._candidates, at)
+        words = quality.words(quality.of_clip(wave) | self._flags)
+        piece = Piece(f"{STDIN}#t={at:g},{end:g}", wave, self._candidates, at, words)
         (row,) = self.listener.rows([piece])
         changed = self._alarm.update(row["decision"])
         row |= {"alarm": self._alarm.on, "alarm_changed": changed}

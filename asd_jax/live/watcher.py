@@ -5,7 +5,10 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from asd_jax.data.layouts.files import AUDIO, files_below
+from absl import logging
+
+from asd_jax.data import foreign
+from asd_jax.data.layouts.files import files_below, is_audio
 
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 
@@ -30,6 +33,7 @@ class Watcher:
         self.folder = folder
         self.settle = settle
         self._clock = clock
+        self._said = self._told = False  # what is left out; once, not at every look
         self._since: dict[str, tuple[State, float]] = {}  # what is seen, and since when
         self._given: dict[str, State] = (self._look() or {}) if skip_existing else {}
 
@@ -57,8 +61,13 @@ class Watcher:
         if not os.path.isdir(self.folder):
             return None
         found = {}
-        for file in files_below(pathlib.Path(self.folder)):
-            if not file.name.lower().endswith(AUDIO):
+        files = files_below(pathlib.Path(self.folder), say=not self._said)
+        self._said = True
+        if not self._told and (sentence := foreign.ignored([file.path for file in files])):
+            logging.warning("%s", sentence)
+            self._told = True
+        for file in files:
+            if not is_audio(file.name):
                 continue
             try:
                 about = os.stat(file.path)

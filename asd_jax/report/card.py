@@ -38,7 +38,7 @@ def write_card(
         about: the recipe's sentences.
     """
     text = "\n\n".join(_sections(results, config, about)) + "\n"
-    write_bytes(os.path.join(folder, "README.md"), text.encode())
+    write_bytes(os.path.join(folder, "README.md"), text.encode("utf-8", "backslashreplace"))
 
 
 def _sections(results: Mapping[str, Any], config: Mapping[str, Any], about: About) -> list[str]:

@@ -27,8 +27,9 @@ _MORE = (
     "departs_to_hz",
     "departs_by",
     "alarm",
+    "quality",
 )
-_TEXT = ("path", "machine_type", "machine_id", "domain")
+_TEXT = ("path", "machine_type", "machine_id", "domain", "quality")
 _UNKNOWN = -1  # data.clips.UNKNOWN, an empty cell in the file
 
 
@@ -41,8 +42,8 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
             they are known `domain`, `label` (0 normal, 1 anomaly, -1 unknown), `threshold`,
             `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
             `score_<branch>` each branch. The branch columns keep the order in which they are
-            first met. `snr` (dB), `percentile`, the columns `departs_*` and `alarm` come last,
-            where any row has them.
+            first met. `snr` (dB), `percentile`, the columns `departs_*`, `alarm` and `quality`
+            (see `data.quality`) come last, where any row has them.
 
     Raises:
         ValueError: a row has a key that is no column.
@@ -139,6 +140,8 @@ def _cell(name: str, value: Any) -> str:
 def _value(name: str, cell: str) -> Any:
     if name in ("label", "decision"):
         return int(cell) if cell else _UNKNOWN
+    if name in _TEXT:
+        return cell
     if name in ("score", "threshold", *_MORE) or name.startswith("score_"):
         return float(cell) if cell else math.nan
     return words.text_of_cell(cell)

@@ -69,6 +69,7 @@ def score_rows(
             "threshold": float(thresholds[i]),
             "decision": decide(scores[i], thresholds[i]),
             **({"snr": clip.snr} if snr else {}),
+            "quality": clip.quality,
         }
         for i, clip in enumerate(clips)
     ]

@@ -16,6 +16,7 @@ from asd_jax.errors import UserError
 from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
 from asd_jax.runs.recipe import Recipe, compile_ahead
+from asd_jax.runs.recordings import listing
 from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import flatten, from_config
 from asd_jax.runs.side_by_side import train_together
@@ -41,7 +42,8 @@ def run(cells: Sequence[Cell]) -> int:
     recipe = recipes.find(cells[0].values["recipe"])
     for cell in cells:
         recipe.settled(cell.values, cell.folder)
-    opened = [recipe.open_workdir(cell.values, cell.folder) for cell in cells]
+    opened = [recipe.open_workdir(cell.values, cell.folder, begin=False) for cell in cells]
+    recipe.say_news(cells[0].values, opened[0])
     left = [cell for cell, workdir in zip(cells, opened, strict=True) if not workdir.finished()]
     if len(left) < len(cells):
         print(f"{len(cells) - len(left)} of {len(cells)} runs are there already.", flush=True)
@@ -100,7 +102,10 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
     runs: list[Run] = []
     for cell in cells:
         config = from_config(recipe.settings, cell.values)
+        there = listing(config)
         config, clips = recipe.adjust(config, recipe.load(config))
+        workdir = Workdir(cell.folder)
+        workdir.begin(cell.values, there)
         note = (
             f"Trained side by side with {len(cells) - 1} others: the times of stages are of all of "
             "them."
@@ -110,7 +115,7 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
         if first and first.corpus.told_apart != clips.told_apart:
             raise UserError("The runs have different machines, and cannot train as one program.")
         nets = first.nets if first else recipe.build(config, clips)
-        runs.append(recipe.run(config, Workdir(cell.folder), clips, nets, shares_with=first))
+        runs.append(recipe.run(config, workdir, clips, nets, shares_with=first))
     return runs
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from asd_jax import recipes
 from asd_jax.data.table import recording_keys
+from asd_jax.runs.recordings import listing, news
 from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
@@ -74,9 +76,17 @@ class Recipe:
             self.build(config, self.imagined(config, 2))
         return config
 
-    def open_workdir(self, values: Mapping[str, Any], folder: str) -> Workdir:
+    def open_workdir(
+        self, values: Mapping[str, Any], folder: str, *, begin: bool = True
+    ) -> Workdir:
         """The folder of a run of this recipe; see `Workdir.open`."""
-        return Workdir.open(folder, values, dataclasses.asdict(self.settings()))
+        return Workdir.open(folder, values, dataclasses.asdict(self.settings()), begin=begin)
+
+    def say_news(self, values: Mapping[str, Any], workdir: Workdir) -> None:
+        """Says which recordings have come or gone since the run in this folder began."""
+        config = from_config(self.settings, values)
+        if first() and (sentence := news(config, workdir.recordings())):
+            logging.warning("%s", sentence)
 
     def stage_key(self, seed: int, stage: str) -> jax.Array:
         """The root key of a stage, or ('conclude') of what comes after the last."""
@@ -100,13 +110,16 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     """
     recipe = recipes.find(values["recipe"])
     config = recipe.settled(values, folder)
-    workdir = recipe.open_workdir(values, folder)
+    workdir = recipe.open_workdir(values, folder, begin=False)
+    recipe.say_news(values, workdir)
     if workdir.finished():
         workdir.say_result()
         return 0
     clock = Clock()
+    there = listing(config)
     with one_first("clips"):
         clips = recipe.load(config)
+    workdir.begin(values, there)
     config, clips = recipe.adjust(config, clips)
     agree(settings=_counting(config), recordings=_told(clips.clips), classes=_roles(clips))
     clock.lap("data")

@@ -4,15 +4,18 @@ import contextlib
 import hashlib
 import logging as std_logging
 import os
-from collections.abc import Iterator
+import pathlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
 
-from asd_jax.data import cache, clips, synthetic
+from asd_jax.data import cache, clips, screening, synthetic
+from asd_jax.data.layouts.files import files_below, is_audio
 from asd_jax.errors import UserError
 from asd_jax.files import cache_folder, private_folder
 from asd_jax.runs.settings import Data
+from asd_jax.words import first_few, printable
 
 
 def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
@@ -25,6 +28,8 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
     Raises:
         UserError: no root, or no clips.
     """
+    from asd_jax.train.processes import first  # which brings jax
+
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
     if data.layout == "synthetic":
@@ -33,6 +38,14 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         raise UserError(
             "config.data.root is empty; say where the recordings lie: --config.data.root=DIR."
         )
+    directory = _cache_directory(data, root)
+
+    def screen(found: list[clips.Clip]) -> list[clips.Clip]:
+        opened = cache.open_cache(found, directory, data, progress=progress)
+        for path, reason in opened.unreadable:
+            logging.warning("%s is left out: %s.", path, reason.rstrip("."))
+        return screening.screen(found, opened)
+
     table = clips.read_clips(
         "mimii" if data.layout == "synthetic" else data.layout,
         root,
@@ -41,11 +54,49 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         split=data.split,
         use_additional=data.use_additional,
         seed=config.seed,
+        normal=_listed(data.normal),
+        abnormal=_listed(data.abnormal),
+        screen=screen,
     )
-    opened = cache.open_cache(table, _cache_directory(data, root), data, progress=progress)
-    for path, reason in opened.unreadable:
-        logging.warning("%s is left out: %s.", path, reason.rstrip("."))
-    return opened
+    if first():
+        print(
+            printable(f"Recordings in {root}:"), *clips.describe(table, root), sep="\n", flush=True
+        )
+    return screening.audible(cache.open_cache(table, directory, data, notes=False))
+
+
+def listing(config: Any) -> dict[str, int]:
+    """The size of each recording below `config.data.root`, by name; {} if there is none to say."""
+    root = config.data.root
+    if config.data.layout == "synthetic" or not os.path.isdir(root):
+        return {}
+    sizes = {}
+    for file in files_below(pathlib.Path(root), say=False):
+        if is_audio(file.name):
+            with contextlib.suppress(OSError):  # deleted meanwhile
+                sizes["/".join((*file.folders, file.name))] = os.path.getsize(file.path)
+    return sizes
+
+
+def news(config: Any, before: Mapping[str, int]) -> str:
+    """What has changed since `listing` gave `before`, and what to do: a sentence, or ''."""
+    now = listing(config) if before else {}
+    if not now:
+        return ""
+    changes = {
+        "new": [name for name in now if name not in before],
+        "gone": [name for name in before if name not in now],
+        "changed": [name for name in now if now[name] != before.get(name, now[name])],
+    }
+    said = [
+        f"{len(names)} {word} ({first_few(names, 2)})" for word, names in changes.items() if names
+    ]
+    if not said:
+        return ""
+    return printable(
+        f"Recordings in {config.data.root} since this run began: {', '.join(said)}. The run is of "
+        "those before; give another --workdir to learn from what is there now."
+    )
 
 
 @contextlib.contextmanager
@@ -76,8 +127,12 @@ def synthetic_root(settings: synthetic.SyntheticMachines, data: Data) -> str:
     return data.root or os.path.join(cache_folder("synthetic"), digest)
 
 
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(word for part in words.split(",") if (word := part.strip()))
+
+
 def _cache_directory(data: Data, root: str) -> str:
-    digest = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:12]
     folder = data.cache or private_folder("waves", "The cache of decoded sound is not used")
     if folder is None:
         raise UserError("The user's cache cannot be used; name a folder by config.data.cache.")

@@ -92,6 +92,9 @@ class Data(WaveSettings):
     snr: tuple[str, ...] = ()  # MIMII: '6', '0', '-6'; () means all that are there
     split: Annotated[str, Among(tuple(SPLITS))] = "hitachi"  # how MIMII's test clips are drawn
     use_additional: bool = False  # DCASE: train on the additional training data too
+    # folder: more folder names, or words of file names, of healthy recordings; commas between
+    normal: str = ""
+    abnormal: str = ""  # the same of faulty ones
     hold_out: Ratio = 0.2  # share of training normals kept for calibration, by group
     all_train: bool = False  # the networks see these too, as printed: nothing is then held out
     classes: Literal["auto", "machines", "folders", "clusters"] = "auto"  # the ensemble tells apart

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why
+from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why, write_json
 from asd_jax.report.files import read_results, write_results
 from asd_jax.runs.settings import FREE, flatten, is_retired
 from asd_jax.train.logbook import Logbook
@@ -24,7 +24,14 @@ class Workdir:
     lock: Any = dataclasses.field(default=None, repr=False, compare=False)  # held while it lives
 
     @classmethod
-    def open(cls, folder: str, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> "Workdir":
+    def open(
+        cls,
+        folder: str,
+        config: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        *,
+        begin: bool = True,
+    ) -> "Workdir":
         """Makes the folder, or takes it up again if the same config made it.
 
         Args:
@@ -32,6 +39,7 @@ class Workdir:
             config: the resolved config, nested plain values.
             defaults: of the recipe, nested alike. A run that an earlier version began lacks the
                 fields that were added since: each counts as its default there.
+            begin: keep the config at once; else `begin` does, when the recordings have been read.
 
         Raises:
             UserError: another config made the folder, another process is at work in it, or it
@@ -50,11 +58,32 @@ class Workdir:
                         flatten(plain(config)),
                         flatten(plain(defaults)),
                     )
-                else:
-                    write_results(workdir.path("config.json"), config)
+                elif begin:
+                    workdir.begin(config)
         except OSError as error:
             raise UserError(f"--workdir={folder} cannot be used: {why(error, folder)}.") from error
         return workdir
+
+    def begin(self, config: Mapping[str, Any], recordings: Mapping[str, int] | None = None) -> None:
+        """Keeps the config, and the sizes of the recordings that the run is of by their names.
+
+        From here on the folder belongs to this config; before, a typo costs nothing.
+        """
+        if not first() or os.path.exists(self.path("config.json")):
+            return
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            write_json(self.path("recordings.json"), recordings or {}, indent=None)
+            write_results(self.path("config.json"), config)
+        except OSError as error:
+            raise UserError(f"--workdir={self.folder} cannot be used: {error.strerror}.") from error
+
+    def recordings(self) -> dict[str, int]:
+        """The sizes that `begin` was given; {} of an older run."""
+        try:
+            return read_results(self.path("recordings.json"))
+        except UserError:
+            return {}
 
     def path(self, *names: str) -> str:
         """A path inside the folder."""

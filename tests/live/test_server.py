@@ -133,7 +133,7 @@ def test_a_recording_is_scored(monitor):
     assert np.shape(found["columns"]) == (11, MELS)
 
 
-@pytest.mark.parametrize("data", [b"RIFF\x00\x00", b"hello", wav(machine.hum())[:9000]])
+@pytest.mark.parametrize("data", [b"RIFF\x00\x00", b"hello", wav(machine.hum())[:20]])
 def test_a_corrupt_recording_is_refused_politely(monitor, data):
     status, _, body = ask(monitor, "score?name=bad.wav", data)
     sentence = json.loads(body)["error"]
@@ -222,3 +222,28 @@ def test_every_recording_gets_an_answer(monitor, monkeypatch, error, status, sai
     assert found == status and said in json.loads(body)["error"]
     monkeypatch.undo()
     assert ask(monitor, "about")[0] == 200
+
+
+def test_a_long_recording_is_judged_to_its_end(monitor):
+    sound = machine.with_tone(machine.hum(25.0), start=24, end=25, hertz=2500, height=4000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asd_jax.live.server._CLIPS", 3)
+        status, _, body = ask(monitor, "score?name=a.wav", wav(sound))
+    answer = json.loads(body)
+    assert status == 200 and answer["judged"] == 25 and answer["left_out"] == 22
+    assert answer["anomalous"] >= 1
+    starts = [clip["from_s"] for clip in answer["clips"]]
+    assert len(starts) == 3 and starts == sorted(starts) and starts[-1] == 24.0
+
+
+def test_silence_that_is_sent_is_not_judged(monitor):
+    status, _, body = ask(monitor, "score?name=a.wav", wav(np.zeros(machine.RATE, np.int16)))
+    (clip,) = json.loads(body)["clips"]
+    assert status == 200 and clip["score"] is None and clip["decision"] == -1
+    assert clip["quality"] == "silent" and json.loads(body)["anomalous"] == 0
+
+
+def test_a_recording_that_is_cut_off_is_judged_as_far_as_it_goes(monitor):
+    status, _, body = ask(monitor, "score?name=a.wav", wav(machine.hum(3.0))[:70000])
+    clips = json.loads(body)["clips"]
+    assert status == 200 and len(clips) == 2 and {c["quality"] for c in clips} == {"cut_off"}

@@ -161,3 +161,12 @@ def test_reading_ends_when_asked():
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     assert list(source.chunks(read, gap=9.0, stopped=stop.is_set)) == []
+
+
+def test_a_dead_microphone_raises_no_alarm(listener):
+    ear = Ear(listener, Pcm(machine.RATE), rule=Rule(raised=1, of=1))
+    events = list(ear.listen([bytes(2 * 3 * machine.RATE)]))
+    windows = [event for event in events if event["event"] == "window"]
+    assert windows and all(np.isnan(event["score"]) for event in windows)
+    assert {event["quality"] for event in windows} == {"silent"}
+    assert not any(event["alarm"] for event in windows)

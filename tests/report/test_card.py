@@ -68,3 +68,8 @@ def test_a_machine_without_faults_has_gaps(tmp_path):
 
 def test_results_survive_json(tmp_path):
     assert card(tmp_path, json.loads(json.dumps(results()))) == card(tmp_path, results())
+
+
+def test_names_that_are_no_text_are_shown(tmp_path):
+    found = results(notes=["Recordings are silent: one, Ger\udce4usch.wav."])
+    assert "Ger\\udce4usch.wav" in card(tmp_path, found)

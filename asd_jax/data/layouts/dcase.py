@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from absl import logging
 
-from asd_jax.data.layouts.files import AUDIO, Found, files_below
+from asd_jax.data import foreign
+from asd_jax.data.layouts.files import Found, files_below, is_audio
 from asd_jax.data.layouts.ground_truth import Truth, Truths, read_truths
 from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
@@ -71,6 +72,8 @@ def read_dcase(layout: str, root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     if not clips:
         raise UserError(f"No recording in {root} looks like {layout}: {_expected(layout)}.")
     _say_strangers(files, clips, root)
+    if sentence := foreign.ignored([file.path for file in files]):
+        logging.warning("%s", sentence)
     clips = _without_copies(clips)
     clips = _development(layout, clips, root, wanted.use_additional)
     if any(clip.label == UNKNOWN for clip in clips):
@@ -88,9 +91,9 @@ def _expected(layout: str) -> str:
 
 def _clip(file: Found, name: re.Pattern, root_name: str) -> Clip | None:
     folders = (root_name, *file.folders)
-    stem, extension = os.path.splitext(file.name)
+    stem = os.path.splitext(file.name)[0]
     match = name.fullmatch(stem)
-    if extension.lower() not in AUDIO or not match or len(folders) < 2:
+    if not is_audio(file.name) or not match or len(folders) < 2:
         return None
     split = _FOLDERS.get(folders[-1].lower())
     if split is None:
@@ -172,7 +175,7 @@ def _labelled(clips: list[Clip], truths: Truths) -> list[Clip]:
 
 def _say_strangers(files: list[Found], clips: list[Clip], root: pathlib.Path) -> None:
     read = {clip.path for clip in clips}
-    rest = [f for f in files if f.name.lower().endswith(AUDIO) and f.path not in read]
+    rest = [f for f in files if is_audio(f.name) and f.path not in read]
     if rest:
         logging.warning(
             "%d recordings in %s, the first %s, are not named or placed as in the challenge: they "

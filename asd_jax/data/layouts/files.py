@@ -2,12 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from absl import logging
+
+from asd_jax.data import foreign
 from asd_jax.errors import UserError
 
-AUDIO = (".wav", ".flac", ".ogg", ".mp3")
+AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64")
 
 
 class Found(NamedTuple):
@@ -27,37 +29,98 @@ def audio_files(root: pathlib.Path) -> list[Found]:
     Raises:
       UserError: there is none.
     """
-    found = [file for file in files_below(root) if file.name.lower().endswith(AUDIO)]
+    below = files_below(root)
+    if sentence := foreign.ignored([file.path for file in below]):
+        logging.warning("%s", sentence)
+    found = [file for file in below if is_audio(file.name)]
     if not found:
-        raise UserError(f"No recording ({', '.join(AUDIO)}) was found in {root} or below it.")
+        kinds = ", ".join(AUDIO)
+        also = f" {sentence}." if sentence else ""
+        raise UserError(f"No recording ({kinds}) was found in {root} or below it.{also}")
     return found
 
 
-def files_below(root: pathlib.Path) -> list[Found]:
-    """All files below `root` that are not hidden, sorted by path; links to folders are followed."""
-    found = []
-    for folder, names in _walk(str(root)):
-        below = os.path.relpath(folder, root)
-        folders = () if below == os.curdir else tuple(below.split(os.sep))
-        found += [Found(os.path.join(folder, name), folders, name) for name in names]
-    return sorted(found)
+def is_audio(name: str) -> bool:
+    """Whether a file is a recording, by its ending, that can be read here."""
+    kind = foreign.ending(name)
+    return kind in AUDIO or (kind in foreign.DEMUXERS and foreign.ffmpeg() is not None)
 
 
-def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
-    """Walks through links to folders too, but no folder twice on one way down."""
-    for folder, below, names in os.walk(root, followlinks=True):
-        above = {os.path.realpath(folder)}
-        parent = folder
-        while len(parent) > len(root):
-            parent = os.path.dirname(parent)
-            above.add(os.path.realpath(parent))
-        below[:] = [name for name in below if not _hidden(name)]
-        below[:] = [b for b in below if not _loops(os.path.join(folder, b), above)]
-        yield folder, [name for name in names if not _hidden(name)]
+def files_below(root: pathlib.Path, *, say: bool = True) -> list[Found]:
+    """All files below `root` that are not hidden, sorted by path.
+
+    Links are followed, but nothing is found twice: of several ways to a folder or file, the one
+    without a link counts, else the first by name. What may not be read is named in the log, if it
+    is to `say` so.
+    """
+    below = _Below(root, say)
+    while below.folders or below.links:
+        if below.folders:
+            below.enter(below.folders.pop())
+        else:
+            below.links.sort()
+            below.follow(below.links.pop(0))
+    return sorted(below.found)
 
 
-def _loops(folder: str, above: set[str]) -> bool:
-    return os.path.islink(folder) and os.path.realpath(folder) in above
+class _Below:
+    """What is found below a folder, and where there is more to look."""
+
+    def __init__(self, root: pathlib.Path, say: bool) -> None:
+        self.root, self.say = root, say
+        self.found: list[Found] = []
+        self.folders = [str(root)]
+        self.links: list[str] = []  # to folders and files: looked at when all else is known
+        self._seen: set[str] = set()  # real paths of folders and files
+
+    def enter(self, folder: str) -> None:
+        """Finds what is in a folder, unless it has been entered by another way."""
+        real = os.path.realpath(folder)
+        if real in self._seen:
+            return
+        self._seen.add(real)
+        try:
+            with os.scandir(folder) as entries:
+                inside = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self._left_out(folder, error.strerror)
+            return
+        for entry in inside:
+            if _hidden(entry.name):
+                continue
+            if entry.is_symlink():
+                self.links.append(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                self.folders.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                self._seen.add(os.path.join(real, entry.name))
+                self._add(entry.path)
+            elif is_audio(entry.name):
+                self._left_out(entry.path, "it is no regular file")
+
+    def follow(self, link: str) -> None:
+        """Takes up what a link leads to, unless it is there already."""
+        if os.path.isdir(link):
+            self.folders.append(link)
+        elif not os.path.isfile(link):
+            if is_audio(link):
+                self._left_out(link, "it is a link to what is no regular file")
+        elif (real := os.path.realpath(link)) not in self._seen:
+            self._seen.add(real)
+            self._add(link)
+
+    def _add(self, path: str) -> None:
+        folder, name = os.path.split(path)
+        self.found.append(Found(path, _between(folder, self.root), name))
+
+    def _left_out(self, path: str, why: str | None) -> None:
+        if self.say:
+            logging.warning("%s is left out: %s.", path, why)
+
+
+def _between(folder: str, root: pathlib.Path) -> tuple[str, ...]:
+    below = os.path.relpath(folder, root)
+    return () if below == os.curdir else tuple(below.split(os.sep))
 
 
 def _hidden(name: str) -> bool:

@@ -3,11 +3,17 @@
 The names of the folders on the way to a recording decide, in any case: `train` and `test` give
 the use, `normal` and `abnormal` the label, the folders above the first of these the machine, and
 the folders below it nothing. `<machine>/{normal,abnormal}` leaves the use to a split rule. Where no
-such name occurs at all, every recording is a normal training sound of one machine. What the folders
-below mean for training is `asd_jax.recipes.ensemble.pretext_labels`' to say.
+such name occurs at all, every recording is a normal training sound of one machine. Names that look
+like other states (`broken`, `gesund`, `after_repair`) are asked about: `config.data.normal` and
+`config.data.abnormal` add names. A folder beside `test/good` is one of faults, whatever its name,
+as in MVTec AD (Bergmann et al., CVPR 2019). What the folders below mean for training is
+`asd_jax.recipes.ensemble.pretext_labels`' to say.
 """
 
+import os
 import pathlib
+import re
+from collections import Counter
 
 from absl import logging
 
@@ -15,7 +21,7 @@ from asd_jax.data.layouts.files import Found, audio_files
 from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
-from asd_jax.words import ONLY_ID
+from asd_jax.words import ONLY_ID, first_few, printable
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _LABELS = {
@@ -24,6 +30,119 @@ _LABELS = {
     **dict.fromkeys(("faulty", "fault", "faults", "damaged", "nok"), ANOMALY),
 }
 
+# What says that recordings differ in their state, without saying which of them are healthy.
+_STATES = frozenset(
+    [
+        "broken",
+        "defect",
+        "defects",
+        "defective",
+        "damage",
+        "damaged",
+        "fail",
+        "failed",
+        "failure",
+        "failing",
+        "faulty",
+        "fault",
+        "faults",
+        "malfunction",
+        "malfunctioning",
+        "bad",
+        "ng",
+        "nok",
+        "nio",
+        "ko",
+        "worn",
+        "crack",
+        "cracked",
+        "unhealthy",
+        "sick",
+        "error",
+        "abnormal",
+        "anomaly",
+        "anomalous",
+        "anomalies",
+        "leak",
+        "leaking",
+        "loose",
+        "blocked",
+        "clogged",
+        "unbalance",
+        "unbalanced",
+        "imbalance",
+        "misaligned",
+        "misalignment",
+        "overload",
+        "overloaded",
+        "overheated",
+        "contamination",
+        "reject",
+        "rejected",
+        "scrap",
+        "before",
+        "after",
+        "repair",
+        "repaired",
+        "repairs",
+        "defekt",
+        "defekte",
+        "kaputt",
+        "schlecht",
+        "fehler",
+        "fehlerhaft",
+        "krank",
+        "schaden",
+        "beschädigt",
+        "beschaedigt",
+        "verschlissen",
+        "unwucht",
+        "vorher",
+        "nachher",
+        "reparatur",
+        "ausschuss",
+        "anomalie",
+        "anomalien",
+        "panne",
+        "défaut",
+        "defaut",
+        "défectueux",
+        "cassé",
+        "casse",
+        "avant",
+        "après",
+        "apres",
+        "réparation",
+    ]
+)
+_HEALTHY = frozenset(
+    [
+        "working",
+        "works",
+        "intact",
+        "undamaged",
+        "after",
+        "repaired",
+        "pass",
+        "passed",
+        "gesund",
+        "intakt",
+        "heil",
+        "gut",
+        "io",
+        "nach",
+        "nachher",
+        "normal",
+        "normals",
+        "healthy",
+        "ok",
+        "good",
+        "après",
+        "apres",
+        "sain",
+    ]
+)
+
 
 def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     """Reads a user's folders; clips outside train and test folders keep `split` open.
@@ -31,10 +150,14 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     Raises:
       UserError: there is no recording, or none in a folder with a known name.
     """
-    del wanted
     files = audio_files(root)
     name = root.resolve().name or "machine"
-    if not any(_speaks(folder) for file in files for folder in file.folders):
+    names = _Names(wanted, files)
+    clips = [names.clip(file, name) for file in files]
+    _ask(files, names, root)
+    if not any(names.speaks(folder) for file in files for folder in file.folders) and not any(
+        names.word(file) is not None for file in files
+    ):
         logging.info(
             "No train, test, normal or abnormal folder in %s: all %d recordings are taken as "
             "normal training sounds of one machine, %r. If its sub-folders are machines, move each "
@@ -44,38 +167,122 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
             name,
         )
         return [Clip(file.path, name, ONLY_ID, "train", NORMAL) for file in files]
-    clips = [clip for clip in (_clip(file, name) for file in files) if clip]
-    _say_unused(files, clips, root)
-    if not clips:
+    known = [clip for clip in clips if clip]
+    _say_unused(files, known, names, root)
+    if not known:
         raise UserError(
             f"{root} holds only abnormal training recordings; put normal ones in train/normal."
         )
-    return clips
+    return known
 
 
-def _speaks(folder: str) -> bool:
-    return folder.lower() in _SPLITS or folder.lower() in _LABELS
+class _Names:
+    """What names mean here."""
+
+    def __init__(self, wanted: Wanted, files: list[Found]):
+        """Args: with the user's own words; all files, for what lies beside a folder."""
+        self.given = {
+            **{word.lower(): NORMAL for word in wanted.normal},
+            **{word.lower(): ANOMALY for word in wanted.abnormal},
+        }
+        self.labels = {**_LABELS, **self.given}
+        # Test folders with a folder of normals: the others in there are faults.
+        self._sorted = {
+            file.folders[:k]
+            for file in files
+            for k in range(1, len(file.folders))
+            if _SPLITS.get(file.folders[k - 1].lower()) == "test"
+            and self.labels.get(file.folders[k].lower()) == NORMAL
+        }
+
+    def speaks(self, folder: str) -> bool:
+        return folder.lower() in _SPLITS or folder.lower() in self.labels
+
+    def word(self, file: Found) -> int | None:
+        """The label that a file's name tells by one of the user's words, else None."""
+        if not self.given:
+            return None
+        found = {self.given[word] for word in _words(file.name) if word in self.given}
+        return max(found, default=None)  # ANOMALY before NORMAL
+
+    def label(self, file: Found) -> int | None:
+        """The label that folders, or the file's name, tell; else None."""
+        for k, folder in enumerate(file.folders):
+            if folder.lower() in self.labels:
+                return self.labels[folder.lower()]
+            if file.folders[:k] in self._sorted:
+                return ANOMALY
+        return self.word(file)
+
+    def clip(self, file: Found, root_name: str) -> Clip | None:
+        """The clip of a file; None where nothing tells, or it is an abnormal to train on."""
+        telling = [k for k, folder in enumerate(file.folders) if self.speaks(folder)]
+        label = self.label(file)
+        if not telling and label is None:
+            return None
+        machine = file.folders[: telling[0]] if telling else file.folders
+        machine = machine or (root_name,)
+        words = [file.folders[k].lower() for k in telling]
+        split = next((_SPLITS[word] for word in words if word in _SPLITS), "")
+        if label is None:
+            label = UNKNOWN if split == "test" else NORMAL
+        if split == "train" and label == ANOMALY:
+            return None
+        return Clip(file.path, machine[0], "/".join(machine[1:]) or ONLY_ID, split, label)
 
 
-def _clip(file: Found, root_name: str) -> Clip | None:
-    """The clip of a file; None where its folders say nothing or it is an abnormal to train on."""
-    telling = [k for k, folder in enumerate(file.folders) if _speaks(folder)]
-    if not telling:
-        return None
-    machine = file.folders[: telling[0]] or (root_name,)
-    words = [file.folders[k].lower() for k in telling]
-    split = next((_SPLITS[word] for word in words if word in _SPLITS), "")
-    unsaid = UNKNOWN if split == "test" else NORMAL
-    label = next((_LABELS[word] for word in words if word in _LABELS), unsaid)
-    if split == "train" and label == ANOMALY:
-        return None
-    return Clip(file.path, machine[0], "/".join(machine[1:]) or ONLY_ID, split, label)
+def _words(name: str) -> set[str]:
+    """The words of a name, with and without digits, and the name as one: `n.i.O. 2` is nio too."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", os.path.splitext(name)[0]).lower()
+    words = {word for pattern in (r"[^\W_]+", r"[^\W\d_]+") for word in re.findall(pattern, name)}
+    return words | {re.sub(r"[\W\d_]+", "", name)}
 
 
-def _say_unused(files: list[Found], clips: list[Clip], root: pathlib.Path) -> None:
+def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
+    """Raises UserError where names tell of states that nothing says the meaning of."""
+    untold = [file for file in files if names.label(file) is None]
+    parents = {
+        file.folders[:k]
+        for file in untold
+        for k, folder in enumerate(file.folders)
+        if not names.speaks(folder) and _STATES & _words(folder)
+    }
+    if parents:
+        beside = Counter(
+            file.folders[: k + 1]
+            for file in files
+            for k in range(len(file.folders))
+            if file.folders[:k] in parents
+        )
+        shown = [f"{'/'.join(folder)} ({count})" for folder, count in sorted(beside.items())]
+        raise UserError(_question(root, shown, {folder[-1] for folder in beside}))
+    tested = [any(_SPLITS.get(d.lower()) == "test" for d in file.folders) for file in untold]
+    loose = [file for file, test in zip(untold, tested, strict=True) if not test]
+    counts = Counter(word for file in loose for word in _words(file.name) & _STATES)
+    if counts:
+        shown = [f"{word} in {count} file names" for word, count in sorted(counts.items())]
+        healthy = {word for file in loose for word in _words(file.name) & _HEALTHY}
+        raise UserError(_question(root, shown, {*counts, *healthy}))
+
+
+def _question(root: pathlib.Path, shown: list[str], states: set[str]) -> str:
+    faulty = {s for s in states if _STATES & _words(s) and not _HEALTHY & _words(s)}
+    healthy, faulty = (",".join(sorted(names)) or "NAME" for names in (states - faulty, faulty))
+    return printable(
+        f"{root} has names that look like states of a machine: {first_few(shown, 6)}. Say which "
+        f"are healthy and which are not, for example --config.data.normal={healthy} "
+        f"--config.data.abnormal={faulty}; a name that is no state goes with the healthy ones."
+    )
+
+
+def _say_unused(files: list[Found], clips: list[Clip], names: _Names, root: pathlib.Path) -> None:
     used = {clip.path for clip in clips}
     unused = [file for file in files if file.path not in used]
-    lost = [file for file in unused if not any(map(_speaks, file.folders))]
+    lost = [
+        file
+        for file in unused
+        if not any(map(names.speaks, file.folders)) and names.word(file) is None
+    ]
     if lost:
         logging.warning(
             "%d recordings, the first %s, are in no train, test, normal or abnormal folder: they "

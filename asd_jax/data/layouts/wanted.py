@@ -9,3 +9,5 @@ class Wanted:
 
     snr: tuple[str, ...] = ()  # MIMII: '6', '0', '-6'; () means all
     use_additional: bool = False  # DCASE, MIMII DUE: the evaluation set's machines too
+    normal: tuple[str, ...] = ()  # folder: more names of folders, or words of file names, that say
+    abnormal: tuple[str, ...] = ()  # that a recording is of a healthy or of a faulty machine

@@ -42,8 +42,10 @@ function machineName(row) {
 
 function figures(row) {
   const machine = machineName(row);
-  const share = row.percentile === null ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of normal clips`;
-  return `${machine ? machine + ": " : ""}score ${number(row.score)} (threshold ${number(row.threshold)})${share}.`;
+  const share = row.percentile === null || row.percentile === undefined ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of normal clips`;
+  const flags = row.quality ? ` The sound: ${row.quality.replace(/_/g, " ")}.` : "";
+  if (row.score === null) return `${machine ? machine + ": " : ""}not scored.${flags}`;
+  return `${machine ? machine + ": " : ""}score ${number(row.score)} (threshold ${number(row.threshold)})${share}.${flags}`;
 }
 
 // Canvases are drawn in CSS pixels, as sharp as the screen.
@@ -123,7 +125,8 @@ function drawScores() {
   context.fillStyle = colour("--ground");
   context.fillRect(left, top, width - left, up);
   if (!points.length) return;
-  const shown = points.slice(-Math.max(30, Math.floor(across / 7)));
+  const shown = points.filter((p) => p.score !== null).slice(-Math.max(30, Math.floor(across / 7)));
+  if (!shown.length) return;
   const known = shown.flatMap((p) => [p.score, p.threshold]).filter((v) => v !== null);
   let low = Math.min(...known), high = Math.max(...known);
   const room = (high - low || 1) * 0.08;
@@ -190,10 +193,10 @@ function say(id, text) { // only what changed is read aloud
 
 function showStatus() {
   const last = points[points.length - 1];
-  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : "normal";
+  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.score === null ? "unknown" : "normal";
   byId("status").className = `card ${state}`;
   const odd = last && last.decision === 1 && !last.alarm;
-  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
+  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", unknown: "No sound to judge: is the microphone alive?", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
   const before = paused && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
   say("detail", before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`));
   document.title = { alarm: "ALARM – ", paused: "NO SOUND – " }[state] || "";
@@ -273,16 +276,16 @@ async function send(file) {
     say("upload", answer.error);
     return;
   }
-  const odd = answer.clips.filter((clip) => clip.decision === 1).length;
-  const all = answer.clips.length;
-  const more = answer.left_out ? ` Its last ${answer.left_out} clips were left out.` : "";
+  const odd = answer.anomalous;
+  const all = answer.judged;
+  const more = answer.left_out ? ` Its ${answer.clips.length} most unusual clips are kept here.` : "";
   say("upload", `${file.name}: ${odd} of ${all} ${all === 1 ? "clip" : "clips"} anomalous.${more}`);
   const item = element("li");
   const first = element("p");
   const known = answer.clips.some((clip) => clip.decision !== -1);
-  first.append(element("span", !known ? "No threshold" : odd ? "Anomalous" : "Normal", `tag ${!known ? "" : odd ? "bad" : "good"}`), element("span", file.name, "name"));
+  const worst = answer.clips.reduce((a, b) => (a.score === null || (b.score !== null && b.score > a.score) ? b : a));
+  first.append(element("span", !known ? (worst.score === null ? "Not scored" : "No threshold") : odd ? "Anomalous" : "Normal", `tag ${!known ? "" : odd ? "bad" : "good"}`), element("span", file.name, "name"));
   item.append(first);
-  const worst = answer.clips.reduce((a, b) => (b.score > a.score ? b : a));
   item.append(element("p", figures(worst)), element("p", departs(worst)));
   const canvas = element("canvas", undefined, "picture");
   canvas.setAttribute("role", "img");

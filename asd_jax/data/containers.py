@@ -1,0 +1,185 @@
+"""What the header of an uncompressed recording says of its sound, and what the file bears out.
+
+libsndfile passes over headers that announce more than there is, and believes those that a recorder
+never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF and AIFF-C, CAF
+(Apple Core Audio Format specification 1.0) and AU.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+_SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
+_WRAP = 2**32  # a 32-bit size field starts again from 0
+_MOST_CHUNKS = 1000  # that are looked at for the one with the sound
+
+
+class Sound(NamedTuple):
+    """The bytes of the samples.
+
+    Attributes:
+        missing: bytes that the header announces and the file does not have.
+        unfinished: the header says that there is none, and was never filled in.
+        wrapped: the announced size lost a multiple of 4 GB.
+        repairs: (position, bytes) that make a header that libsndfile reads to the end.
+    """
+
+    available: int
+    missing: int = 0
+    unfinished: bool = False
+    wrapped: bool = False
+    repairs: tuple[tuple[int, bytes], ...] = ()
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    field: int  # where its size stands
+    size: int
+    begin: int  # where its content begins
+
+
+def find_sound(file: BinaryIO) -> Sound | None:
+    """The sound of a file by its header; None where it is no such format or has no sound."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(40)
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _riff(file, head, end)
+    if head[:4] == b"riff" and head[24:28] == b"wave":
+        chunk = _find(_wave64_chunks(file), b"data")
+        # The sizes count the header of the chunk, 24 bytes.
+        repairs = (
+            ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24))) if chunk else ()
+        )
+        return chunk and _sound(chunk, end, repairs, outer=struct.unpack("<Q", head[16:24])[0])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return _aiff(file, head, end)
+    if head[:4] == b"caff":
+        chunk = _find(_chunks(file, 8, ">4sq"), b"data")
+        if chunk is None:
+            return None
+        begin = chunk.begin + 4  # after a count of edits
+        sound = chunk._replace(begin=begin, size=chunk.size if chunk.size < 4 else chunk.size - 4)
+        repairs = ((chunk.field, struct.pack(">q", max(end - chunk.begin, 0))),)
+        found = _sound(sound, end, repairs)
+        # libsndfile refuses one that is cut off.
+        return found._replace(repairs=repairs) if found.missing else found
+    if head[:4] == b".snd" and len(head) >= 12:
+        begin, size = struct.unpack(">II", head[4:12])
+        chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)
+        return _sound(chunk, end, ((8, b"\xff" * 4),))
+    return None
+
+
+class Repaired:
+    """A file with other bytes in a few places, as `soundfile` reads one that is no path."""
+
+    def __init__(self, file: BinaryIO, repairs: tuple[tuple[int, bytes], ...]):
+        """Args: open for reading; see `Sound.repairs`."""
+        self._file, self._repairs = file, repairs
+        self.seek, self.tell = file.seek, file.tell
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills the buffer from here on; the number of bytes that there were."""
+        begin = self._file.tell()
+        end = begin + self._file.readinto(buffer)
+        for position, data in self._repairs:
+            first, last = max(position, begin), min(position + len(data), end)
+            if first < last:
+                buffer[first - begin : last - begin] = data[first - position : last - position]
+        return end - begin
+
+
+def _sound(
+    chunk: _Chunk,
+    end: int,
+    repairs: tuple[tuple[int, bytes], ...],
+    outer: int | None = None,
+) -> Sound:
+    """Args: the chunk of the sound; bytes of the file; repairs; the size that all should have."""
+    available = max(end - chunk.begin, 0)
+    if chunk.size < 0:
+        return Sound(available)
+    if chunk.size == 0 and available and outer != end:
+        return Sound(available, unfinished=True, repairs=repairs)
+    return Sound(min(available, chunk.size), missing=max(chunk.size - available, 0))
+
+
+def _riff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
+    chunks = list(_chunks(file, 12, "<4sI", pad=2, last=b"data"))
+    chunk = next((c for c in chunks if c.kind == b"data"), None)
+    if chunk is None:
+        return None
+    outer = struct.unpack("<I", head[4:8])[0] + 8
+    wide = next((c for c in chunks if c.kind == b"ds64" and c.size >= 16), None)
+    if head[:4] != b"RIFF" and wide:
+        file.seek(wide.begin)
+        outer, size = struct.unpack("<QQ", file.read(16))
+        repairs = ((wide.begin, _little(end - 8) + _little(max(end - chunk.begin, 0))),)
+        return _sound(chunk._replace(size=size), end, repairs, outer + 8)
+    # With these, libsndfile takes all that follows for sound.
+    repairs = ((4, struct.pack("<I", 8)), (chunk.field, bytes(4)))
+    available = end - chunk.begin
+    if available - chunk.size >= _WRAP:
+        whole = chunk.size + (available - chunk.size) // _WRAP * _WRAP
+        return Sound(whole, wrapped=True, repairs=repairs)
+    if chunk.size >= _SIZE_UNKNOWN and chunk.size > available:
+        return Sound(available)
+    return _sound(chunk, end, repairs, outer)
+
+
+def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
+    chunks = list(_chunks(file, 12, ">4sI", pad=2, last=b"SSND"))
+    chunk = next((c for c in chunks if c.kind == b"SSND"), None)
+    about = next((c for c in chunks if c.kind == b"COMM" and c.size >= 8), None)
+    if chunk is None or about is None:
+        return None
+    file.seek(about.begin)
+    channels, frames, bits = struct.unpack(">hIh", file.read(8))
+    frame = max(channels, 1) * max((bits + 7) // 8, 1)
+    begin = chunk.begin + 8  # after an offset and a block size
+    count = max(end - begin, 0) // frame
+    repairs = (
+        (about.begin + 2, struct.pack(">I", min(count, 0xFFFFFFFF))),
+        (chunk.field, struct.pack(">I", min(8 + count * frame, 0xFFFFFFFF))),
+    )
+    sound = chunk._replace(begin=begin, size=max(chunk.size - 8, 0) if frames else 0)
+    return _sound(sound, end, repairs, struct.unpack(">I", head[4:8])[0] + 8)
+
+
+def _chunks(
+    file: BinaryIO, at: int, header: str, *, pad: int = 1, last: bytes = b"data"
+) -> Iterator[_Chunk]:
+    """Chunks with a name and a size, to the one named `last`."""
+    width = struct.calcsize(header)
+    for _ in range(_MOST_CHUNKS):
+        file.seek(at)
+        found = file.read(width)
+        if len(found) < width:
+            return
+        kind, size = struct.unpack(header, found)
+        yield _Chunk(kind, at + 4, size, at + width)
+        if kind == last or size < 0:
+            return
+        at += width + size + -size % pad
+
+
+def _wave64_chunks(file: BinaryIO) -> Iterator[_Chunk]:
+    at = 40
+    for _ in range(_MOST_CHUNKS):
+        file.seek(at)
+        found = file.read(24)
+        if len(found) < 24:
+            return
+        size = struct.unpack("<Q", found[16:])[0]
+        yield _Chunk(found[:4], at + 16, max(size - 24, 0), at + 24)
+        at += max(size, 24) + -size % 8
+
+
+def _find(chunks: Iterator[_Chunk], kind: bytes) -> _Chunk | None:
+    return next((chunk for chunk in chunks if chunk.kind == kind), None)
+
+
+def _little(number: int) -> bytes:
+    return struct.pack("<Q", number)

@@ -1,0 +1,75 @@
+"""What is wrong with a recording as sound, in words that stand on its score.
+
+`silent`, `constant` and `short` are no sound: they are neither learned from nor scored. The others
+are scored, and say why the score may mislead.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+from jaxtyping import Int16, Shaped
+
+MEANINGS = {
+    "silent": "it is silent",
+    "constant": "it is one constant value, without sound",
+    "short": "it is shorter than 0.1 s",
+    "clipped": "it goes beyond full scale",
+    "repeated": "it is shorter than a clip and repeated to its length",
+    "resampled": "it has another sample rate",
+    "level": "it is much louder or quieter than the training",
+    "dead_channel": "one of its channels is silent",
+    "antiphase": "its channels cancel each other in their mean",
+    "cut_off": "it ends before its header says",
+    "unfinished": "its header was never finished, or its size field has overflowed",
+}
+NO_SOUND = frozenset({"silent", "constant", "short"})
+SHORTEST = 0.1  # s
+LEVEL = 20.0  # dB from the training's level: ten times the pressure, as of another gain
+_STEPS = 2  # of 16 bits: what does not vary by more holds no waveform
+_CLIPPED = 1e-4  # share of samples at full scale
+_CANCELLED = 0.1  # of the power that channels without common sound keep in their mean
+_STRIDE = 1024  # a channel is first looked at in every so-manieth frame
+
+
+def words(flags: Collection[str]) -> str:
+    """The flags as a row holds them: in one order, separated by spaces."""
+    return " ".join(flag for flag in MEANINGS if flag in flags)
+
+
+def no_sound(flags: str) -> str:
+    """Why a clip with these `words` is not scored; '' where it is."""
+    return next((MEANINGS[flag] for flag in flags.split() if flag in NO_SOUND), "")
+
+
+def of_clip(wave: Int16[np.ndarray, " samples"]) -> set[str]:
+    """The flags that one clip shows by itself."""
+    low, high = (int(wave.min()), int(wave.max())) if len(wave) else (0, 0)
+    if still := no_waveform(low, high):
+        return still
+    at_ends = low == -32768 or high == 32767
+    return {"clipped"} if at_ends and is_clipped(wave, 32767) else set()
+
+
+def no_waveform(low: float, high: float) -> set[str]:
+    """Whether sound within these bounds, in steps of 16 bits, is none."""
+    if high - low > _STEPS:
+        return set()
+    return {"silent" if max(-low, high) <= _STEPS else "constant"}
+
+
+def is_clipped(wave: Shaped[np.ndarray, " samples"], full: float) -> bool:
+    """Whether more samples than a stray few reach full scale."""
+    return bool(np.count_nonzero((wave >= full) | (wave <= -full)) > _CLIPPED * len(wave))
+
+
+def dead_channels(frames: Shaped[np.ndarray, "frames channels"]) -> np.ndarray:
+    """Which channels are silent throughout, bool `[channels]`."""
+    dead = ~frames[::_STRIDE].any(axis=0)
+    for channel in np.flatnonzero(dead):
+        dead[channel] = not frames[:, channel].any()
+    return dead
+
+
+def cancels(power_of_mean: float, mean_power: float, channels: int) -> bool:
+    """Whether the mean of channels has lost what independent channels would keep of their power."""
+    return bool(mean_power > 0 and power_of_mean < _CANCELLED * mean_power / channels)
