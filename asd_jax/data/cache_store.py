@@ -222,7 +222,7 @@ class Store:
         begin, count = self._data.get(name, 0), 0
         try:
             for part in parts:
-                file.write(np.ascontiguousarray(part.rows))
+                file.write(memoryview(np.ascontiguousarray(part.rows)).cast("B"))
                 count += len(part.rows)
                 if part.entry:
                     size, mtime = state
@@ -334,7 +334,7 @@ class _About:
         self._of_rows: list[set[str]] = []
 
     def heard(self, wave: np.ndarray) -> np.ndarray:
-        self._digest.update(np.ascontiguousarray(wave[-self.frames % _STRIDE :: _STRIDE]))
+        self._digest.update(wave[-self.frames % _STRIDE :: _STRIDE].tobytes())
         self.frames += len(wave)
         return wave
 

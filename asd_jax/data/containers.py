@@ -5,6 +5,7 @@ never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF
 (Apple Core Audio Format specification 1.0) and AU.
 """
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def find_sound(file: BinaryIO) -> Sound | None:
 class Repaired:
     """A file with other bytes in a few places, as `soundfile` reads one that is no path."""
 
-    def __init__(self, file: BinaryIO, repairs: tuple[tuple[int, bytes], ...]):
+    def __init__(self, file: io.BufferedReader, repairs: tuple[tuple[int, bytes], ...]):
         """Args: open for reading; see `Sound.repairs`."""
         self._file, self._repairs = file, repairs
         self.seek, self.tell = file.seek, file.tell

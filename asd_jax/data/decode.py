@@ -172,8 +172,8 @@ class Recording:
             if lossy:  # whose headers only estimate their length
                 left = max(left, _MORE)
             count = int(min(size, left, stop - done))
-            found = file.read(count, dtype=dtype, always_2d=True) if count else []
-            if not len(found):
+            found = file.read(count, dtype=dtype, always_2d=True) if count else None
+            if found is None or not len(found):
                 break
             done += len(found)
             if done > self._longest * self.rate:
@@ -185,6 +185,7 @@ class Recording:
                 yield held, False
             held = self._looked_at(found)
         self._check_end(file, done, stop)
+        assert held is not None  # else it held no samples
         yield held, True
 
     def _check_end(self, file: Any, done: int, stop: float) -> None:
@@ -227,7 +228,7 @@ class Recording:
                     ]
                 ),
             )
-            if quality.cancels(*self._powers, samples.shape[1]):
+            if quality.cancels(self._powers[0], self._powers[1], samples.shape[1]):
                 self.flags.add("antiphase")
             else:
                 self.flags.discard("antiphase")

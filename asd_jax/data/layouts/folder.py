@@ -32,115 +32,22 @@ _LABELS = {
 
 # What says that recordings differ in their state, without saying which of them are healthy.
 _STATES = frozenset(
-    [
-        "broken",
-        "defect",
-        "defects",
-        "defective",
-        "damage",
-        "damaged",
-        "fail",
-        "failed",
-        "failure",
-        "failing",
-        "faulty",
-        "fault",
-        "faults",
-        "malfunction",
-        "malfunctioning",
-        "bad",
-        "ng",
-        "nok",
-        "nio",
-        "ko",
-        "worn",
-        "crack",
-        "cracked",
-        "unhealthy",
-        "sick",
-        "error",
-        "abnormal",
-        "anomaly",
-        "anomalous",
-        "anomalies",
-        "leak",
-        "leaking",
-        "loose",
-        "blocked",
-        "clogged",
-        "unbalance",
-        "unbalanced",
-        "imbalance",
-        "misaligned",
-        "misalignment",
-        "overload",
-        "overloaded",
-        "overheated",
-        "contamination",
-        "reject",
-        "rejected",
-        "scrap",
-        "before",
-        "after",
-        "repair",
-        "repaired",
-        "repairs",
-        "defekt",
-        "defekte",
-        "kaputt",
-        "schlecht",
-        "fehler",
-        "fehlerhaft",
-        "krank",
-        "schaden",
-        "beschädigt",
-        "beschaedigt",
-        "verschlissen",
-        "unwucht",
-        "vorher",
-        "nachher",
-        "reparatur",
-        "ausschuss",
-        "anomalie",
-        "anomalien",
-        "panne",
-        "défaut",
-        "defaut",
-        "défectueux",
-        "cassé",
-        "casse",
-        "avant",
-        "après",
-        "apres",
-        "réparation",
-    ]
+    """
+    broken defect defects defective damage damaged fail failed failure failing faulty fault
+    faults malfunction malfunctioning bad ng nok nio ko worn crack cracked unhealthy sick error
+    abnormal anomaly anomalous anomalies leak leaking loose blocked clogged unbalance unbalanced
+    imbalance misaligned misalignment overload overloaded overheated contamination reject
+    rejected scrap before after repair repaired repairs defekt defekte kaputt schlecht fehler
+    fehlerhaft krank schaden beschädigt beschaedigt verschlissen unwucht vorher nachher
+    reparatur ausschuss anomalie anomalien panne défaut defaut défectueux cassé casse avant
+    après apres réparation
+    """.split()  # noqa: SIM905  # a line a word is no easier to read
 )
 _HEALTHY = frozenset(
-    [
-        "working",
-        "works",
-        "intact",
-        "undamaged",
-        "after",
-        "repaired",
-        "pass",
-        "passed",
-        "gesund",
-        "intakt",
-        "heil",
-        "gut",
-        "io",
-        "nach",
-        "nachher",
-        "normal",
-        "normals",
-        "healthy",
-        "ok",
-        "good",
-        "après",
-        "apres",
-        "sain",
-    ]
+    """
+    working works intact undamaged after repaired pass passed gesund intakt heil gut io nach
+    nachher normal normals healthy ok good après apres sain
+    """.split()  # noqa: SIM905  # a line a word is no easier to read
 )
 
 
