@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from asd_jax import memory, project
 from asd_jax.errors import Interrupted, Lost, UserError, WriteError
 from asd_jax.files import private_folder, why
-from asd_jax.words import printable
+from asd_jax.naming import printable
 
 
 class _Plain(std_logging.Formatter):

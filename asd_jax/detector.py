@@ -110,7 +110,7 @@ class Detector:
             [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
         )
 
-    def departure(
+    def deviation(
         self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""

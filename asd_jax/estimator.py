@@ -254,15 +254,15 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
 
     def _judged(self, X: Recordings) -> tuple[np.ndarray, np.ndarray]:
         """Score and threshold of each recording."""
-        from asd_jax.live.recordings import BATCH, Listener, chosen_machine
+        from asd_jax.live.recordings import BATCH, ClipScorer, chosen_machine
 
         detector, recordings = self._fitted(), _listed(X)
         chosen = chosen_machine(self.machine, detector.groups)
-        listener = Listener(detector, chosen, locate=False)
+        clip_scorer = ClipScorer(detector, chosen, locate=False)
         scores, thresholds = np.full((2, len(recordings)), np.nan)
-        pieces = _pieces(listener, recordings, self._rate(detector.config.data))
+        pieces = _pieces(clip_scorer, recordings, self._rate(detector.config.data))
         while batch := list(itertools.islice(pieces, BATCH)):
-            rows = listener.rows([piece for _, piece in batch])
+            rows = clip_scorer.rows([piece for _, piece in batch])
             for row, (number, _) in zip(rows, batch, strict=True):
                 if not row["score"] <= scores[number] and np.isfinite(row["score"]):
                     scores[number], thresholds[number] = row["score"], row["threshold"]
@@ -373,14 +373,14 @@ def _as_folder(X: Recordings, sample_rate: int) -> Iterator[str]:
 
 
 def _pieces(
-    listener: Any, recordings: Sequence[Any], sample_rate: int
+    clip_scorer: Any, recordings: Sequence[Any], sample_rate: int
 ) -> Iterator[tuple[int, Any]]:
     """The number of a recording and a clip of it, for all clips; unreadable ones are logged."""
     from asd_jax.data.decode import UnreadableError
     from asd_jax.live.recordings import STDIN, read_pieces
 
-    known = listener.machine is not None
-    told = listener.candidates(STDIN) if known else list(range(len(listener.detector.groups)))
+    known = clip_scorer.machine is not None
+    told = clip_scorer.candidates(STDIN) if known else list(range(len(clip_scorer.detector.groups)))
     with tempfile.TemporaryDirectory() as folder:
         for number, item in enumerate(recordings):
             path = name = item
@@ -388,7 +388,7 @@ def _pieces(
                 path, name = os.path.join(folder, "recording.wav"), f"waveform {number}"
                 _write(pathlib.Path(path), item, sample_rate)
             try:
-                for piece in read_pieces(listener, path):
+                for piece in read_pieces(clip_scorer, path):
                     shown = piece.name.replace(path, name)
                     yield number, piece._replace(name=shown, candidates=told)
             except UnreadableError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from absl import logging
 
 from asd_jax.errors import UserError, WriteError
-from asd_jax.words import size_text
+from asd_jax.naming import size_text
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     if PROFILE.value:
         from asd_jax.train import profile
 
-        profile.ask(PROFILE.value)
+        profile.enable(PROFILE.value)
     if together:
         return importlib.import_module("asd_jax.runs.packed").run(together)
     if config.get("pack", 1) > 1:

@@ -21,8 +21,8 @@ from asd_jax.errors import UserError
 from asd_jax.live import options
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.pcm import Pcm
-from asd_jax.live.recordings import Listener
-from asd_jax.live.start import asked_to_stop, load_listener
+from asd_jax.live.recordings import ClipScorer
+from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
 
 flags.adopt_module_key_flags(options)
@@ -38,16 +38,16 @@ def main(argv: Sequence[str]) -> int:
     options.check_live(argv)
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
-    listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
+    clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live.board import Board
     from asd_jax.live.server import Monitor
 
-    board = Board(listener.detector.spec.sample_rate)
-    server = Monitor(listener, board, host=HOST.value, port=PORT.value, source=_source())
+    board = Board(clip_scorer.detector.spec.sample_rate)
+    server = Monitor(clip_scorer, board, host=HOST.value, port=PORT.value, source=_source())
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"The monitor is at {server.address} (Ctrl-C ends it).", flush=True)
-    feed = _feed(listener, board, server.scoring, pcm, rule, stop)
+    feed = _feed(clip_scorer, board, server.scoring, pcm, rule, stop)
     if feed:
         threading.Thread(target=_kept_up, args=(feed, board), daemon=True).start()
     while not stop.wait(0.5):
@@ -64,7 +64,7 @@ def _source() -> str:
 
 
 def _feed(
-    listener: Listener,
+    clip_scorer: ClipScorer,
     board: Any,  # `Board`, imported when the flags are known to be right
     lock: threading.Lock,
     pcm: Pcm,
@@ -77,14 +77,14 @@ def _feed(
     if options.STREAM.value:
         settings = {"hop": options.HOP.value, "rule": rule}
         return lambda: feed.stream(
-            listener, board, pcm, sys.stdin.fileno(), options.GAP.value, stop.is_set, settings
+            clip_scorer, board, pcm, sys.stdin.fileno(), options.GAP.value, stop.is_set, settings
         )
     if options.WATCH.value:
         watcher = Watcher(
             options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
         )
         groups = watch(watcher, poll=POLL, wait=stop.wait)
-        return lambda: feed.recordings(listener, board, groups, Alarms(rule), lock)
+        return lambda: feed.recordings(clip_scorer, board, groups, Alarms(rule), lock)
     return None
 
 

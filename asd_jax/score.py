@@ -24,7 +24,7 @@ from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import (
-    Listener,
+    ClipScorer,
     Unreadable,
     chosen_machine,
     find_recordings,
@@ -32,9 +32,9 @@ from asd_jax.live.recordings import (
     score_each,
     score_paths,
 )
-from asd_jax.live.start import asked_to_stop, load_listener
+from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
-from asd_jax.words import printable
+from asd_jax.naming import printable
 
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
@@ -70,13 +70,13 @@ def _score(paths: Sequence[str]) -> int:
     watcher = options.WATCH.value and Watcher(
         options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
     )
-    listener = load_listener(options.DETECTOR.value, options.MACHINE.value)
-    output.machines = listener.detector.groups
+    clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
+    output.machines = clip_scorer.detector.groups
     if options.STREAM.value:
-        return score_stream(listener, output, pcm, rule)
+        return score_stream(clip_scorer, output, pcm, rule)
     if watcher:
-        return score_folder(listener, output, watcher, rule)
-    return score_recordings(listener, output, found)
+        return score_folder(clip_scorer, output, watcher, rule)
+    return score_recordings(clip_scorer, output, found)
 
 
 def _check(argv: Sequence[str]) -> None:
@@ -90,10 +90,10 @@ def _check(argv: Sequence[str]) -> None:
         raise UserError("--output goes with recordings; send this to a file with > FILE.")
 
 
-def score_recordings(listener: Listener, output: Output, paths: Sequence[str]) -> int:
+def score_recordings(clip_scorer: ClipScorer, output: Output, paths: Sequence[str]) -> int:
     """Scores each recording once; the exit status is 1 if one was unreadable."""
     rows, status = [], 0
-    for found in score_each(listener, paths):
+    for found in score_each(clip_scorer, paths):
         if isinstance(found, Unreadable):
             status = 1
             print(printable(f"not scored: {found.path}: {found.reason}"), file=sys.stderr)
@@ -119,13 +119,13 @@ def _check_output(path: str | None) -> None:
         raise UserError(f"--output={path}: {why(error)}.") from error
 
 
-def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rule) -> int:
+def score_folder(clip_scorer: ClipScorer, output: Output, watcher: Watcher, rule: Rule) -> int:
     """Scores what comes into a folder until Ctrl-C or SIGTERM; each machine has its own alarm."""
     alarms = Alarms(rule)
     stop = asked_to_stop()
     scored = 0
     for ready in watch(watcher, poll=POLL, wait=stop.wait):
-        for found in score_each(listener, ready):
+        for found in score_each(clip_scorer, ready):
             if isinstance(found, Unreadable):
                 said = f"not scored: {found.path}: {found.reason}"
                 output.note(said, event="unreadable", **found._asdict())
@@ -138,16 +138,18 @@ def score_folder(listener: Listener, output: Output, watcher: Watcher, rule: Rul
     return 0
 
 
-def score_stream(listener: Listener, output: Output, pcm: Pcm, rule: Rule) -> int:
+def score_stream(clip_scorer: ClipScorer, output: Output, pcm: Pcm, rule: Rule) -> int:
     """Scores standard input window by window until it ends, or until Ctrl-C or SIGTERM."""
     from asd_jax.live.source import chunks
-    from asd_jax.live.stream import Ear, sentence
+    from asd_jax.live.stream import StreamScorer, sentence
 
-    ear = Ear(listener, pcm, hop=options.HOP.value, rule=rule)
-    ear.warm_up()
+    stream_scorer = StreamScorer(clip_scorer, pcm, hop=options.HOP.value, rule=rule)
+    stream_scorer.warm_up()
     stop = asked_to_stop()
     windows = 0
-    for event in ear.listen(chunks(sys.stdin.fileno(), gap=options.GAP.value, stopped=stop.is_set)):
+    for event in stream_scorer.listen(
+        chunks(sys.stdin.fileno(), gap=options.GAP.value, stopped=stop.is_set)
+    ):
         if event["event"] == "window":
             windows += 1
             output.row(event)

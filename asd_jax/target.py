@@ -36,7 +36,7 @@ def platform() -> str:
     return _override.get() or jax.default_backend()
 
 
-def written_as(form: str) -> contextlib.AbstractContextManager[None]:
+def implementation(form: str) -> contextlib.AbstractContextManager[None]:
     """Traces the operations inside the block in one form, whatever the platform; see `models.ops`.
 
     A function that is already traced does not change.

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from asd_jax import detector_folder
+from asd_jax.cached_program import Traced
 from asd_jax.detector import load_detector
 from asd_jax.detector_folder import read_arrays, read_folder, write_folder
 from asd_jax.errors import UserError
 from asd_jax.files import plain
 from asd_jax.recipes.ensemble import networks
 from asd_jax.recipes.pump_classifier import network
-from asd_jax.traced import Traced
 from tests.deploy import detectors
 from tests.recipes import tiny
 

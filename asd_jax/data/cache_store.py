@@ -262,7 +262,7 @@ def _decoded(
     bar = tqdm(total=len(files), desc="decoding", unit="clip", disable=not progress)
     ahead: collections.deque[tuple[str, concurrent.futures.Future | None]] = collections.deque()
 
-    def first() -> tuple[str, Iterable[_Rows]]:
+    def is_primary() -> tuple[str, Iterable[_Rows]]:
         path, future = ahead.popleft()
         bar.update()
         return path, _large_rows(path, settings) if future is None else _raising(future.result())
@@ -274,9 +274,9 @@ def _decoded(
                 future = None if large else pool.submit(_decode_rows, path, settings)
                 ahead.append((path, future))
                 if len(ahead) > 2 * workers:
-                    yield first()
+                    yield is_primary()
             while ahead:
-                yield first()
+                yield is_primary()
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -23,7 +23,7 @@ from asd_jax.data.table import (
     Clip,
 )
 from asd_jax.errors import UserError
-from asd_jax.words import first_few, machine_name, printable
+from asd_jax.naming import first_few, machine_name, printable
 
 __all__ = [
     "ANOMALY",

@@ -37,7 +37,7 @@ class Waves(Protocol):
 
 @runtime_checkable
 class Rows(Protocol):
-    """Waveforms that lie on the devices, as `asd_jax.train.resident.Resident` has them."""
+    """Waveforms that lie on the devices, as `asd_jax.train.device_data.DeviceData` has them."""
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
         """Where the waveforms at `indices` lie: int32, in the shape of `indices`."""

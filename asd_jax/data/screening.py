@@ -12,7 +12,7 @@ from asd_jax.data import quality
 from asd_jax.data.cache import CachedClips
 from asd_jax.data.table import ANOMALY, NORMAL, Clip
 from asd_jax.errors import UserError
-from asd_jax.words import first_few, printable
+from asd_jax.naming import first_few, printable
 
 
 def screen(clips: Sequence[Clip], opened: CachedClips) -> list[Clip]:

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from asd_jax.data.table import ANOMALY, NORMAL, Clip, recording_keys
-from asd_jax.words import machine_name
+from asd_jax.naming import machine_name
 
 _DCASE2020_TEST_NORMALS = 100
 

@@ -12,7 +12,7 @@ from asd_jax.detector import Detector, load_detector
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import check_writable, place, why
 from asd_jax.live.recordings import chosen_machine
-from asd_jax.words import machine_names
+from asd_jax.naming import machine_names
 
 
 def export(

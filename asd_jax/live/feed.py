@@ -8,13 +8,13 @@ from asd_jax.data.decode import UnreadableError
 from asd_jax.live.alarm import Alarms
 from asd_jax.live.board import Board
 from asd_jax.live.pcm import Pcm
-from asd_jax.live.recordings import Listener, Piece, Row, read_pieces
+from asd_jax.live.recordings import ClipScorer, Piece, Row, read_pieces
 from asd_jax.live.source import chunks
-from asd_jax.live.stream import Ear, sentence, utc
+from asd_jax.live.stream import StreamScorer, sentence, utc
 
 
 def stream(
-    listener: Listener,
+    clip_scorer: ClipScorer,
     board: Board,
     pcm: Pcm,
     descriptor: int,
@@ -22,21 +22,21 @@ def stream(
     stopped: Callable[[], bool],
     settings: dict[str, Any],
 ) -> None:
-    """Puts a stream on the board, to its end; `settings` are those of `Ear`."""
+    """Puts a stream on the board, to its end; `settings` are those of `StreamScorer`."""
 
     def scored(row: Row, piece: Piece) -> None:
         time = utc().isoformat(timespec="seconds")
         board.score({"time": time} | in_clip(row, piece), piece.wave)
 
-    ear = Ear(listener, pcm, heard=board.hear, scored=scored, **settings)
-    ear.warm_up()
-    for event in ear.listen(chunks(descriptor, gap=gap, stopped=stopped)):
+    stream_scorer = StreamScorer(clip_scorer, pcm, heard=board.hear, scored=scored, **settings)
+    stream_scorer.warm_up()
+    for event in stream_scorer.listen(chunks(descriptor, gap=gap, stopped=stopped)):
         if event["event"] != "window":
             board.note(sentence(event), paused=event["event"] != "resumed")
 
 
 def recordings(
-    listener: Listener,
+    clip_scorer: ClipScorer,
     board: Board,
     groups: Iterable[Sequence[str]],
     alarms: Alarms,
@@ -46,9 +46,9 @@ def recordings(
     for ready in groups:
         for path in ready:
             try:
-                for piece in read_pieces(listener, path):
+                for piece in read_pieces(clip_scorer, path):
                     with lock:
-                        (row,) = listener.rows([piece])
+                        (row,) = clip_scorer.rows([piece])
                     row |= alarms.update(row)
                     board.hear(piece.wave)
                     time = utc().isoformat(timespec="seconds")
@@ -58,7 +58,7 @@ def recordings(
 
 
 def in_clip(row: Row, piece: Piece) -> Row:
-    """The row with the times of its departure counted from the start of the clip, as its sound."""
+    """The row with the times of its deviation counted from the start of the clip, as its sound."""
     if row["departs_from_s"] is None:
         return row
     moved = {name: row[name] - piece.start for name in ("departs_from_s", "departs_to_s")}

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from asd_jax.words import machine_name, printable
+from asd_jax.naming import machine_name, printable
 
 FORMATS = ("table", "csv", "json")
 _NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from asd_jax.errors import UserError
-from asd_jax.words import machine_name
+from asd_jax.naming import machine_name
 
 if TYPE_CHECKING:  # it brings jax
     from asd_jax.detector import Detector
@@ -100,7 +100,7 @@ class Piece(NamedTuple):
     quality: str = ""  # `data.quality.words` of what is wrong with it
 
 
-class Listener:
+class ClipScorer:
     """A detector with the machine that it hears, where that is known."""
 
     def __init__(self, detector: "Detector", machine: Group | None = None, *, locate: bool = True):
@@ -120,16 +120,16 @@ class Listener:
         What is no sound, and what got no number, has neither score nor decision.
         """
         from asd_jax.data import quality
-        from asd_jax.live import departure
+        from asd_jax.live import deviation
 
         found = self.detector.score([piece[:3] for piece in pieces])
         for row, piece in zip(found, pieces, strict=True):
             scored = np.isfinite(row["score"]) and not quality.no_sound(piece.quality)
             flags = set(piece.quality.split())
             if self.locate:
-                shown = departure.picture(self.detector, piece.wave, self.group(row))
-                row |= departure.where(self.detector, shown, piece.start)
-                if scored and abs(departure.louder(shown)) > quality.LEVEL:
+                shown = deviation.picture(self.detector, piece.wave, self.group(row))
+                row |= deviation.where(self.detector, shown, piece.start)
+                if scored and abs(deviation.louder(shown)) > quality.LEVEL:
                     flags.add("level")
             if not scored:
                 row |= _unknown(row)
@@ -162,7 +162,7 @@ def score_paths(
     """
     rows: list[Row] = []
     unreadable: list[tuple[str, str]] = []
-    for found in score_each(Listener(detector, machine, locate=False), paths):
+    for found in score_each(ClipScorer(detector, machine, locate=False), paths):
         if isinstance(found, Unreadable):
             unreadable.append((found.path, found.reason))
         else:
@@ -171,7 +171,7 @@ def score_paths(
 
 
 def score_each(
-    listener: Listener, paths: Iterable[str], *, stdin: BinaryIO | None = None
+    clip_scorer: ClipScorer, paths: Iterable[str], *, stdin: BinaryIO | None = None
 ) -> Iterator[Row | Unreadable]:
     """Scores recordings, in batches; long ones window by window, to their end.
 
@@ -179,7 +179,7 @@ def score_each(
     thresholds: it is anomalous only if no machine explains it.
 
     Args:
-        listener: judges; its machine is that of all recordings, None reads it off each path.
+        clip_scorer: judges; its machine is that of all recordings, None reads it off each path.
         paths: audio files; `-` is a whole audio file on `stdin`.
         stdin: what `-` is read from.
 
@@ -191,21 +191,23 @@ def score_each(
     pending: list[Piece] = []
     for path in paths:
         try:
-            for piece in read_pieces(listener, path, stdin):
+            for piece in read_pieces(clip_scorer, path, stdin):
                 pending.append(piece)
                 if len(pending) == BATCH:
-                    yield from listener.rows(pending)
+                    yield from clip_scorer.rows(pending)
                     pending = []
         except UnreadableError as error:
             yield Unreadable(path, error.reason)
     if pending:
-        yield from listener.rows(pending)
+        yield from clip_scorer.rows(pending)
 
 
-def read_pieces(listener: Listener, path: str, stdin: BinaryIO | None = None) -> Iterator[Piece]:
+def read_pieces(
+    clip_scorer: ClipScorer, path: str, stdin: BinaryIO | None = None
+) -> Iterator[Piece]:
     """The clips of a recording, as it is read; see `read_windows`."""
-    settings = listener.detector.config.data
-    candidates = listener.candidates(path)
+    settings = clip_scorer.detector.config.data
+    candidates = clip_scorer.candidates(path)
     with contextlib.ExitStack() as stack:
         source = path
         if path == STDIN:

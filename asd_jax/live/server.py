@@ -28,8 +28,8 @@ from asd_jax.features import host
 from asd_jax.files import plain, why
 from asd_jax.live import board as boards
 from asd_jax.live.board import Board
-from asd_jax.live.recordings import BATCH, Listener, Piece, Row, read_pieces
-from asd_jax.words import machine_names
+from asd_jax.live.recordings import BATCH, ClipScorer, Piece, Row, read_pieces
+from asd_jax.naming import machine_names
 
 LIMIT = 200 * 2**20  # bytes of an uploaded recording
 _BLOCK = 1 << 20
@@ -49,13 +49,13 @@ _HEADERS = {
 
 
 class Monitor(http.server.ThreadingHTTPServer):
-    """Serves one listener and its board."""
+    """Serves one clip_scorer and its board."""
 
     daemon_threads = True
 
     def __init__(
         self,
-        listener: Listener,
+        clip_scorer: ClipScorer,
         board: Board,
         *,
         host: str = "127.0.0.1",
@@ -66,7 +66,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         """Listens at once; requests are served by `serve_forever`.
 
         Args:
-            listener: scores what is sent.
+            clip_scorer: scores what is sent.
             board: is shown.
             host: of this machine, to listen on.
             port: the same; 0 takes a free one.
@@ -80,15 +80,17 @@ class Monitor(http.server.ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
             raise UserError(f"--host={host} --port={port}: {error}; choose another.") from error
-        self.listener, self.board, self.limit = listener, board, limit
+        self.clip_scorer, self.board, self.limit = clip_scorer, board, limit
         self.host = host
         self.scoring = threading.Lock()  # one recording at a time: the processor is the same
-        detector = listener.detector
+        detector = clip_scorer.detector
         names = machine_names(detector.groups)
         self.about = {
             "source": source,
             "machines": names,
-            "machine": names[detector.groups.index(listener.machine)] if listener.machine else "",
+            "machine": names[detector.groups.index(clip_scorer.machine)]
+            if clip_scorer.machine
+            else "",
             "groups": detector.groups,  # (type, ID) of each of `machines`, as rows have them
             "clip_s": detector.samples / board.sample_rate,
             "limit": limit,
@@ -208,18 +210,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _judged(self, path: str, name: str) -> tuple[list[tuple[Row, Piece]], int, int]:
         """The most anomalous clips in their order, how many there are, how many are anomalous."""
-        listener = self.server.listener
-        candidates = listener.candidates(name)
+        clip_scorer = self.server.clip_scorer
+        candidates = clip_scorer.candidates(name)
         worst: list[tuple[float, int, Row, Piece]] = []
         judged = anomalous = 0
         pieces = (
             piece._replace(name=name + piece.name.removeprefix(path), candidates=candidates)
-            for piece in read_pieces(listener, path)
+            for piece in read_pieces(clip_scorer, path)
         )
         while True:
             with self.server.scoring:  # of a long recording a batch at a time: others wait too
                 batch = list(itertools.islice(pieces, BATCH))
-                rows = listener.rows(batch) if batch else []
+                rows = clip_scorer.rows(batch) if batch else []
             if not rows:
                 break
             for row, piece in zip(rows, batch, strict=True):

@@ -5,17 +5,17 @@ import threading
 from typing import Any
 
 from asd_jax import commands
-from asd_jax.live.recordings import Listener, chosen_machine
+from asd_jax.live.recordings import ClipScorer, chosen_machine
 
 
-def load_listener(folder: str, machine: str | None) -> Listener:
+def load_clip_scorer(folder: str, machine: str | None) -> ClipScorer:
     """The detector in a folder, for the machine that --machine names; raises UserError."""
     from asd_jax.detector import load_detector
 
     detector = load_detector(folder)
     chosen = chosen_machine(machine, detector.groups)
     commands.prepare_jax()
-    return Listener(detector, chosen)
+    return ClipScorer(detector, chosen)
 
 
 def asked_to_stop() -> threading.Event:

@@ -9,7 +9,7 @@ import numpy as np
 from asd_jax.data import quality
 from asd_jax.live.alarm import Alarm, Rule
 from asd_jax.live.pcm import Decoder, Pcm
-from asd_jax.live.recordings import STDIN, Listener, Piece, Row
+from asd_jax.live.recordings import STDIN, ClipScorer, Piece, Row
 from asd_jax.live.windows import Windows
 
 Clock = Callable[[], datetime.datetime]
@@ -20,7 +20,7 @@ def utc() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-class Ear:
+class StreamScorer:
     """Scores one machine's live sound.
 
     The events depend on the bytes and on where pauses lie, not on how fast or in what chunks they
@@ -29,7 +29,7 @@ class Ear:
 
     def __init__(
         self,
-        listener: Listener,
+        clip_scorer: ClipScorer,
         pcm: Pcm,
         *,
         hop: float | None = None,
@@ -41,7 +41,7 @@ class Ear:
         """Makes ready for the first chunk.
 
         Args:
-            listener: judges.
+            clip_scorer: judges.
             pcm: what the bytes mean.
             hop: seconds from the start of a window to that of the next; None: half a window.
             rule: of the alarm.
@@ -49,11 +49,11 @@ class Ear:
             heard: is given all samples, int16 at the detector's rate, as they come.
             scored: is given each window with its row.
         """
-        data = listener.detector.config.data
+        data = clip_scorer.detector.config.data
         channel = data.source_channel
         self.rate = data.sample_rate
-        self.listener = listener
-        samples = listener.detector.samples
+        self.clip_scorer = clip_scorer
+        samples = clip_scorer.detector.samples
         self._decoder = Decoder(pcm, sample_rate=self.rate, channel=channel)
         self._windows = Windows(samples, samples // 2 if hop is None else round(hop * self.rate))
         self._alarm = Alarm(rule or Rule())
@@ -61,15 +61,15 @@ class Ear:
         self._count = 0
         self._flags = {"resampled"} if pcm.rate != self.rate else set()
         # A window's machine can't be read off a path; without --machine it may be any.
-        known = listener.machine is not None
+        known = clip_scorer.machine is not None
         self._candidates = (
-            listener.candidates(STDIN) if known else range(len(listener.detector.groups))
+            clip_scorer.candidates(STDIN) if known else range(len(clip_scorer.detector.groups))
         )
 
     def warm_up(self) -> None:
         """Compiles the program, so that the first window does not wait for it."""
-        silence = np.zeros(self.listener.detector.samples, np.int16)
-        self.listener.detector.score([("", silence, self._candidates)])
+        silence = np.zeros(self.clip_scorer.detector.samples, np.int16)
+        self.clip_scorer.detector.score([("", silence, self._candidates)])
 
     def listen(self, chunks: Iterable[bytes | None]) -> Iterator[dict[str, Any]]:
         """The events of a stream, to its end.
@@ -112,7 +112,7 @@ class Ear:
         end = at + len(wave) / self.rate
         words = quality.words(quality.of_clip(wave) | self._flags)
         piece = Piece(f"{STDIN}#t={at:g},{end:g}", wave, self._candidates, at, words)
-        (row,) = self.listener.rows([piece])
+        (row,) = self.clip_scorer.rows([piece])
         changed = self._alarm.update(row["decision"])
         row |= {"alarm": self._alarm.on, "alarm_changed": changed}
         self._count += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from asd_jax import project
 from asd_jax.errors import UserError
-from asd_jax.train.logbook import Logbook
+from asd_jax.train.metrics_log import MetricsLog
 
 
 def load_config(config: str) -> dict[str, Any]:
@@ -45,14 +45,14 @@ def watch(process: subprocess.Popen, workdir: str, *, seconds: float = 5.0) -> A
 
     handle = display.DisplayHandle()
     handle.display(display.HTML("Starting: the first step compiles."))
-    logbook = Logbook(os.path.join(workdir, "metrics.jsonl"))
+    metrics_log = MetricsLog(os.path.join(workdir, "metrics.jsonl"))
     while process.poll() is None:
         time.sleep(seconds)
-        handle.update(as_picture(_figure(logbook.read())))
+        handle.update(as_picture(_figure(metrics_log.read())))
     if process.returncode:
         with open(os.path.join(workdir, "log.txt"), encoding="utf-8", errors="replace") as log:
             raise UserError("The run failed: " + "".join(log.readlines()[-15:]))
-    picture = as_picture(_figure(logbook.read()))
+    picture = as_picture(_figure(metrics_log.read()))
     handle.update(picture)
     return picture
 

@@ -7,8 +7,8 @@ import shutil
 import tempfile
 
 from asd_jax.errors import UserError
+from asd_jax.naming import machine_name
 from asd_jax.notebook import colab
-from asd_jax.words import machine_name
 
 SOURCES = ("example", "upload", "record")
 _TYPES = ("pump", "fan")  # of the example

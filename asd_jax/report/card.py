@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.files import write_bytes
-from asd_jax.words import machine_name
+from asd_jax.naming import machine_name
 
 # What layouts are called in a sentence.
 _DATA = {

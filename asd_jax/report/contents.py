@@ -12,9 +12,9 @@ from jaxtyping import Float, Int, Int16, Shaped
 class Example:
     """One clip to look at and to listen to.
 
-    `departure` is the signed distance from normal in standard deviations of the same bin over
+    `deviation` is the signed distance from normal in standard deviations of the same bin over
     normal clips. `normal_db`, the mean level of each bin over normal clips, lets the report say
-    how many decibels the departure is.
+    how many decibels the deviation is.
     """
 
     path: str
@@ -23,7 +23,7 @@ class Example:
     label: int  # 0 normal, 1 anomaly, -1 unknown
     score: float
     spectrogram: Shaped[np.ndarray, "mels frames"]  # dB
-    departure: Shaped[np.ndarray, "mels frames"]
+    deviation: Shaped[np.ndarray, "mels frames"]
     mel_frequencies: Shaped[np.ndarray, " mels"]  # Hz, the centre of each bin, rising
     frame_times: Shaped[np.ndarray, " frames"]  # s, rising
     threshold: float | None = None

@@ -11,13 +11,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asd_jax import words
 from asd_jax.errors import UserError
 from asd_jax.files import write_bytes, write_json
 
 _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
-# Beyond scores.csv, of single recordings: see `asd_jax.live.departure.where`.
+# Beyond scores.csv, of single recordings: see `asd_jax.live.deviation.where`.
 _MORE = (
     "snr",
     "percentile",

@@ -176,7 +176,7 @@ def _examples(report: Report) -> list[dict[str, Any]]:
         limit = given.threshold
         known = limit is not None and np.isfinite(limit)
         example = given if known else dataclasses.replace(given, threshold=None)
-        region = find_region(example.departure)
+        region = find_region(example.deviation)
         audio = ""
         if example.audio is not None and len(example.audio):
             heard = example.audio[: _AUDIO_SECONDS * example.sample_rate]
@@ -187,7 +187,7 @@ def _examples(report: Report) -> list[dict[str, Any]]:
                 "example": example,
                 "machine": summary.name_in(report, (example.machine_type, example.machine_id)),
                 "sound": spectrogram.sound_panel(example, region),
-                "departure": spectrogram.departure_panel(example, region),
+                "deviation": spectrogram.deviation_panel(example, region),
                 "seen": "" if example.seen is None else classifier.seen_uri(example.seen),
                 "sentence": spectrogram.describe(example, region),
                 "outcome": _outcome(example),

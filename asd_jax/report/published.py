@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from asd_jax.words import machine_name
+from asd_jax.naming import machine_name
 
 
 @dataclasses.dataclass(frozen=True)

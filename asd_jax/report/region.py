@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 _USUAL = 1.0  # a mean of so many standard deviations over a rectangle is nothing to speak of
 _FULL = 12.0  # standard deviations beyond which a bin counts no more: no single bin is a fault
 # Of the statistic. Of 40 clips of healthy white noise and tones the largest had 12.6; a tone at
-# the noise's own amplitude, a fifth of the clip long, has 33 (tests/live/test_departure.py).
+# the noise's own amplitude, a fifth of the clip long, has 33 (tests/live/test_deviation.py).
 _LEAST = 14.0
 _SIZES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144)  # bins that are tried first
 _LENGTHS = (2, 4, 7, 13, 25, 49, 97, 193)  # frames
@@ -27,7 +27,7 @@ class Region:
     mean: float  # signed standard deviations over the rectangle
 
 
-def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
+def find_region(deviation: Shaped[np.ndarray, "mels frames"]) -> Region | None:
     """The rectangle that departs most from normal; None where nothing stands out.
 
     It is the largest of a penalised scan statistic, (|mean| - 1) sqrt(area), in standard deviations
@@ -37,9 +37,9 @@ def find_region(departure: Shaped[np.ndarray, "mels frames"]) -> Region | None:
     as that helps.
 
     Args:
-        departure: distance from normal, in standard deviations of the same bin over normal frames.
+        deviation: distance from normal, in standard deviations of the same bin over normal frames.
     """
-    values = np.nan_to_num(np.asarray(departure, np.float64), posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(np.asarray(deviation, np.float64), posinf=0.0, neginf=0.0)
     sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     sums[1:, 1:] = np.clip(values, -_FULL, _FULL).cumsum(0).cumsum(1)
     best, sides = max(_tried(sums))

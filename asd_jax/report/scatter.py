@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from markupsafe import Markup, escape
 
+from asd_jax.naming import machine_name
 from asd_jax.report.contents import Embedding
 from asd_jax.report.curves import principal_plane
 from asd_jax.report.svg import Panel, dots, triangles
-from asd_jax.words import machine_name
 
 _MOST_OVERVIEW = 1500  # points; more would make the file large and the picture no clearer
 _MOST_MACHINE = 300

@@ -12,7 +12,7 @@ from asd_jax.report.svg import Panel
 
 _WIDTH, _HEIGHT = 460.0, 240.0
 _FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # Hz
-_FULL = 6.0  # standard deviations at which the departure picture has its full colour
+_FULL = 6.0  # standard deviations at which the deviation picture has its full colour
 LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
 
 
@@ -39,12 +39,12 @@ def describe(example: Example, region: Region | None) -> str:
     low, high = edges(np.asarray(example.mel_frequencies, float), region.mels)
     first, last = edges(np.asarray(example.frame_times, float), region.frames)
     low, first = max(low, 0.0), max(first, 0.0)  # half of the first frame is before the clip
-    frames = example.departure.shape[1]
+    frames = example.deviation.shape[1]
     whole = region.frames[1] - region.frames[0] > 0.9 * frames
     when = "through the whole clip" if whole else f"{first:.1f}–{last:.1f} s"
     bins = region.mels[1] - region.mels[0]
-    where = "at all pitches" if bins > 0.9 * len(example.departure) else hertz(low, high)
-    sentence = f"Strongest departure: {when}, {where}, "
+    where = "at all pitches" if bins > 0.9 * len(example.deviation) else hertz(low, high)
+    sentence = f"Strongest deviation: {when}, {where}, "
     if example.normal_db is not None:
         level = np.asarray(example.spectrogram, float) - np.asarray(example.normal_db)[:, None]
         gain = float(level[slice(*region.mels), slice(*region.frames)].mean())
@@ -72,14 +72,14 @@ def sound_panel(example: Example, region: Region | None) -> Markup:
     return _picture(example, uri, region, f"Spectrogram of {example.path}.")
 
 
-def departure_panel(example: Example, region: Region | None) -> Markup:
+def deviation_panel(example: Example, region: Region | None) -> Markup:
     """Where the clip is louder or quieter than normal; clear where it is as usual."""
-    values = np.nan_to_num(np.asarray(example.departure, np.float64), posinf=_FULL, neginf=-_FULL)
+    values = np.nan_to_num(np.asarray(example.deviation, np.float64), posinf=_FULL, neginf=-_FULL)
     # A little smoothing takes the sparkle of single bins away: they are noise, not a fault.
     shown = np.clip(_smooth(values, 3, 3) / _FULL, -1.0, 1.0)
     indices = _levels((shown + 1.0) / 2)
-    uri = media.png_uri(indices[::-1], departure_palette())
-    return _picture(example, uri, region, f"Departure from normal. {describe(example, region)}")
+    uri = media.png_uri(indices[::-1], deviation_palette())
+    return _picture(example, uri, region, f"Deviation from normal. {describe(example, region)}")
 
 
 def sound_palette() -> UInt8[np.ndarray, "256 4"]:
@@ -89,7 +89,7 @@ def sound_palette() -> UInt8[np.ndarray, "256 4"]:
     return np.rint(matplotlib.colormaps["magma"](np.arange(256)) * 255).astype(np.uint8)
 
 
-def departure_palette() -> UInt8[np.ndarray, "256 4"]:
+def deviation_palette() -> UInt8[np.ndarray, "256 4"]:
     """Blue (quieter) over clear (as usual) to orange (louder), for any background."""
     signed = np.linspace(-1.0, 1.0, 256)
     palette = np.zeros((256, 4), np.uint8)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from asd_jax.naming import first_few, machine_name
 from asd_jax.report.contents import Report
 from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
-from asd_jax.words import first_few, machine_name
 
 
 @dataclasses.dataclass(frozen=True)

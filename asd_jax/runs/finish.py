@@ -92,7 +92,7 @@ def examples(
         group: their machines, as the detector numbers them.
         seen: the pictures that a network sees of them.
     """
-    level, departure = detector.departure(to_float(jnp.asarray(waves)), group)
+    level, deviation = detector.deviation(to_float(jnp.asarray(waves)), group)
     percentiles = detector.percentiles(np.array([row["score"] for row in rows]), group)
     names = ("path", "machine_type", "machine_id", "label", "score")
     return tuple(
@@ -101,7 +101,7 @@ def examples(
             threshold=row["threshold"] if np.isfinite(row["threshold"]) else None,
             percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
             spectrogram=level[k],
-            departure=departure[k],
+            deviation=deviation[k],
             normal_db=detector.frame_mean[group[k]],
             mel_frequencies=mel_frequencies(detector.spec),
             frame_times=frame_times(detector.spec, level.shape[2]),
@@ -141,7 +141,7 @@ def leave(
     report = Report(
         results=results,
         rows=tuple(rows),
-        history=tuple(run.workdir.logbook().read()),
+        history=tuple(run.workdir.metrics_log().read()),
         warnings=tuple(results["notes"]),
         config=run.workdir.config(),
         version=asd_jax.__version__,

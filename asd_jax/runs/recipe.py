@@ -17,7 +17,7 @@ from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.processes import agree, first, one_first
+from asd_jax.train.processes import agree, is_primary, primary_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Recipe:
     def say_news(self, values: Mapping[str, Any], workdir: Workdir) -> None:
         """Says which recordings have come or gone since the run in this folder began."""
         config = from_config(self.settings, values)
-        if first() and (sentence := news(config, workdir.recordings())):
+        if is_primary() and (sentence := news(config, workdir.recordings())):
             logging.warning("%s", sentence)
 
     def stage_key(self, seed: int, stage: str) -> jax.Array:
@@ -117,7 +117,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         return 0
     clock = Clock()
     there = listing(config)
-    with one_first("clips"):
+    with primary_first("clips"):
         clips = recipe.load(config)
     workdir.begin(values, there)
     config, clips = recipe.adjust(config, clips)
@@ -134,7 +134,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         made, after = recipe.after_stage(made, trainer, key, variables, after)
         variables |= after
         clock.lap(trainer.plan.name)
-    if first():
+    if is_primary():
         recipe.conclude(made, variables, clock)
         workdir.say_result()
     return 0

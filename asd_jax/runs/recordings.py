@@ -14,8 +14,8 @@ from asd_jax.data import cache, clips, screening, synthetic
 from asd_jax.data.layouts.files import files_below, is_audio
 from asd_jax.errors import UserError
 from asd_jax.files import cache_folder, private_folder
+from asd_jax.naming import first_few, printable
 from asd_jax.runs.settings import Data
-from asd_jax.words import first_few, printable
 
 
 def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
@@ -28,7 +28,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
     Raises:
         UserError: no root, or no clips.
     """
-    from asd_jax.train.processes import first  # which brings jax
+    from asd_jax.train.processes import is_primary  # which brings jax
 
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
@@ -58,7 +58,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         abnormal=_listed(data.abnormal),
         screen=screen,
     )
-    if first():
+    if is_primary():
         print(
             printable(f"Recordings in {root}:"), *clips.describe(table, root), sep="\n", flush=True
         )

@@ -9,7 +9,7 @@ from absl import logging
 
 from asd_jax.runs.workdir import Workdir
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.resident import Shelf
+from asd_jax.train.device_data import DeviceDataCache
 
 Tree = Any
 Variables = dict[str, Tree]  # of networks (and what else is learned) by name
@@ -34,9 +34,9 @@ class Run:
     shares_with: "Run | None" = None
 
     @functools.cached_property
-    def shelf(self) -> Shelf:
+    def device_data(self) -> DeviceDataCache:
         """Where the clips of a stage lie on the devices."""
-        return self.shares_with.shelf if self.shares_with else Shelf()
+        return self.shares_with.device_data if self.shares_with else DeviceDataCache()
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles ahead of time what comes between and after the stages."""

@@ -13,9 +13,9 @@ from asd_jax.data.cache import WaveCache
 from asd_jax.data.loader import Batches, side_by_side
 from asd_jax.runs.run import Variables
 from asd_jax.runs.trainer import Clips, Trainer
+from asd_jax.train.device_data import Copied, keep_on_device
 from asd_jax.train.loop import Diverged, Stage
 from asd_jax.train.pack import Member, train_pack, unstacked
-from asd_jax.train.resident import Copied, stays
 from asd_jax.train.sharding import by_run, runs_mesh
 from asd_jax.train.state import TrainState, final_variables
 from asd_jax.train.step import Step, compile_packed
@@ -54,7 +54,7 @@ def train_together(
     own = [{n: np.float32(x) for n, x in trainer.scalars.items()} for trainer in trainers]
     states = [state._replace(tunables=x) for state, x in zip(states, own, strict=True)]
     members = [
-        Member(t.run.workdir.folder, t.directory, t.run.workdir.logbook(), t.total)
+        Member(t.run.workdir.folder, t.directory, t.run.workdir.metrics_log(), t.total)
         for t in trainers
     ]
     save_seconds = trainers[0].run.config.save_seconds
@@ -115,7 +115,7 @@ def _on_devices(trainer: Trainer, clips: Sequence[Clips], mesh: Mesh) -> Copied 
     used = [held.rows[own.indices] for held, own in zip(waves, clips, strict=True)]
     rows = np.unique(np.concatenate(used))
     setting = trainer.run.config.data.on_device
-    if not stays(setting, len(rows), trainer.plan.clip, mesh, copied=True):
+    if not keep_on_device(setting, len(rows), trainer.plan.clip, mesh, copied=True):
         return None
     return Copied(WaveCache(waves[0].data, np.arange(rows[-1] + 1), waves[0].samples), rows, mesh)
 

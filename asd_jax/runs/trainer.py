@@ -16,10 +16,10 @@ from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.train.ahead import Ahead, Program, batch_shapes
 from asd_jax.train.best import Best
+from asd_jax.train.device_data import keep_on_device
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.processes import at_home
-from asd_jax.train.resident import stays
+from asd_jax.train.processes import to_host
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables, own, zeros
 from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
@@ -177,17 +177,17 @@ class Trainer:
             dataclasses.replace(stage, compiled=self._compiled),
             self.initial(key, variables),
             directory=self.directory,
-            logbook=self.run.workdir.logbook(),
+            metrics_log=self.run.workdir.metrics_log(),
             save_seconds=self.run.config.save_seconds,
         )
         self._compiled = None  # a program takes as much memory as the network
         memory.give_back()
-        return self.chosen(at_home(final_variables(state)))
+        return self.chosen(to_host(final_variables(state)))
 
     def chosen(self, last: Variables) -> Variables:
         """What the stage leaves, given the variables after its last step, on the host."""
         if self.plan.validate:
-            _, _, last = self._best.take(last)
+            _, _, last = self._best.load_best(last)
         return jax.device_get(last)
 
     def batches(
@@ -209,14 +209,14 @@ class Trainer:
     def _batches(self, clips: Clips, begin: int) -> Batches:
         """The batches from step `begin` on, of clips that lie on the devices if they may."""
         waves, indices = clips.waves, np.unique(clips.indices)
-        if stays(self.run.config.data.on_device, len(indices), self.plan.clip, self._mesh):
-            waves = self.run.shelf.put(waves, indices, self._mesh)
+        if keep_on_device(self.run.config.data.on_device, len(indices), self.plan.clip, self._mesh):
+            waves = self.run.device_data.put(waves, indices, self._mesh)
         return self.batches(waves, clips, begin, sharded(self._mesh))
 
     def _validate(self, state: TrainState) -> dict[str, float]:
-        variables = at_home(final_variables(state))
+        variables = to_host(final_variables(state))
         values = self.plan.validate(variables) if self.plan.validate else {}
-        self._best.offer(int(state.step), values["validation_loss"], variables)
+        self._best.save_if_best(int(state.step), values["validation_loss"], variables)
         return values
 
     def _enough(self, step: int) -> bool:

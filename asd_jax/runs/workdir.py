@@ -9,11 +9,11 @@ from typing import Any
 
 from asd_jax.errors import UserError
 from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why, write_json
+from asd_jax.naming import first_few, printable
 from asd_jax.report.files import read_results, write_results
 from asd_jax.runs.settings import FREE, flatten, is_retired
-from asd_jax.train.logbook import Logbook
-from asd_jax.train.processes import first, one_first
-from asd_jax.words import first_few, printable
+from asd_jax.train.metrics_log import MetricsLog
+from asd_jax.train.processes import is_primary, primary_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Workdir:
         refuse_url("--workdir", folder)
         workdir = cls(folder)
         try:
-            with one_first("workdir"):
+            with primary_first("workdir"):
                 os.makedirs(folder, exist_ok=True)
-                if first() and not workdir.finished():
+                if is_primary() and not workdir.finished():
                     workdir = cls(folder, _alone_in(folder))
                 if os.path.exists(workdir.path("config.json")):
                     _refuse_other(
@@ -69,7 +69,7 @@ class Workdir:
 
         From here on the folder belongs to this config; before, a typo costs nothing.
         """
-        if not first() or os.path.exists(self.path("config.json")):
+        if not is_primary() or os.path.exists(self.path("config.json")):
             return
         try:
             os.makedirs(self.folder, exist_ok=True)
@@ -97,9 +97,9 @@ class Workdir:
         """Where a stage keeps its checkpoints."""
         return self.path("checkpoints", stage)
 
-    def logbook(self) -> Logbook:
+    def metrics_log(self) -> MetricsLog:
         """The log of the run."""
-        return Logbook(self.path("metrics.jsonl"), write=first())
+        return MetricsLog(self.path("metrics.jsonl"), write=is_primary())
 
     def finished(self) -> bool:
         """Whether everything that a run leaves is there; results.json is written last."""

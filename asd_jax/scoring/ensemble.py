@@ -23,9 +23,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from asd_jax.errors import UserError
+from asd_jax.naming import machine_name, machine_names
 from asd_jax.scoring import evidence
 from asd_jax.scoring.rules import RULES
-from asd_jax.words import machine_name, machine_names
 
 NETWORK = 0.6  # weight of a network that names every machine rightly
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics

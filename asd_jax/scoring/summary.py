@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from asd_jax.naming import machine_name
 from asd_jax.scoring import intervals, metrics, official
-from asd_jax.words import machine_name
 
 AVERAGED = (
     "auc",

@@ -1,1 +1,1 @@
-"""Learning: state, sharding, optimizers, the one loop, checkpoints, the logbook."""
+"""Learning: state, sharding, optimizers, the one loop, checkpoints, the metrics_log."""

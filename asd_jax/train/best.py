@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from asd_jax.train.checkpoint import Checkpoints
-from asd_jax.train.processes import of_first
+from asd_jax.train.processes import broadcast_from_primary
 
 Tree = Any
 
@@ -23,9 +23,9 @@ class Best:
         self._directory = directory
         self._loss: float | None = None
 
-    def offer(self, step: int, loss: float, variables: Tree) -> bool:
+    def save_if_best(self, step: int, loss: float, variables: Tree) -> bool:
         """Keeps `variables` if `loss` is the lowest so far, or the first; says whether it did."""
-        loss = of_first(loss)  # else one process might save and another not
+        loss = broadcast_from_primary(loss)  # else one process might save and another not
         with Checkpoints(self._directory) as kept:
             if self._loss is None and (before := kept.newest_whole()) is not None:
                 self._loss = float(kept.restore(before, _entry(0.0, variables))["loss"])
@@ -40,7 +40,7 @@ class Best:
         with Checkpoints(self._directory) as kept:
             return kept.latest() or 0
 
-    def take(self, like: Tree) -> tuple[int, float, Tree]:
+    def load_best(self, like: Tree) -> tuple[int, float, Tree]:
         """(step, loss, variables) of the best; `like` gives shapes, types and shardings.
 
         Raises:

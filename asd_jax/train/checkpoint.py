@@ -18,8 +18,8 @@ from absl import logging
 
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import free_bytes, why
-from asd_jax.train.processes import first, place
-from asd_jax.words import size_text
+from asd_jax.naming import size_text
+from asd_jax.train.processes import is_primary, place
 
 Tree = Any
 Vectors = dict[str, np.ndarray]
@@ -47,7 +47,7 @@ class Checkpoints:
         self._ocp, self._directory, self._keep = ocp, os.path.abspath(directory), keep
         self._whole: tuple[int, Vectors] | None = None  # the checkpoint that was read last
         with self._guarded(self._directory):
-            if first():  # in the manager's constructor the others wait for process 0
+            if is_primary():  # in the manager's constructor the others wait for process 0
                 _remove_leftovers(self._directory, keep)
             self._manager = ocp.CheckpointManager(
                 self._directory,

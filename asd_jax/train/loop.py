@@ -14,8 +14,8 @@ from absl import logging
 
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.train.checkpoint import Checkpoints
-from asd_jax.train.logbook import Logbook
-from asd_jax.train.processes import SAVE, STOP, Agreement, first, lost, place
+from asd_jax.train.metrics_log import MetricsLog
+from asd_jax.train.processes import SAVE, STOP, Agreement, is_primary, peer_lost, place
 from asd_jax.train.profile import traced
 from asd_jax.train.progress import Bar
 from asd_jax.train.sharding import replicated
@@ -104,7 +104,7 @@ def train(
     state: TrainState,
     *,
     directory: str,
-    logbook: Logbook,
+    metrics_log: MetricsLog,
     save_seconds: float = 60.0,
     log_every: int = 10,
     progress: bool = True,
@@ -119,12 +119,12 @@ def train(
     """
     everywhere = replicated(stage.mesh)
     state = jax.tree.map(lambda leaf: place(leaf, everywhere), state)
-    with lost(), Checkpoints(directory) as checkpoints:
-        keeper = _Alone(stage, checkpoints, logbook)
-        return follow(stage, state, keeper, save_seconds, log_every, progress)
+    with peer_lost(), Checkpoints(directory) as checkpoints:
+        keeper = _Alone(stage, checkpoints, metrics_log)
+        return train_loop(stage, state, keeper, save_seconds, log_every, progress)
 
 
-def follow(
+def train_loop(
     stage: Stage,
     state: TrainState,
     keeper: Keeper,
@@ -155,7 +155,7 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
     Metrics are read when the next step is on its way: the device does not wait for the host.
     """
     step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
-    bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and first())
+    bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and is_primary())
     saved, pending = time.monotonic(), None
     agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
@@ -201,8 +201,8 @@ def _log(keeper: Keeper, bar: Bar, step: int, metrics: dict[str, Any]) -> None:
 class _Alone:
     """The keeper of a single run."""
 
-    def __init__(self, stage: Stage, checkpoints: Checkpoints, logbook: Logbook) -> None:
-        self._stage, self._checkpoints, self._logbook = stage, checkpoints, logbook
+    def __init__(self, stage: Stage, checkpoints: Checkpoints, metrics_log: MetricsLog) -> None:
+        self._stage, self._checkpoints, self._metrics_log = stage, checkpoints, metrics_log
 
     def latest(self) -> int:
         return self._checkpoints.newest_whole() or 0
@@ -214,17 +214,17 @@ class _Alone:
         self._checkpoints.save(step, state)
 
     def rewind(self, step: int) -> None:
-        self._logbook.rewind(self._stage.name, step)
+        self._metrics_log.rewind(self._stage.name, step)
 
     def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
         values = {name: float(value) for name, value in metrics.items()}
         check_loss(self._stage, step, values["loss"])
-        self._logbook.log(self._stage.name, step, **values, clips_per_second=speed)
+        self._metrics_log.log(self._stage.name, step, **values, clips_per_second=speed)
         sentence = self._stage.watch(values)
         return values["loss"], [sentence] if sentence else []
 
     def evaluated(self, step: int, values: dict[str, float]) -> None:
-        self._logbook.log(self._stage.name, step, **values)
+        self._metrics_log.log(self._stage.name, step, **values)
 
 
 def check_loss(stage: Stage, step: int, loss: float) -> None:

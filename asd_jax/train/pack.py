@@ -10,8 +10,8 @@ from absl import logging
 from jax.sharding import Mesh
 
 from asd_jax.train.checkpoint import PackedCheckpoints
-from asd_jax.train.logbook import Logbook
-from asd_jax.train.loop import Diverged, Metrics, Stage, check_loss, follow
+from asd_jax.train.loop import Diverged, Metrics, Stage, check_loss, train_loop
+from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.sharding import by_run
 from asd_jax.train.state import TrainState
 
@@ -25,13 +25,13 @@ class Member:
     Attributes:
         name: for warnings.
         directory: of its checkpoints of the stage.
-        logbook: its own.
+        metrics_log: its own.
         total_steps: after which it stays as it is.
     """
 
     name: str
     directory: str
-    logbook: Logbook
+    metrics_log: MetricsLog
     total_steps: int
 
 
@@ -68,7 +68,7 @@ def train_pack(
     with PackedCheckpoints([member.directory for member in members], totals) as checkpoints:
         keeper = _Together(stage, checkpoints, members)
         state = stacked(states, stage.mesh)
-        state = follow(stage, state, keeper, save_seconds, log_every, progress)
+        state = train_loop(stage, state, keeper, save_seconds, log_every, progress)
     return state, keeper.diverged
 
 
@@ -117,7 +117,7 @@ class _Together:
 
     def rewind(self, step: int) -> None:
         for member in self._members:
-            member.logbook.rewind(self._stage.name, step)
+            member.metrics_log.rewind(self._stage.name, step)
 
     def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
         losses, sentences = [], []
@@ -127,7 +127,7 @@ class _Together:
             values = {name: float(value[place]) for name, value in metrics.items()}
             if self._has_diverged(place, step, values["loss"]):
                 continue
-            member.logbook.log(self._stage.name, step, **values, clips_per_second=speed)
+            member.metrics_log.log(self._stage.name, step, **values, clips_per_second=speed)
             losses.append(values["loss"])
             if sentence := self._stage.watch(values):
                 sentences.append(f"{member.name}: {sentence}")
@@ -145,4 +145,4 @@ class _Together:
 
     def evaluated(self, step: int, values: Sequence[dict[str, float]]) -> None:
         for member, own in zip(self._members, values, strict=True):
-            member.logbook.log(self._stage.name, step, **own)
+            member.metrics_log.log(self._stage.name, step, **own)

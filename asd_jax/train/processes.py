@@ -60,18 +60,18 @@ def start(processes: str, process: int | None, coordinator: str | None) -> None:
         ) from error
 
 
-def first() -> bool:
+def is_primary() -> bool:
     """Whether this is the process that writes what a run leaves: the only one, or number 0."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
-def one_first(name: str) -> Iterator[None]:
+def primary_first(name: str) -> Iterator[None]:
     """Process 0 goes through the block before the others: they find done what it has done."""
-    if not first():
+    if not is_primary():
         wait(name)
     yield
-    if first():
+    if is_primary():
         wait(name)
 
 
@@ -84,12 +84,12 @@ def wait(name: str) -> None:
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        with lost():
+        with peer_lost():
             multihost_utils.sync_global_devices(name)
 
 
 @contextlib.contextmanager
-def lost() -> Iterator[None]:
+def peer_lost() -> Iterator[None]:
     """Says in one sentence what breaks when another process has ended in the block."""
     try:
         yield
@@ -127,7 +127,7 @@ def agree(**parts: Any) -> None:
     from jax.experimental import multihost_utils
 
     own = np.stack([digest(value) for value in parts.values()])
-    with lost():
+    with peer_lost():
         every = np.asarray(multihost_utils.process_allgather(own))
     differ = [name for k, name in enumerate(parts) if (every[:, k] != every[0, k]).any()]
     if differ:
@@ -157,12 +157,12 @@ def place(values: Any, sharding: Sharding) -> jax.Array:
     return jax.make_array_from_process_local_data(sharding, np.asarray(values), values.shape)
 
 
-def at_home(tree: Any) -> Any:
+def to_host(tree: Any) -> Any:
     """What lies on the devices of all processes, for this one's own computations."""
     return jax.device_get(tree) if jax.process_count() > 1 else tree
 
 
-def of_first(value: float) -> float:
+def broadcast_from_primary(value: float) -> float:
     """The value that process 0 has; in float32 where there are others."""
     if jax.process_count() == 1:
         return value

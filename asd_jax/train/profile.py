@@ -14,7 +14,7 @@ STEPS = 3  # in the trace
 _folder: str | None = None
 
 
-def ask(folder: str) -> None:
+def enable(folder: str) -> None:
     """Has every stage from here on leave a trace in a folder of its name below `folder`.
 
     Raises:

@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from asd_jax import target
 from asd_jax.files import write_json
 from asd_jax.runs.programs import programs
-from asd_jax.train import resident
+from asd_jax.train import device_data
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step
 from launch.planning.hardware import Topology, read_topology
@@ -81,8 +81,8 @@ def clips_bytes(program: Program, clips: int, setting: str, topology: Topology) 
     'auto' is decided by the memory that a program gets here; JAX on a GPU is given less of it by
     default, so that clips just below the limit may be read after all.
     """
-    needed = resident.bytes_a_device(clips, program.batch["wave"], topology.devices)
-    return needed if resident.has_room(setting, needed, topology.chip.memory) else 0
+    needed = device_data.bytes_a_device(clips, program.batch["wave"], topology.devices)
+    return needed if device_data.has_room(setting, needed, topology.chip.memory) else 0
 
 
 def devices(topology: Topology) -> list[Any]:

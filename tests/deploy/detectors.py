@@ -18,7 +18,7 @@ from asd_jax.scoring import scorers
 from asd_jax.scoring.platt import Platt
 
 GROUPS = (("fan", "00"), ("fan", "02"), ("pump", "00"))
-BRANCHES = ("fusion", "spectral", "temporal", "tap", "statistics")
+BRANCHES = ("fusion", "spectral", "temporal", "early_layers", "statistics")
 
 
 def ensemble() -> EnsembleDetector:

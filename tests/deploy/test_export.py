@@ -55,13 +55,13 @@ def test_scorers_of_domains_are_exported_and_a_branch_that_is_left_out_does_not_
     tmp_path, stablehlo
 ):
     whole = detectors.ensemble()
-    words = ("tap:knn", "spectral:gaussian,domains=minimum")
+    words = ("early_layers:knn", "spectral:gaussian,domains=minimum")
     scoring = dataclasses.replace(whole.config.scoring, per_branch=words)
     first, second, third = whole.scorers["spectral"]
     pairs = ((first, second), (second, third), (third, first))
     fitted = {**whole.scorers, "spectral": [scorers.Nearest(pair) for pair in pairs]}
     mixing = whole.ensemble.mixing.copy()
-    mixing[:, detectors.BRANCHES.index("tap")] = 0.0
+    mixing[:, detectors.BRANCHES.index("early_layers")] = 0.0
     changed = dataclasses.replace(
         whole,
         config=dataclasses.replace(whole.config, scoring=scoring),

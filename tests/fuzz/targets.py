@@ -25,10 +25,10 @@ from asd_jax.detector_folder import LARGEST, read_folder, write_folder
 from asd_jax.errors import UserError
 from asd_jax.live.alarm import Rule
 from asd_jax.models.pretrained import load_safetensors
+from asd_jax.naming import cell, printable, text_of_cell
 from asd_jax.recipes.ensemble import networks
 from asd_jax.report.files import read_results, read_scores, write_scores
-from asd_jax.train.logbook import Logbook
-from asd_jax.words import cell, printable, text_of_cell
+from asd_jax.train.metrics_log import MetricsLog
 from tests.recipes import tiny
 
 
@@ -202,7 +202,7 @@ TARGETS = {
     "scores": Target(in_file("scores.csv", read_scores), _scores),
     "results": Target(in_file("results.json", read_results), lambda: [b'{"mean": {"auc": 0.5}}']),
     "log": Target(
-        in_file("metrics.jsonl", lambda path: Logbook(str(path)).read()),
+        in_file("metrics.jsonl", lambda path: MetricsLog(str(path)).read()),
         lambda: [b'{"stage": "pretrain", "step": 1}\n'],
     ),
     "manifest": Target(

@@ -107,8 +107,8 @@ def test_a_branch_and_a_pooled_auc_are_other_areas(ablation):
     (branch,) = [f"mean.branches.{name}.auc" for name in results["part", 0]["mean"]["branches"]]
     expected = np.mean(
         [
-            results["part", s]["mean"]["branches"]["tap"]["auc"]
-            - results["whole", s]["mean"]["branches"]["tap"]["auc"]
+            results["part", s]["mean"]["branches"]["early_layers"]["auc"]
+            - results["whole", s]["mean"]["branches"]["early_layers"]["auc"]
             for s in (0, 1)
         ]
     )

@@ -2,13 +2,13 @@
 
 import pytest
 
-from asd_jax.live.recordings import Listener
+from asd_jax.live.recordings import ClipScorer
 from tests.live import machine
 
 
 @pytest.fixture(scope="session")
-def listener():
-    return Listener(machine.detector(), machine.GROUPS[0])
+def clip_scorer():
+    return ClipScorer(machine.detector(), machine.GROUPS[0])
 
 
 @pytest.fixture(scope="session")

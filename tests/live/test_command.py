@@ -148,12 +148,12 @@ def test_the_monitor_serves_a_stream_until_it_is_stopped(detector_folder, tmp_pa
     assert run.returncode == 0 and errors == b"Stopped.\n"
 
 
-def test_the_monitor_shows_recordings_of_a_folder(listener, tmp_path):
+def test_the_monitor_shows_recordings_of_a_folder(clip_scorer, tmp_path):
     board = Board(machine.RATE)
     good = wav(tmp_path / "a.wav", machine.hum(2.0, seed=4))
     (tmp_path / "b.wav").write_bytes(b"x")
     ready = [[str(good), str(tmp_path / "b.wav")]]
-    feed.recordings(listener, board, ready, Alarms(Rule(2, 2, 2)), threading.Lock())
+    feed.recordings(clip_scorer, board, ready, Alarms(Rule(2, 2, 2)), threading.Lock())
     state = board.state()
     assert [p["path"].rpartition("#")[2] for p in state["points"]] == ["t=0,1", "t=1,2"]
     assert state["drawn"] == 19 and "b.wav" in state["notes"][0]["text"] and not state["paused"]

@@ -23,17 +23,17 @@ SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clie
 
 
 @pytest.fixture(scope="module")
-def monitor(listener):
+def monitor(clip_scorer):
     """A monitor that heard half a minute, the last third of it with a tone."""
     board = Board(machine.RATE)
-    server = Monitor(listener, board, source="live sound", limit=1 << 20)
+    server = Monitor(clip_scorer, board, source="live sound", limit=1 << 20)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sound = machine.with_tone(machine.hum(30.0, seed=7), start=20, end=30, hertz=3000)
     read, write = os.pipe()
     sender = threading.Thread(target=lambda: (os.write(write, sound.tobytes()), os.close(write)))
     sender.start()
     rule = {"hop": 1.0, "rule": Rule(2, 2, 2)}
-    feed.stream(listener, board, Pcm(machine.RATE), read, 5.0, lambda: False, rule)
+    feed.stream(clip_scorer, board, Pcm(machine.RATE), read, 5.0, lambda: False, rule)
     board.note(INJECTED, paused=False)  # as if the sound went on
     sender.join()
     yield server
@@ -193,11 +193,11 @@ def test_nothing_is_cut_off_on_a_small_screen(page, width, dark):
     assert (sum(int(v) for v in ground[4:-1].split(",")) < 200) == dark
 
 
-def test_it_says_when_the_monitor_is_gone_and_goes_on_with_a_new_one(listener, monitor, page):
+def test_it_says_when_the_monitor_is_gone_and_goes_on_with_a_new_one(clip_scorer, monitor, page):
     page.value("window.kept = window.fetch, window.fetch = () => Promise.reject(), 0")
     page.until("document.querySelector('#notes').textContent.includes('does not answer')")
     old, monitor.board = monitor.board, Board(machine.RATE)  # started anew, it remembers nothing
-    row = listener.rows([feed.Piece("x", machine.hum(), [0], 0.0)])[0]
+    row = clip_scorer.rows([feed.Piece("x", machine.hum(), [0], 0.0)])[0]
     row |= {"time": "2026-01-01T00:00:00+00:00", "alarm": False}
     monitor.board.hear(machine.hum(3.0))
     monitor.board.score(row, machine.hum())

@@ -13,7 +13,7 @@ from asd_jax.data.table import UNKNOWN
 from asd_jax.detector import decide
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import Output
-from asd_jax.live.recordings import Listener, Unreadable, read_windows, score_each
+from asd_jax.live.recordings import ClipScorer, Unreadable, read_windows, score_each
 from asd_jax.report.files import read_scores, write_scores
 from asd_jax.runs.settings import Data
 from tests.data import odd
@@ -22,14 +22,14 @@ from tests.live.machine import RATE, hum
 
 
 @pytest.fixture
-def cut_listener(listener):
+def cut_listener(clip_scorer):
     """A detector that was trained on the first second of each recording."""
     import dataclasses
 
-    found = listener.detector
+    found = clip_scorer.detector
     data = dataclasses.replace(found.config.data, long="cut")
     config = dataclasses.replace(found.config, data=data)
-    return Listener(dataclasses.replace(found, config=config), machine.GROUPS[0])
+    return ClipScorer(dataclasses.replace(found, config=config), machine.GROUPS[0])
 
 
 def put(folder, name, samples, rate=RATE):
@@ -65,19 +65,19 @@ NO_SOUND = {
 
 @pytest.mark.parametrize("kind", NO_SOUND)
 @pytest.mark.parametrize("rate", [RATE, 44100])
-def test_what_is_no_sound_gets_no_score_and_raises_no_alarm(tmp_path, listener, kind, rate):
+def test_what_is_no_sound_gets_no_score_and_raises_no_alarm(tmp_path, clip_scorer, kind, rate):
     samples = NO_SOUND[kind] if kind == "short" else np.resize(NO_SOUND[kind], rate)
     paths = [put(tmp_path, f"{k}.wav", samples, rate) for k in range(4)]
     alarms = Alarms(Rule(raised=1, of=1))
-    for row in score_each(listener, paths):
+    for row in score_each(clip_scorer, paths):
         assert np.isnan(row["score"]) and row["decision"] == UNKNOWN
         assert kind in row["quality"].split() and row["departs_from_s"] is None
         assert alarms.update(row) == {"alarm": False, "alarm_changed": ""}
 
 
-def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, listener):
+def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, clip_scorer):
     sound = np.concatenate([hum(2.0), np.zeros(2 * RATE, np.int16), hum(1.0)])
-    rows = list(score_each(listener, [put(tmp_path, "gap.wav", sound)]))
+    rows = list(score_each(clip_scorer, [put(tmp_path, "gap.wav", sound)]))
     assert [row["quality"] for row in rows] == ["", "", "silent", "silent", ""]
     assert [row["decision"] == UNKNOWN for row in rows] == [False, False, True, True, False]
 
@@ -93,23 +93,23 @@ def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, liste
         (np.stack([hum(), np.zeros(RATE, np.int16)], 1), RATE, "dead_channel"),
     ],
 )
-def test_rows_say_what_is_wrong_with_the_sound(tmp_path, listener, samples, rate, flags):
+def test_rows_say_what_is_wrong_with_the_sound(tmp_path, clip_scorer, samples, rate, flags):
     if rate != RATE:
         samples = samples[: rate * len(samples) // RATE]
-    (row,) = score_each(listener, [put(tmp_path, "a.wav", samples, rate)])
+    (row,) = score_each(clip_scorer, [put(tmp_path, "a.wav", samples, rate)])
     assert row["quality"].replace("repeated ", "") == flags or row["quality"] == flags
     write_scores(tmp_path / "scores.csv", [row])
     assert read_scores(tmp_path / "scores.csv")[0]["quality"] == row["quality"]
 
 
-def test_a_cut_off_recording_is_scored_as_far_as_it_goes(tmp_path, listener):
+def test_a_cut_off_recording_is_scored_as_far_as_it_goes(tmp_path, clip_scorer):
     path = tmp_path / "cut.wav"
     path.write_bytes(odd.wav(hum(3.0))[: 2 * 2 * RATE])
-    rows = list(score_each(listener, [str(path)]))
+    rows = list(score_each(clip_scorer, [str(path)]))
     assert len(rows) == 2 and {row["quality"] for row in rows} == {"cut_off"}
 
 
-def test_what_cannot_be_read_is_named_and_the_others_are_scored(tmp_path, listener):
+def test_what_cannot_be_read_is_named_and_the_others_are_scored(tmp_path, clip_scorer):
     bad = [tmp_path / name for name in ("forged.flac", "rate.wav", "pipe.wav", "gone.wav")]
     data = odd.written(tmp_path / "x.flac", hum())
     bad[0].write_bytes(odd.claim_flac_samples(data, 2**36 - 1))
@@ -118,13 +118,13 @@ def test_what_cannot_be_read_is_named_and_the_others_are_scored(tmp_path, listen
     odd_name = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"Ger\xe4usch.wav"))
     with open(odd_name, "wb") as file:
         file.write(odd.wav(hum()))
-    found = list(score_each(listener, [*map(str, bad), odd_name]))
+    found = list(score_each(clip_scorer, [*map(str, bad), odd_name]))
     assert [one.path for one in found if isinstance(one, Unreadable)] == list(map(str, bad))
     assert [one["path"] for one in found if isinstance(one, dict)] == [odd_name]
 
 
-def test_unknown_is_written_as_unknown(tmp_path, listener, capsys):
-    (row,) = score_each(listener, [put(tmp_path, "dead.wav", np.zeros(RATE))])
+def test_unknown_is_written_as_unknown(tmp_path, clip_scorer, capsys):
+    (row,) = score_each(clip_scorer, [put(tmp_path, "dead.wav", np.zeros(RATE))])
     Output("json").row(row)
     said = json.loads(capsys.readouterr().out)
     assert said["score"] is None and said["decision"] is None and said["quality"] == "silent"

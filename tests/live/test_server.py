@@ -20,14 +20,14 @@ from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
 from asd_jax.live import server
 from asd_jax.live.board import MELS, Board
-from asd_jax.live.recordings import Listener
+from asd_jax.live.recordings import ClipScorer
 from asd_jax.live.server import Monitor
 from tests.live import machine
 
 
 @pytest.fixture
-def monitor(listener):
-    made = Monitor(listener, Board(machine.RATE), source="a test", limit=1 << 20)
+def monitor(clip_scorer):
+    made = Monitor(clip_scorer, Board(machine.RATE), source="a test", limit=1 << 20)
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
@@ -66,9 +66,9 @@ def test_the_page_needs_nothing_from_elsewhere(monitor, path, kind):
     assert b"http://" not in body and b"https://" not in body and b"innerHTML" not in body
 
 
-def test_a_machine_whose_id_tells_nothing_apart_is_named_without_it(listener):
-    detector = dataclasses.replace(listener.detector, groups=(("pump", "00"),))
-    server = Monitor(Listener(detector, ("pump", "00")), Board(machine.RATE))
+def test_a_machine_whose_id_tells_nothing_apart_is_named_without_it(clip_scorer):
+    detector = dataclasses.replace(clip_scorer.detector, groups=(("pump", "00"),))
+    server = Monitor(ClipScorer(detector, ("pump", "00")), Board(machine.RATE))
     server.server_close()
     assert server.about["machines"] == ["pump"] and server.about["machine"] == "pump"
     assert server.about["groups"] == (("pump", "00"),)  # as rows have it
@@ -198,9 +198,9 @@ def test_there_is_nothing_else(monitor, path):
     assert ask(monitor, path)[0] == 404
 
 
-def test_a_taken_port_is_named(monitor, listener):
+def test_a_taken_port_is_named(monitor, clip_scorer):
     with pytest.raises(UserError, match=f"--port={monitor.server_port}"):
-        Monitor(listener, Board(machine.RATE), port=monitor.server_port)
+        Monitor(clip_scorer, Board(machine.RATE), port=monitor.server_port)
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,17 @@ from asd_jax.live import source
 from asd_jax.live.alarm import Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import score_each
-from asd_jax.live.stream import Ear, sentence
+from asd_jax.live.stream import StreamScorer, sentence
 from tests.live import machine
 
 SOUND = machine.with_tone(machine.hum(6.3, seed=7), start=2.0, end=4.0, hertz=3000)
 
 
-def events(listener, chunks, pcm=Pcm(16000), **options):  # noqa: B008
-    ear = Ear(listener, pcm, **({"hop": 0.5, "rule": Rule(2, 3, 2)} | options))
-    return list(ear.listen(chunks))
+def events(clip_scorer, chunks, pcm=Pcm(16000), **options):  # noqa: B008
+    stream_scorer = StreamScorer(
+        clip_scorer, pcm, **({"hop": 0.5, "rule": Rule(2, 3, 2)} | options)
+    )
+    return list(stream_scorer.listen(chunks))
 
 
 def cut(data, sizes, seed=0):
@@ -39,22 +41,22 @@ def windows(found):
     return [event for event in found if event["event"] == "window"]
 
 
-def test_odd_chunks_change_nothing(listener):
+def test_odd_chunks_change_nothing(clip_scorer):
     data = SOUND.tobytes()
-    whole = events(listener, [data])
+    whole = events(clip_scorer, [data])
     assert len(windows(whole)) == 12  # 11 whole ones, and one that ends with the sound
     for sizes in ([1, 511, 5000], [7001]):
-        assert timeless(events(listener, cut(data, sizes))) == timeless(whole)
+        assert timeless(events(clip_scorer, cut(data, sizes))) == timeless(whole)
     short = data[:40_000]
-    assert timeless(events(listener, cut(short, [3]))) == timeless(events(listener, [short]))
+    assert timeless(events(clip_scorer, cut(short, [3]))) == timeless(events(clip_scorer, [short]))
 
 
-def test_a_stream_is_scored_as_the_file_is(listener, tmp_path):
+def test_a_stream_is_scored_as_the_file_is(clip_scorer, tmp_path):
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", SOUND, 16000)
-    rows = list(score_each(listener, [str(tmp_path / "a.wav")]))
-    found = windows(events(listener, [SOUND.tobytes()], hop=1.0))
+    rows = list(score_each(clip_scorer, [str(tmp_path / "a.wav")]))
+    found = windows(events(clip_scorer, [SOUND.tobytes()], hop=1.0))
     np.testing.assert_allclose(
         [e["score"] for e in found], [r["score"] for r in rows], rtol=1e-3, atol=1e-3
     )
@@ -62,8 +64,8 @@ def test_a_stream_is_scored_as_the_file_is(listener, tmp_path):
     assert [(e["from_s"], e["to_s"]) for e in found][-1] == pytest.approx((5.3, 6.3))
 
 
-def test_the_alarm_follows_the_tone(listener):
-    found = windows(events(listener, [SOUND.tobytes()]))
+def test_the_alarm_follows_the_tone(clip_scorer):
+    found = windows(events(clip_scorer, [SOUND.tobytes()]))
     over = [e["decision"] for e in found]
     raised = next(e for e in found if e["alarm_changed"] == "raised")
     cleared = next(e for e in found if e["alarm_changed"] == "cleared")
@@ -74,10 +76,10 @@ def test_the_alarm_follows_the_tone(listener):
     assert heard[0] < 3000 < heard[1] and raised["departs_by"] > 0
 
 
-def test_a_pause_starts_windows_anew_and_the_end_tells_all(listener):
+def test_a_pause_starts_windows_anew_and_the_end_tells_all(clip_scorer):
     data = SOUND.tobytes()
     half = 40_000 + 1  # bytes: in the middle of a sample, 1.25 s
-    found = events(listener, [data[:half], None, data[:half], data[half:64_000]])
+    found = events(clip_scorer, [data[:half], None, data[:half], data[half:64_000]])
     kinds = [e["event"] for e in found]
     assert kinds == ["window", "window", "gap", "resumed", *["window"] * 3, "end"]
     spans = [(e["from_s"], e["to_s"]) for e in windows(found)]
@@ -87,30 +89,30 @@ def test_a_pause_starts_windows_anew_and_the_end_tells_all(listener):
     assert all(sentence(e).endswith(".") for e in found if e["event"] != "window")
 
 
-def test_it_ends_in_the_middle_of_a_window(listener):
-    assert [e["event"] for e in events(listener, [SOUND[:7000].tobytes()])] == ["end"]
-    short = events(listener, [SOUND[:9000].tobytes()])
+def test_it_ends_in_the_middle_of_a_window(clip_scorer):
+    assert [e["event"] for e in events(clip_scorer, [SOUND[:7000].tobytes()])] == ["end"]
+    short = events(clip_scorer, [SOUND[:9000].tobytes()])
     assert [e["event"] for e in short] == ["window", "end"]
-    assert [e["event"] for e in events(listener, [])] == ["end"]
+    assert [e["event"] for e in events(clip_scorer, [])] == ["end"]
 
 
-def test_another_format_rate_and_channels(listener):
-    plain = windows(events(listener, [SOUND.tobytes()]))
+def test_another_format_rate_and_channels(clip_scorer):
+    plain = windows(events(clip_scorer, [SOUND.tobytes()]))
     stereo = np.stack([SOUND, SOUND[::-1]], 1) / 32768
     pcm = Pcm(16000, "f32le", 2)
     assert timeless(
-        windows(events(listener, cut(stereo.astype("<f4").tobytes(), [1001]), pcm))
+        windows(events(clip_scorer, cut(stereo.astype("<f4").tobytes(), [1001]), pcm))
     ) == (timeless(plain))
     doubled = np.repeat(SOUND, 3).tobytes()
-    found = windows(events(listener, cut(doubled, [997]), Pcm(48000)))
+    found = windows(events(clip_scorer, cut(doubled, [997]), Pcm(48000)))
     assert len(found) == len(plain)
 
 
-def test_time_is_the_clocks_and_listeners_are_told(listener):
+def test_time_is_the_clocks_and_listeners_are_told(clip_scorer):
     heard, scored = [], []
     moment = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
     found = events(
-        listener,
+        clip_scorer,
         [SOUND.tobytes()],
         clock=lambda: moment,
         heard=heard.append,
@@ -135,14 +137,14 @@ def piped(data, *, chunk, pause):
     return read
 
 
-def test_at_real_time_and_as_fast_as_possible_the_scores_are_the_same(listener):
+def test_at_real_time_and_as_fast_as_possible_the_scores_are_the_same(clip_scorer):
     data = SOUND[:40_000].tobytes()  # 2.5 s
     slow = piped(data, chunk=3201, pause=0.1)
     begun = time.monotonic()
-    real = events(listener, source.chunks(slow, gap=2.0))
+    real = events(clip_scorer, source.chunks(slow, gap=2.0))
     assert time.monotonic() - begun > 2.4
     fast = piped(data, chunk=len(data), pause=0.0)
-    assert timeless(events(listener, source.chunks(fast, gap=2.0))) == timeless(real)
+    assert timeless(events(clip_scorer, source.chunks(fast, gap=2.0))) == timeless(real)
     assert len(windows(real)) == 4
 
 
@@ -163,9 +165,9 @@ def test_reading_ends_when_asked():
     assert list(source.chunks(read, gap=9.0, stopped=stop.is_set)) == []
 
 
-def test_a_dead_microphone_raises_no_alarm(listener):
-    ear = Ear(listener, Pcm(machine.RATE), rule=Rule(raised=1, of=1))
-    events = list(ear.listen([bytes(2 * 3 * machine.RATE)]))
+def test_a_dead_microphone_raises_no_alarm(clip_scorer):
+    stream_scorer = StreamScorer(clip_scorer, Pcm(machine.RATE), rule=Rule(raised=1, of=1))
+    events = list(stream_scorer.listen([bytes(2 * 3 * machine.RATE)]))
     windows = [event for event in events if event["event"] == "window"]
     assert windows and all(np.isnan(event["score"]) for event in windows)
     assert {event["quality"] for event in windows} == {"silent"}

@@ -51,7 +51,7 @@ def test_the_run_leaves_what_every_run_does(finished):
 
 
 def test_its_network_learns(finished):
-    losses = [e["loss"] for e in runs.Workdir(str(finished)).logbook().read() if "loss" in e]
+    losses = [e["loss"] for e in runs.Workdir(str(finished)).metrics_log().read() if "loss" in e]
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -72,7 +72,7 @@ def make_example(row, *, seed=0, audio=True, **change):
         "threshold": row["threshold"],
         "percentile": 99.5,
         "spectrogram": spectrogram,
-        "departure": spectrogram - normal[:, None],
+        "deviation": spectrogram - normal[:, None],
         "mel_frequencies": np.linspace(100.0, 7900.0, 32),
         "frame_times": np.arange(63) * 0.1,
         "normal_db": normal,

@@ -181,7 +181,7 @@ def test_a_clip_has_its_probability_and_the_picture_that_the_network_saw():
         label=1,
         score=0.25,
         spectrogram=np.zeros((8, 5)),
-        departure=np.zeros((8, 5)),
+        deviation=np.zeros((8, 5)),
         mel_frequencies=np.linspace(100, 4000, 8),
         frame_times=np.arange(5.0),
         threshold=0.5,

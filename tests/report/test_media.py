@@ -19,7 +19,7 @@ def _bytes(uri, kind):
 
 def test_png_holds_the_indices_and_the_palette():
     indices = np.random.default_rng(0).integers(0, 256, (7, 11)).astype(np.uint8)
-    palette = spectrogram.departure_palette()
+    palette = spectrogram.deviation_palette()
     image = PIL.Image.open(io.BytesIO(_bytes(media.png_uri(indices, palette), "image/png")))
     image.load()
     np.testing.assert_array_equal(np.asarray(image.convert("RGBA")), palette[indices])

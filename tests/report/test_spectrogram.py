@@ -16,7 +16,7 @@ ROW = make_rows()[0]
 
 
 def test_the_region_is_the_burst():
-    region = find_region(make_example(ROW).departure)
+    region = find_region(make_example(ROW).deviation)
     assert abs(region.mels[0] - 10) <= 1 and abs(region.mels[1] - 15) <= 1
     assert abs(region.frames[0] - 20) <= 1 and abs(region.frames[1] - 30) <= 1
     assert region.mean > 8
@@ -26,8 +26,8 @@ def test_the_region_is_the_burst():
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_sentence_names_time_pitch_and_size(normal, sign):
     example = make_example(ROW)
-    level = sign * example.departure
-    change = {"departure": level, "spectrogram": level + example.normal_db[:, None]}
+    level = sign * example.deviation
+    change = {"deviation": level, "spectrogram": level + example.normal_db[:, None]}
     example = make_example(ROW, **change, **({} if normal else {"normal_db": None}))
     region = Region((10, 15), (20, 30), float(level[10:15, 20:30].mean()))
     sentence = spectrogram.describe(example, region)
@@ -38,11 +38,11 @@ def test_the_sentence_names_time_pitch_and_size(normal, sign):
     assert ("12 dB" in sentence) == normal
 
 
-@pytest.mark.parametrize("draw", [spectrogram.sound_panel, spectrogram.departure_panel])
+@pytest.mark.parametrize("draw", [spectrogram.sound_panel, spectrogram.deviation_panel])
 def test_low_pitch_is_at_the_bottom_and_the_frame_is_around_the_burst(draw):
-    departure = np.zeros((32, 63))
-    departure[10:15, 20:30] = 6.0
-    example = make_example(ROW, departure=departure, spectrogram=departure)
+    deviation = np.zeros((32, 63))
+    deviation[10:15, 20:30] = 6.0
+    example = make_example(ROW, deviation=deviation, spectrogram=deviation)
     svg = str(draw(example, Region((10, 15), (20, 30), 6.0)))
     uri = re.search(r'href="data:image/png;base64,([^"]*)"', svg).group(1)
     image = PIL.Image.open(io.BytesIO(base64.b64decode(uri)))
@@ -64,10 +64,10 @@ def test_low_pitch_is_at_the_bottom_and_the_frame_is_around_the_burst(draw):
 
 
 def test_a_tone_through_the_whole_clip_is_called_so():
-    departure = np.zeros((32, 63))
-    departure[20:23] = 5.0
-    example = make_example(ROW, departure=departure)
-    region = find_region(departure)
+    deviation = np.zeros((32, 63))
+    deviation[20:23] = 5.0
+    example = make_example(ROW, deviation=deviation)
+    region = find_region(deviation)
     assert region.frames == (0, 63)
     assert "through the whole clip" in spectrogram.describe(example, region)
 
@@ -77,23 +77,23 @@ def test_a_tone_through_the_whole_clip_is_called_so():
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_thin_tones_and_short_bangs_are_found_in_noise(mels, frames, sign):
-    departure = np.random.default_rng(0).normal(size=(200, 300))
-    departure[slice(*mels), slice(*frames)] += 3.5 * sign
-    region = find_region(departure)
+    deviation = np.random.default_rng(0).normal(size=(200, 300))
+    deviation[slice(*mels), slice(*frames)] += 3.5 * sign
+    region = find_region(deviation)
     assert np.sign(region.mean) == sign
     assert abs(region.mels[0] - mels[0]) <= 1 and abs(region.mels[1] - mels[1]) <= 1
     assert abs(region.frames[0] - frames[0]) <= 31 and abs(region.frames[1] - frames[1]) <= 31
 
 
-def test_noise_is_no_departure():
+def test_noise_is_no_deviation():
     assert find_region(np.random.default_rng(0).normal(size=(224, 313))) is None
 
 
-def test_a_single_loud_bin_is_no_departure():
-    departure = np.zeros((32, 63))
-    departure[4, 4] = 30.0
-    assert find_region(departure) is None
-    sentence = spectrogram.describe(make_example(ROW, departure=departure), None)
+def test_a_single_loud_bin_is_no_deviation():
+    deviation = np.zeros((32, 63))
+    deviation[4, 4] = 30.0
+    assert find_region(deviation) is None
+    sentence = spectrogram.describe(make_example(ROW, deviation=deviation), None)
     assert "No single spot" in sentence
 
 
@@ -103,15 +103,15 @@ def test_strange_pictures_are_drawn(shape, value):
     example = make_example(
         ROW,
         spectrogram=np.full(shape, value),
-        departure=np.full(shape, value),
+        deviation=np.full(shape, value),
         mel_frequencies=np.linspace(100.0, 8000.0, shape[0]),
         frame_times=np.arange(shape[1]) * 0.1,
         normal_db=np.zeros(shape[0]),
     )
-    region = find_region(example.departure)
+    region = find_region(example.deviation)
     for svg in (
         spectrogram.sound_panel(example, region),
-        spectrogram.departure_panel(example, region),
+        spectrogram.deviation_panel(example, region),
     ):
         assert "data:image/png;base64," in svg and "nan" not in svg.split("base64,")[1][-900:]
     assert spectrogram.describe(example, region)

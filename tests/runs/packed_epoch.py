@@ -18,7 +18,7 @@ from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.runs import cells
 from asd_jax.runs.packed import Pack, open_runs
 from asd_jax.runs.trainer import Trainer
-from asd_jax.train.logbook import Logbook
+from asd_jax.train.metrics_log import MetricsLog
 from tests.runs.test_settings import get_config
 
 SEEDS = 4
@@ -93,7 +93,7 @@ class Moved(Trainer):
 
 
 def losses(folder):
-    return [event["loss"] for event in Logbook(f"{folder}/metrics.jsonl").read()]
+    return [event["loss"] for event in MetricsLog(f"{folder}/metrics.jsonl").read()]
 
 
 def away(ours, theirs):

@@ -59,7 +59,7 @@ def ensemble_cases():
         synthetic=SyntheticMachines(types=("fan", "valve"), **SOUNDS),
         features=dataclasses.replace(config.features, n_mels=32),
     )
-    with processes.one_first("ensemble"):
+    with processes.primary_first("ensemble"):
         clips = corpus.load(config, progress=False)
     run = stages.EnsembleRun(config, Workdir(""), clips, tiny.build(config, len(clips.groups)))
     normaliser = stages.fit_normaliser(run)
@@ -91,7 +91,7 @@ def classifier_case():
         synthetic=dataclasses.replace(config.synthetic, snr=(0,), **SOUNDS),
         features=dataclasses.replace(config.features, size=32),
     )
-    with processes.one_first("classifier"):
+    with processes.primary_first("classifier"):
         clips = classifier_corpus.load(config, progress=False)
     net, train = tiny.build_classifier(config), clips.parts.train
     optimizer = make_optimizer({classifier_training.NAME: RATE}, STEPS)

@@ -20,7 +20,7 @@ from asd_jax.runs import cells, packed, seeds
 from asd_jax.runs import recipe as runs
 from asd_jax.runs.trainer import Trainer
 from asd_jax.train import loop
-from asd_jax.train.logbook import Logbook
+from asd_jax.train.metrics_log import MetricsLog
 from tests.recipes import tiny
 
 STAGES = ("pretrain", "finetune", "temporal", "fusion")
@@ -43,7 +43,7 @@ def smoke(**changes):
 
 
 def losses(folder):
-    events = Logbook(str(folder / "metrics.jsonl")).read()
+    events = MetricsLog(str(folder / "metrics.jsonl")).read()
     return [(event["stage"], event["step"], event["loss"]) for event in events]
 
 
@@ -271,5 +271,5 @@ def test_classifiers_side_by_side_are_those_alone(tmp_path):
 
 def losses_of(folder):
     """Of steps and validations."""
-    events = Logbook(str(folder / "metrics.jsonl")).read()
+    events = MetricsLog(str(folder / "metrics.jsonl")).read()
     return [(e["stage"], e["step"], e.get("loss", e.get("validation_loss"))) for e in events]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asd_jax.report.files import read_scores
-from asd_jax.train.logbook import Logbook
+from asd_jax.train.metrics_log import MetricsLog
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 300  # that a part of a run may take
@@ -96,7 +96,7 @@ def ended(*processes):
 
 def until(folder, stage, process):
     """Waits for the first logged step of a stage."""
-    book, end = Logbook(str(folder / "metrics.jsonl")), time.monotonic() + SECONDS
+    book, end = MetricsLog(str(folder / "metrics.jsonl")), time.monotonic() + SECONDS
     while not any(event["stage"] == stage for event in book.read()):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < end
@@ -104,7 +104,7 @@ def until(folder, stage, process):
 
 
 def logged(folder):
-    events = Logbook(str(folder / "metrics.jsonl")).read()
+    events = MetricsLog(str(folder / "metrics.jsonl")).read()
     return [(event["stage"], event["step"]) for event in events]
 
 

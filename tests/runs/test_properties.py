@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from asd_jax.errors import UserError
 from asd_jax.files import plain
+from asd_jax.naming import cell, printable, text_of_cell
 from asd_jax.report.files import read_scores, write_scores
 from asd_jax.runs.settings import Data, Schedule, as_config, from_config
-from asd_jax.words import cell, printable, text_of_cell
 
 FLOATS = st.one_of(st.floats(-1.0, 2.0), st.floats(-1e3, 1e6), st.just(float("nan")))
 FIELDS = st.one_of(

@@ -116,7 +116,10 @@ def test_round_trip():
         ({"scoring": {"rule": "best"}}, "scoring.rule"),
         ({"scoring": {"rule": "fixed", "weights": (1.0,)}}, "scoring.weights"),
         ({"pretrain": {"backbone": {"kind": "lamb"}}}, "lamb"),
-        ({"scoring": {"branches": ("tap", "taps")}}, "config.scoring.branches .*'statistics'"),
+        (
+            {"scoring": {"branches": ("early_layers", "taps")}},
+            "config.scoring.branches .*'statistics'",
+        ),
         ({"statistics": {"pool": "median"}}, "config.statistics.pool .*quiet_frames"),
         ({"statistics": {"scale": "log"}}, "config.statistics.scale"),
         ({"statistics": {"decay": 1.5}}, "config.statistics.decay"),

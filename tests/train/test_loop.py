@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from asd_jax.runs.settings import Optimizer
-from asd_jax.train.logbook import Logbook
 from asd_jax.train.loop import Diverged, Interrupted, Stage, is_finished, train
+from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import create_state, final_variables
@@ -50,9 +50,11 @@ def run(directory, *, devices=1, at=None, what=None, rate=0.1, ema=0.0):
         batch_size=8,
         mesh=data_mesh(devices),
     )
-    logbook = Logbook(os.path.join(directory, "metrics.jsonl"))
+    metrics_log = MetricsLog(os.path.join(directory, "metrics.jsonl"))
     folder = os.path.join(directory, "toy")
-    return train(stage, state, directory=folder, logbook=logbook, log_every=3, progress=False)
+    return train(
+        stage, state, directory=folder, metrics_log=metrics_log, log_every=3, progress=False
+    )
 
 
 def weights(state):
@@ -68,7 +70,7 @@ def test_interrupted_and_resumed_is_bit_equal_to_uninterrupted(tmp_path, number)
     np.testing.assert_array_equal(weights(run(tmp_path / "parts")), whole)
     assert is_finished(str(tmp_path / "parts" / "toy"), STEPS)
     first, second = (
-        Logbook(str(tmp_path / p / "metrics.jsonl")).read() for p in ("whole", "parts")
+        MetricsLog(str(tmp_path / p / "metrics.jsonl")).read() for p in ("whole", "parts")
     )
     assert [e["step"] for e in second][-1] == STEPS
     assert second[-1]["loss"] == first[-1]["loss"]
@@ -117,7 +119,7 @@ def test_average_follows_the_parameters(tmp_path):
 
 def test_logbook_rewinds_only_its_stage_and_survives_a_cut_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    book = Logbook(str(path))
+    book = MetricsLog(str(path))
     for stage, step in [("a", 1), ("b", 1), ("b", 2)]:
         book.log(stage, step, loss=float("nan"))
     path.write_text(path.read_text() + '{"stage": "b", "st')

@@ -12,8 +12,8 @@ import pytest
 
 from asd_jax.runs.settings import Optimizer
 from asd_jax.train.checkpoint import Checkpoints
-from asd_jax.train.logbook import Logbook
 from asd_jax.train.loop import Diverged, Interrupted, Stage, is_finished, train
+from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.pack import Member, train_pack, unstacked
 from asd_jax.train.sharding import data_mesh, runs_mesh
@@ -52,8 +52,8 @@ def alone(folder, seed, rate, steps=STEPS):
         batch_size=8,
         mesh=data_mesh(1),
     )
-    book = Logbook(os.path.join(folder, "metrics.jsonl"))
-    options = {"logbook": book, "log_every": 3, "progress": False}
+    book = MetricsLog(os.path.join(folder, "metrics.jsonl"))
+    options = {"metrics_log": book, "log_every": 3, "progress": False}
     return weights(train(stage, state, directory=os.path.join(folder, "toy"), **options))
 
 
@@ -83,7 +83,7 @@ def together(folder, rates=RATES, steps=None, at=None, what=None, save_seconds=6
     members = []
     for seed, own in enumerate(steps):
         home = os.path.join(folder, str(seed))
-        book = Logbook(os.path.join(home, "metrics.jsonl"))
+        book = MetricsLog(os.path.join(home, "metrics.jsonl"))
         members.append(Member(f"run {seed}", os.path.join(home, "toy"), book, own))
     options = {"log_every": 3, "progress": False, "save_seconds": save_seconds}
     state, diverged = train_pack(stage, [state for _, state in made], members, **options)
@@ -102,7 +102,7 @@ def test_each_run_is_what_it_would_be_alone(tmp_path):
     for seed, rate in enumerate(RATES):
         folder = str(tmp_path / "pack" / str(seed))
         np.testing.assert_allclose(found[seed], alone(str(tmp_path / "a"), seed, rate), rtol=1e-5)
-        ours, theirs = (Logbook(f"{f}/metrics.jsonl").read() for f in (folder, tmp_path / "a"))
+        ours, theirs = (MetricsLog(f"{f}/metrics.jsonl").read() for f in (folder, tmp_path / "a"))
         assert [event["step"] for event in ours] == [1, 3, 6, 9, 12]
         np.testing.assert_allclose(
             [event["loss"] for event in ours], [event["loss"] for event in theirs], rtol=1e-5

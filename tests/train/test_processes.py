@@ -13,7 +13,7 @@ import pytest
 
 from asd_jax.errors import UserError
 from asd_jax.train import processes
-from asd_jax.train.logbook import Logbook
+from asd_jax.train.metrics_log import MetricsLog
 from tests.train.test_loop import STEPS, run, weights
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def train(*arguments, **options):
     return loop.train(*arguments, **(options | {"save_seconds": float(save_seconds)}))
 
 test_loop.batches, test_loop.train = batches, train
-test_loop.Logbook = lambda path: loop.Logbook(path, write=processes.first())
+test_loop.MetricsLog = lambda path: loop.MetricsLog(path, write=processes.is_primary())
 
 def main(argv):
     processes.start("2", int(process), address)
@@ -86,7 +86,7 @@ def two(folder, *, pause=0.0, save_seconds=60.0):
 
 def until_step(folder, number):
     """Waits for a step to be logged; test_loop logs every third, one event late."""
-    book, end = Logbook(str(folder / "metrics.jsonl")), time.monotonic() + 60
+    book, end = MetricsLog(str(folder / "metrics.jsonl")), time.monotonic() + 60
     while not any(event["step"] >= number for event in book.read()):
         assert time.monotonic() < end, "no step in a minute"
         time.sleep(0.02)
@@ -109,7 +109,7 @@ def test_a_signal_to_one_stops_all_at_the_same_step_and_another_number_of_device
     steps = {text.partition("toy after step ")[2].partition(";")[0] for text in shown}
     assert len(steps) == 1 and 0 < int(steps.pop()) < STEPS, shown
     np.testing.assert_allclose(weights(run(tmp_path, devices=1)), whole, atol=1e-5)
-    logged = [event["step"] for event in Logbook(str(tmp_path / "metrics.jsonl")).read()]
+    logged = [event["step"] for event in MetricsLog(str(tmp_path / "metrics.jsonl")).read()]
     assert logged == sorted(set(logged)) and logged[-1] == STEPS
 
 
@@ -203,7 +203,7 @@ def test_what_is_missing_is_one_sentence():
         with pytest.raises(UserError, match="with --process=K"):
             processes.start(*flags)
     processes.start("", None, None)
-    assert processes.first()
+    assert processes.is_primary()
 
 
 # Process 1 lacks as many recordings as it is told to.

@@ -13,7 +13,7 @@ from asd_jax.train import profile
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(profile, "_folder", None)  # put back afterwards
-    profile.ask(str(tmp_path / "traces"))
+    profile.enable(str(tmp_path / "traces"))
     return tmp_path / "traces"
 
 
@@ -57,4 +57,4 @@ def test_nothing_happens_unasked(monkeypatch, tmp_path):
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--profile="):
-        profile.ask(str(tmp_path / "file" / "below"))
+        profile.enable(str(tmp_path / "file" / "below"))

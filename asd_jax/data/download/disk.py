@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 from asd_jax import files
 from asd_jax.files import existing, free_bytes
-from asd_jax.words import size_text
+from asd_jax.naming import size_text
 
 __all__ = ["free_bytes", "on_one_disk", "size_text", "writing"]
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.errors import UserError
 from asd_jax.files import replacing
-from asd_jax.words import printable
+from asd_jax.naming import printable
 
 _SPARE = 64 << 20  # for folders and what else writes there
 # What zipfile, and the decoders below it, raise on bytes that are no archive.

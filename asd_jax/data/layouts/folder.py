@@ -21,7 +21,7 @@ from asd_jax.data.layouts.files import Found, audio_files
 from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
-from asd_jax.words import ONLY_ID, first_few, printable
+from asd_jax.naming import ONLY_ID, first_few, printable
 
 _SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _LABELS = {

@@ -19,7 +19,7 @@ def implementation(name: Implementation) -> contextlib.AbstractContextManager[No
     For comparisons; `asd_jax.target` is for programs that another kind of device will run. The
     choice is made while tracing: a function that is already compiled does not change.
     """
-    return target.written_as(name)
+    return target.implementation(name)
 
 
 def chosen() -> Implementation:

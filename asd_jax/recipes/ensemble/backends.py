@@ -11,7 +11,7 @@ BRANCHES = {
     "fusion": "fusion of both networks",
     "spectral": "spectrogram network",
     "temporal": "waveform network",
-    "tap": "early layers of the spectrogram network",
+    "early_layers": "early layers of the spectrogram network",
     "statistics": "level of each band: mean, power, loud and quiet moments, changes",
 }
 

@@ -18,7 +18,7 @@ Waves = Float[Array, "batch samples"]
 Features = dict[str, Float[Array, "batch dim"]]
 Extract = Callable[[Mapping[str, Tree], Waves], Features]
 
-NETWORKS = ("fusion", "spectral", "temporal", "tap")  # branches that a network learned
+NETWORKS = ("fusion", "spectral", "temporal", "early_layers")  # branches that a network learned
 USED = ("normaliser", "encoder", "temporal", "fusion")  # the variables of all branches
 REFERENCE_MELS = 64  # bands of the simple references
 
@@ -78,7 +78,7 @@ def seen_by(wanted: Sequence[str]) -> tuple[str, ...]:
 def needed(wanted: Sequence[str]) -> set[str]:
     """The variables that these branches use, by name."""
     names = {"normaliser"}
-    if {"fusion", "spectral", "tap"} & set(wanted):
+    if {"fusion", "spectral", "early_layers"} & set(wanted):
         names.add("encoder")
     if {"fusion", "temporal"} & set(wanted):
         names.add("temporal")
@@ -102,18 +102,18 @@ def _learned(
     nets: Networks, spec: LogMel, variables: Mapping[str, Tree], wave: Waves, wanted: Sequence[str]
 ) -> Features:
     features = {}
-    if {"fusion", "spectral", "tap"} & set(wanted):
+    if {"fusion", "spectral", "early_layers"} & set(wanted):
         x = normalise(log_mel(wave, spec=spec), variables["normaliser"])
         (features["spectral"], taps), _ = nets.encoder.apply(variables["encoder"], x, train=False)
-        if "tap" in wanted:
-            features["tap"] = pool_tap(taps["stage2"])
+        if "early_layers" in wanted:
+            features["early_layers"] = pool_early_layers(taps["stage2"])
     if "fusion" in wanted or "temporal" in wanted:
         (temporal, _), _ = nets.temporal.apply(variables["temporal"], wave, train=False)
         features["temporal"] = temporal
     return features
 
 
-def pool_tap(x: Float[Array, "batch mels frames channels"]) -> Float[Array, "batch dim"]:
+def pool_early_layers(x: Float[Array, "batch mels frames channels"]) -> Float[Array, "batch dim"]:
     """An early map averaged over time with its frequency axis kept: what pooled heads lose.
 
     Neighbouring frequencies are averaged in pairs: the map is smooth, and half the numbers make a

@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.features.logmel import to_float
+from asd_jax.naming import machine_name
 from asd_jax.recipes.ensemble import branches, fitting, networks, pretext
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
@@ -30,7 +31,6 @@ from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
-from asd_jax.words import machine_name
 
 Tree = Any
 Scores = dict[str, np.ndarray]
@@ -118,7 +118,7 @@ def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, flo
     level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
     found = identification(run, material)
     if "spectral" in found:  # an early map of the same network
-        found["tap"] = found["spectral"]
+        found["early_layers"] = found["spectral"]
     return {name: (found.get(name, 0.0), level) for name in branches.NETWORKS}
 
 

@@ -11,11 +11,11 @@ from asd_jax.data import cache, clips
 from asd_jax.data.clips import Clip
 from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
+from asd_jax.naming import machine_name
 from asd_jax.recipes.ensemble import networks
 from asd_jax.recipes.ensemble import pretext_labels as classes
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recordings import collected_warnings, open_recordings
-from asd_jax.words import machine_name
 
 FEW = 20  # normal clips of a machine, below which its user is warned
 Group = tuple[str, str]  # (machine type, machine ID): one set of scorers, one threshold

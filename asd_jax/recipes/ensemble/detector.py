@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
 
+from asd_jax.cached_program import CachedProgram
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
@@ -28,7 +29,6 @@ from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
-from asd_jax.traced import Traced
 
 Tree = Any
 CLIPS = 256  # whose features are scored at once
@@ -93,7 +93,7 @@ class EnsembleDetector(Detector):
         By the program that scores waveforms, from the branches' features `[clips, dim]` on.
         """
         score = jax.jit(inference.make_scorer(self.ensemble))
-        found = inference.fitted({}, self.scorers, self.ensemble, self.groups)
+        found = inference.detector_arrays({}, self.scorers, self.ensemble, self.groups)
         parts = []
         for start in range(0, max(1, len(group)), CLIPS):
             part = {name: features[name][start : start + CLIPS] for name in self.scorers}
@@ -145,7 +145,7 @@ class EnsembleDetector(Detector):
         # Only the branches count any more: weights and back-ends are in the arrays.
         config = dataclasses.replace(self.config, scoring=Scoring(branches=tuple(kept)))
         wanted = branches.needed(kept)
-        arrays = inference.fitted(
+        arrays = inference.detector_arrays(
             {
                 name: tree if name == "normaliser" else packing.network(tree)
                 for name, tree in self.folded.items()
@@ -156,7 +156,7 @@ class EnsembleDetector(Detector):
             groups,
         )
         arrays = arrays._replace(scorers=packing.scorers(arrays.scorers))
-        judged = inference.make_judge(config, self.nets, self.spec, ensemble)
+        judged = inference.make_inference(config, self.nets, self.spec, ensemble)
         dropped = [name for name in whole.branches if name not in kept]
         return (lambda found, wave: judged(found, wave).score), arrays, dropped
 
@@ -172,19 +172,19 @@ class EnsembleDetector(Detector):
             return self.variables
         return inference.fold(self.nets, self.variables)
 
-    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> inference.Judgement:
-        return inference.Judgement(*self._run(waves))
+    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> inference.Scores:
+        return inference.Scores(*self._run(waves))
 
     @functools.cached_property
-    def _run(self) -> Traced:
+    def _run(self) -> CachedProgram:
         """Score and branches' scores of int16 waveforms, with every array as an argument."""
 
         def make() -> Any:
-            judged = inference.make_judge(self.config, self.nets, self.spec, self.ensemble)
+            judged = inference.make_inference(self.config, self.nets, self.spec, self.ensemble)
             return lambda found, waves: tuple(judged(found, waves))
 
-        arrays = inference.fitted(self.folded, self.scorers, self.ensemble, self.groups)
-        return Traced(make, arrays, self._about())
+        arrays = inference.detector_arrays(self.folded, self.scorers, self.ensemble, self.groups)
+        return CachedProgram(make, arrays, self._about())
 
     def _best(
         self,

@@ -11,6 +11,7 @@ from asd_jax.data import quality
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
+from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble import branches
 from asd_jax.recipes.ensemble.backends import BRANCHES, backend_of
 from asd_jax.recipes.ensemble.calibrate import identification
@@ -27,7 +28,6 @@ from asd_jax.scoring import metrics
 from asd_jax.scoring import references as simple
 from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
-from asd_jax.words import first_few
 
 ABOUT = About(
     method="The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): it "

@@ -73,7 +73,7 @@ class Branch:
             own = np.unique(self.classes[rows])
             options["prototypes"] = self.prototypes[own].reshape(-1, self.prototypes.shape[-1])
 
-        def fitted(part: np.ndarray) -> Any:
+        def detector_arrays(part: np.ndarray) -> Any:
             own = [part]
             if self.backend.scorer == "embedding":  # each network's by itself, as it was trained
                 own = np.split(part, self.members, axis=1)
@@ -82,8 +82,8 @@ class Branch:
 
         parts = [domain == d for d in np.unique(domain) if np.sum(domain == d) >= LEAST]
         if self.backend.domains == "pooled" or len(parts) < 2:
-            return fitted(features)
-        return scorers.Nearest(tuple(fitted(features[part]) for part in parts))
+            return detector_arrays(features)
+        return scorers.Nearest(tuple(detector_arrays(features[part]) for part in parts))
 
     def _with_made(self, features: np.ndarray, domain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The clips, and target clips made up until there are the wished share of them."""

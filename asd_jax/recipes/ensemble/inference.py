@@ -23,7 +23,7 @@ Tree = Any
 LEARNED = ("encoder", "temporal", "fusion")
 
 
-class Fitted(NamedTuple):
+class DetectorArrays(NamedTuple):
     """All arrays of a detector that its scores depend on: arguments, so that programs are shared.
 
     Attributes:
@@ -39,7 +39,7 @@ class Fitted(NamedTuple):
     mixing: Float[Array | np.ndarray, "groups branches"]
 
 
-class Judgement(NamedTuple):
+class Scores(NamedTuple):
     """Scores of each clip as each machine; higher is more anomalous.
 
     Attributes:
@@ -52,22 +52,22 @@ class Judgement(NamedTuple):
 
 
 Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
-Judge = Callable[[Fitted, Waves], Judgement]
+Inference = Callable[[DetectorArrays, Waves], Scores]
 
 
-def fitted(
+def detector_arrays(
     variables: Mapping[str, Tree],
     by_group: Mapping[str, Sequence[Any]],
     ensemble: ensembles.Ensemble,
     groups: Sequence[tuple[str, str]],
-) -> Fitted:
-    """Puts a detector's arrays into the form that `make_judge` takes, machines as in `groups`.
+) -> DetectorArrays:
+    """Puts a detector's arrays into the form that `make_inference` takes, machines as in `groups`.
 
     The variables are folded ones, see `fold`.
     """
     rows = ensembles.group_index(ensemble, groups, len(groups))
     tables = (table[rows] for table in (ensemble.mean, ensemble.std, ensemble.mixing))
-    return Fitted(
+    return DetectorArrays(
         dict(variables),
         {name: _stacked(found) for name, found in by_group.items()},
         *(np.asarray(table, np.float32) for table in tables),
@@ -89,10 +89,10 @@ def is_folded(variables: Mapping[str, Tree]) -> bool:
 
 def make_scorer(
     ensemble: ensembles.Ensemble,
-) -> Callable[[Fitted, Mapping[str, Array]], Judgement]:
-    """`score(fitted, features) -> Judgement`, pure: from the branches' features to scores."""
+) -> Callable[[DetectorArrays, Mapping[str, Array]], Scores]:
+    """`score(fitted, features) -> Scores`, pure: from the branches' features to scores."""
 
-    def score(found: Fitted, features: Mapping[str, Array]) -> Judgement:
+    def score(found: DetectorArrays, features: Mapping[str, Array]) -> Scores:
         raw = {
             name: _each(lambda scorer, x=features[name]: scorers.score(scorer, x), by_group)
             for name, by_group in found.scorers.items()
@@ -100,15 +100,15 @@ def make_scorer(
         stacked = jnp.stack([raw[name] for name in ensemble.branches], axis=-1)
         tables = (table[:, None] for table in (found.mean, found.std, found.mixing))
         total = ensembles.weighted_sum(stacked, *tables, rule=ensemble.rule)
-        return Judgement(jnp.asarray(total).T, {name: values.T for name, values in raw.items()})
+        return Scores(jnp.asarray(total).T, {name: values.T for name, values in raw.items()})
 
     return score
 
 
-def make_judge(
+def make_inference(
     config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
-) -> Judge:
-    """`judge(fitted, wave) -> Judgement`, pure: from waveforms (see `to_float`) to scores."""
+) -> Inference:
+    """`infer(fitted, wave) -> Scores`, pure: from waveforms (see `to_float`) to scores."""
     extract, score = branches.make_extractor(config, nets, spec), make_scorer(ensemble)
     return lambda found, wave: score(found, extract(found.variables, to_float(wave)))
 

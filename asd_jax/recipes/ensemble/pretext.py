@@ -15,11 +15,11 @@ from jaxtyping import Float, Int
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import mel_power, to_float
+from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.scoring.scorers.covariance import ledoit_wolf
-from asd_jax.words import first_few
 
 FOLDS = 5
 SKILL = 0.3  # least share of the way from guessing to knowing

@@ -17,7 +17,7 @@ from asd_jax.data.table import Clip, recording_keys
 from asd_jax.errors import UserError
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel
-from asd_jax.words import machine_names
+from asd_jax.naming import machine_names
 
 LEAST = 4  # clips that train, for each sub-folder that is to be a class unasked
 

@@ -184,7 +184,10 @@ class Ensemble(Checked):
             spec = self.features.at(self.data.sample_rate)
         with inside("Ensemble.statistics"):
             dataclasses.replace(spec, n_mels=self.statistics.n_mels or spec.n_mels)
-        wanted = {"pretrain": ("fusion", "spectral", "tap"), "temporal": ("fusion", "temporal")}
+        wanted = {
+            "pretrain": ("fusion", "spectral", "early_layers"),
+            "temporal": ("fusion", "temporal"),
+        }
         for stage, needing in (wanted | {"fusion": ("fusion",)}).items():
             asked = [name for name in needing if name in self.scoring.branches]
             if asked and not getattr(self, stage).epochs > 0:

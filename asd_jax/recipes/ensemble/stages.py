@@ -23,7 +23,7 @@ from asd_jax.runs.run import Run, Variables
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.processes import one_first
+from asd_jax.train.processes import primary_first
 from asd_jax.train.step import Loss
 
 Tree = Any
@@ -180,7 +180,7 @@ def initial_variables(run: EnsembleRun) -> Variables:
     if run.config.init_from:
         drawn = run.nets.encoder.init(jax.random.key(run.config.seed))
         name = run.config.encoder.name
-        with one_first("weights"):
+        with primary_first("weights"):
             path = weights.find(run.config.init_from, name)
         variables["encoder"] = from_timm(name, load_safetensors(path), drawn)
     return variables

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from asd_jax.data.clips import NORMAL
+from asd_jax.naming import first_few
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
 from asd_jax.recipes.pump_classifier.settings import Decision
 from asd_jax.report.summary import percent
@@ -19,7 +20,6 @@ from asd_jax.scoring.paired import compare_areas
 from asd_jax.scoring.platt import Platt, fit_platt
 from asd_jax.scoring.supervised import Learned, has_learned, reference_scores
 from asd_jax.scoring.threshold import caution, fit_threshold
-from asd_jax.words import first_few
 
 # What stands beside the score in sentences; the names in results.json are the keys.
 NETWORK = "network_alone"
@@ -31,7 +31,7 @@ REFERENCES = {
 Figures = dict[str, dict[str, Any]]
 
 
-class Judged(NamedTuple):
+class Calibrated(NamedTuple):
     """How logits become decisions, and on what grounds."""
 
     calibration: Platt
@@ -40,13 +40,13 @@ class Judged(NamedTuple):
     notes: tuple[str, ...]
 
 
-def judge(
+def calibrate(
     corpus: LabelledCorpus,
     logit: Float[np.ndarray, "validation"],
     settings: Decision,
     *,
     network: Float[np.ndarray, "validation"] | None = None,
-) -> Judged:
+) -> Calibrated:
     """Calibration and threshold from the validation clips' logits.
 
     Args:
@@ -72,7 +72,7 @@ def judge(
         threshold = float(calibration(limit))
         notes = [caution(len(set(recording[normal])), **wish)]
     learned = has_learned(logit if network is None else network, label, recording)
-    return Judged(calibration, threshold, learned, tuple(filter(None, notes)))
+    return Calibrated(calibration, threshold, learned, tuple(filter(None, notes)))
 
 
 def how_set(settings: Decision) -> str:

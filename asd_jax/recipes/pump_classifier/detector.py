@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16
 
+from asd_jax.cached_program import CachedProgram
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector import Detector, Group, decide, padded_batches
 from asd_jax.detector_folder import (
@@ -27,7 +28,6 @@ from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring.platt import AS_IT_IS, Platt
 from asd_jax.scoring.threshold import percentile
-from asd_jax.traced import Traced
 
 Tree = Any
 _KNOWN = (
@@ -90,9 +90,9 @@ class ClassifierDetector(Detector):
         return network.build(self.config).fold(self.variables)
 
     @functools.cached_property
-    def _run(self) -> Traced:
+    def _run(self) -> CachedProgram:
         """What is read off int16 waveforms, with the folded variables as arguments."""
-        return Traced(
+        return CachedProgram(
             lambda: network.reader(self.config, network.build(self.config)),
             self.folded,
             self._about(),

@@ -13,7 +13,13 @@ from asd_jax.features.logmel import to_float
 from asd_jax.features.pictures import picture
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
-from asd_jax.recipes.pump_classifier.decision import Judged, how_set, judge, references, sentences
+from asd_jax.recipes.pump_classifier.decision import (
+    Calibrated,
+    calibrate,
+    how_set,
+    references,
+    sentences,
+)
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
@@ -37,7 +43,7 @@ ABOUT = About(
 def make_detector(
     run: ClassifierRun,
     variables: Tree,
-    judged: Judged,
+    judged: Calibrated,
     logit: np.ndarray,
     moments: Mapping[str, np.ndarray],
 ) -> ClassifierDetector:
@@ -87,7 +93,7 @@ def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
     if has_wide(variables):
         variables = with_wide(run, variables, logit)
         logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
-    judged = judge(corpus, logit, config.decision, network=alone["validation"])
+    judged = calibrate(corpus, logit, config.decision, network=alone["validation"])
     clips = np.concatenate([corpus.parts.train, corpus.parts.test])
     read = network.Reading(network.level_moments(config), batch_size=config.eval_batch_size)
     moments, number = read({}, corpus.waves, clips), len(corpus.parts.train)
@@ -101,7 +107,7 @@ def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
 def evaluate(
     run: ClassifierRun,
     detector: ClassifierDetector,
-    judged: Judged,
+    judged: Calibrated,
     alone: np.ndarray,
     moments: Mapping[str, np.ndarray],
     seconds: Mapping[str, float],

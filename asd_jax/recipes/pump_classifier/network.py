@@ -15,7 +15,7 @@ from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import Compute
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.processes import one_first
+from asd_jax.train.processes import primary_first
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 
 NAME = "classifier"  # of the one network, in states and among a run's networks
@@ -93,7 +93,7 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
     variables = net.init(key)
     if not config.init_from:
         return variables
-    with one_first("weights"):
+    with primary_first("weights"):
         path = weights.find(config.init_from, config.network.name)
     state = load_safetensors(path)
     check_padding(config.network.name, path)
@@ -112,7 +112,7 @@ def reader(config: PumpClassifier, net: Model) -> Readout:
 
 
 def level_moments(config: PumpClassifier) -> Readout:
-    """What simple references and pictures of a departure need of each clip.
+    """What simple references and pictures of a deviation need of each clip.
 
     `mean`, `square` and `deviation` over time of each band's level in dB, `[batch, mels]`, and the
     `level` of the whole clip in dB of full scale, `[batch, 1]`.

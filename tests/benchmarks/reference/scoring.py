@@ -31,7 +31,13 @@ class Judge(torch.nn.Module):
         self.taps: dict[str, torch.Tensor] = {}
         early = self.encoder.blocks[2]  # the last at a quarter of the resolution
         early.register_forward_hook(lambda _m, _i, out: self.taps.update(early=out))
-        self.sizes = {"fusion": 128, "spectral": 512, "temporal": 512, "tap": 672, "pooled": 224}
+        self.sizes = {
+            "fusion": 128,
+            "spectral": 512,
+            "temporal": 512,
+            "early_layers": 672,
+            "pooled": 224,
+        }
         self.scorers = {
             name: (torch.zeros(GROUPS, dim), torch.eye(dim).repeat(GROUPS, 1, 1))
             for name, dim in self.sizes.items()
@@ -49,7 +55,7 @@ class Judge(torch.nn.Module):
         features["temporal"] = self.temporal(x)
         features["fusion"] = self.fusion(features["temporal"], features["spectral"])
         profile = self.taps["early"].mean(dim=3)
-        features["tap"] = (0.5 * (profile[:, :, 0::2] + profile[:, :, 1::2])).flatten(1)
+        features["early_layers"] = (0.5 * (profile[:, :, 0::2] + profile[:, :, 1::2])).flatten(1)
         return sum(self._gaussian(name, value) for name, value in features.items())
 
     def _gaussian(self, name: str, x: torch.Tensor) -> torch.Tensor:

@@ -13,11 +13,11 @@ def test_options_hold_for_every_branch_whose_scorer_takes_them():
         neighbours=3,
         covariance="relative",
         l2=True,
-        per_branch=("statistics:gaussian", "tap:lof,neighbours=5,l2=false"),
+        per_branch=("statistics:gaussian", "early_layers:lof,neighbours=5,l2=false"),
     )
     assert backend_of(scoring, "spectral") == Backend("knn", neighbours=3, l2=True)
     assert backend_of(scoring, "statistics") == Backend("gaussian", covariance="relative", l2=True)
-    assert backend_of(scoring, "tap") == Backend("lof", neighbours=5)
+    assert backend_of(scoring, "early_layers") == Backend("lof", neighbours=5)
 
 
 def test_a_fit_gets_what_is_not_left_at_its_default():
@@ -40,14 +40,23 @@ def test_a_fit_gets_what_is_not_left_at_its_default():
         ({"smote": -1.0}, r"Scoring\.smote.*at least 0"),
         ({"scorer": "gaussian", "reg_covar": 1e-2}, r"reg_covar.*'ledoit_wolf'"),
         ({"scorer": "gmm", "components": 2, "covariance": "ledoit_wolf"}, r"components is 2"),
-        ({"scorer": "arcface", "branches": ("tap",)}, r"'arcface'.*'tap'.*per_branch"),
+        (
+            {"scorer": "arcface", "branches": ("early_layers",)},
+            r"'arcface'.*'early_layers'.*per_branch",
+        ),
         ({"per_branch": ("nothing:knn",)}, r"per_branch has 'nothing:knn'.*BRANCH:SCORER"),
-        ({"per_branch": ("tap:svm",)}, r"per_branch.*gaussian, gmm"),
-        ({"per_branch": ("tap",)}, r"per_branch"),
-        ({"per_branch": ("tap:knn,centres=3",)}, r"knn takes no 'centres'; it takes metric"),
-        ({"per_branch": ("tap:knn,neighbours=two",)}, r"neighbours takes a value of the kind int"),
-        ({"per_branch": ("tap:knn,l2=2",)}, r"l2 takes a value of the kind bool"),
-        ({"per_branch": ("tap:knn,metric=x",)}, r"per_branch of tap\.metric is 'x'"),
+        ({"per_branch": ("early_layers:svm",)}, r"per_branch.*gaussian, gmm"),
+        ({"per_branch": ("early_layers",)}, r"per_branch"),
+        (
+            {"per_branch": ("early_layers:knn,centres=3",)},
+            r"knn takes no 'centres'; it takes metric",
+        ),
+        (
+            {"per_branch": ("early_layers:knn,neighbours=two",)},
+            r"neighbours takes a value of the kind int",
+        ),
+        ({"per_branch": ("early_layers:knn,l2=2",)}, r"l2 takes a value of the kind bool"),
+        ({"per_branch": ("early_layers:knn,metric=x",)}, r"per_branch of tap\.metric is 'x'"),
         ({"per_branch": ("spectral:arcface,l2=true",)}, r"arcface takes no 'l2'.*no options"),
     ],
 )

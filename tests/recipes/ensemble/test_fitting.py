@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import covariance
 
-from asd_jax.recipes.ensemble import inference as judge
+from asd_jax.recipes.ensemble import inference
 from asd_jax.recipes.ensemble.backends import Backend
 from asd_jax.recipes.ensemble.fitting import Branch
 from asd_jax.scoring import scorers
@@ -101,7 +101,7 @@ def test_scorers_of_domains_of_all_machines_go_into_one_program(without):
     """Stacked where they are alike, a tuple where a bank has a clip less."""
     ours = branch(Backend("knn", metric="euclidean", domains="minimum"))
     found = [ours.fit(0, without=np.array(without[:1], int)), ours.fit(1)]
-    stacked = judge._stacked(found)
+    stacked = inference._stacked(found)
     assert isinstance(stacked, scorers.Nearest) == (not without)
     test = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
     if without:

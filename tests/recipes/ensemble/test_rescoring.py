@@ -19,7 +19,7 @@ from asd_jax.runs.settings import from_config
 from tests.recipes import tiny
 from tests.recipes.ensemble.test_recipe import smoke
 
-WIDTH = {"fusion": 128, "spectral": 128, "temporal": 512, "tap": 16, "statistics": 5 * 64}
+WIDTH = {"fusion": 128, "spectral": 128, "temporal": 512, "early_layers": 16, "statistics": 5 * 64}
 FRAMES = {"frame_mean": 64, "frame_square": 64, "frame_level": 1, "frame_references": 4 * 64}
 
 
@@ -93,7 +93,7 @@ def test_the_same_settings_give_the_same_scores_and_the_run_stays_as_it_is(finis
 
 
 def test_another_back_end_changes_its_branch_alone(finished, capsys):
-    changes = {"scoring.per_branch": ("tap:knn,neighbours=2", "spectral:arcface")}
+    changes = {"scoring.per_branch": ("early_layers:knn,neighbours=2", "spectral:arcface")}
     rescoring.rescore(str(finished), changes)
     (new,) = finished.glob("rescored-*")
     old, now = scores(finished), scores(new)
@@ -121,7 +121,7 @@ def test_another_back_end_changes_its_branch_alone(finished, capsys):
 
 def test_fewer_branches_and_another_threshold(finished, tmp_path):
     changes = {
-        "scoring.branches": ("statistics", "tap"),
+        "scoring.branches": ("statistics", "early_layers"),
         "scoring.threshold": "quantile",
         "scoring.rule": "equal",
         "scoring.scorer": "gaussian",
@@ -129,7 +129,7 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
     }
     rescoring.rescore(str(finished), changes, str(tmp_path / "new"))
     results = read_results(tmp_path / "new" / "results.json")
-    assert results["weights"] == {"statistics": 0.5, "tap": 0.5}
+    assert results["weights"] == {"statistics": 0.5, "early_layers": 0.5}
     assert any("config.scoring.smote changed nothing" in note for note in results["notes"])
     assert set(EnsembleDetector.load(str(tmp_path / "new" / "detector")).variables) == {
         "normaliser",

@@ -41,13 +41,13 @@ def test_the_threshold_gives_the_wished_false_alarms_on_other_recordings():
     clips = corpus()
     logit = logits(clips, apart=2.0)
     part, test = clips.parts.validation, clips.parts.test
-    judged = classifier_judge.judge(clips, logit[part], WISHED)
+    judged = classifier_judge.calibrate(clips, logit[part], WISHED)
     alarm = judged.calibration(logit[test]) > judged.threshold
     false = alarm[clips.label[test] == 0].mean()
     assert 0.04 < false < 0.18
     assert alarm[clips.label[test] == 1].mean() > 0.6
     # All logits lie above 0: at 0.5 every clip would be an alarm.
-    printed = classifier_judge.judge(clips, logit[part], Decision())
+    printed = classifier_judge.calibrate(clips, logit[part], Decision())
     assert printed.threshold == 0.5 and (printed.calibration(logit[test]) > 0.5).mean() > 0.95
 
 
@@ -55,7 +55,7 @@ def test_probabilities_are_those_of_the_validation_recordings():
     clips = corpus()
     logit = logits(clips, apart=2.0)
     part, test = clips.parts.validation, clips.parts.test
-    said = classifier_judge.judge(clips, logit[part], WISHED).calibration(logit[test])
+    said = classifier_judge.calibrate(clips, logit[part], WISHED).calibration(logit[test])
     assert said.mean() == pytest.approx(0.5, abs=0.06)
     sure = said > 0.7
     assert clips.label[test][sure].mean() == pytest.approx(said[sure].mean(), abs=0.08)
@@ -63,7 +63,7 @@ def test_probabilities_are_those_of_the_validation_recordings():
 
 def test_few_validation_recordings_are_said_to_be_few():
     clips = corpus(validation=8)
-    judged = classifier_judge.judge(clips, logits(clips, 2.0)[clips.parts.validation], WISHED)
+    judged = classifier_judge.calibrate(clips, logits(clips, 2.0)[clips.parts.validation], WISHED)
     assert "Only 4 held-out normal clips" in judged.notes[0]
 
 
@@ -114,7 +114,7 @@ def test_it_is_the_network_that_must_have_learned():
     clips = corpus()
     part = clips.parts.validation
     guess = np.random.default_rng(5).normal(size=len(part))
-    judged = classifier_judge.judge(clips, logits(clips, 3.0)[part], WISHED, network=guess)
+    judged = classifier_judge.calibrate(clips, logits(clips, 3.0)[part], WISHED, network=guess)
     assert judged.learned.certain is False
 
 

@@ -84,7 +84,7 @@ def test_the_verdict_names_the_references_and_whether_it_has_learned(finished):
 
 
 def test_metrics_hold_both_stages_and_the_validation(finished):
-    events = loop.Logbook(str(finished / "metrics.jsonl")).read()
+    events = loop.MetricsLog(str(finished / "metrics.jsonl")).read()
     assert {e["stage"] for e in events} == {"pretrain", "finetune"}
     validated = [e for e in events if "validation_loss" in e]
     assert validated and all(e["stage"] == "finetune" for e in validated)
@@ -195,13 +195,13 @@ def test_patience_ends_fine_tuning_early(tmp_path, monkeypatch):
     )
     settings = {"finetune__epochs": 30.0, "finetune__patience": 3.0}
     runs.run(config(**settings), str(tmp_path))
-    events = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
+    events = loop.MetricsLog(str(tmp_path / "metrics.jsonl")).read()
     validated = [event["step"] for event in events if "validation_loss" in event]
     assert 4 <= len(validated) <= 5
     # As when the run is told to go on: nothing more is trained.
     (tmp_path / "results.json").unlink()
     runs.run(config(**settings), str(tmp_path))
-    again = loop.Logbook(str(tmp_path / "metrics.jsonl")).read()
+    again = loop.MetricsLog(str(tmp_path / "metrics.jsonl")).read()
     assert max(e["step"] for e in again if e["stage"] == "finetune") == max(validated)
 
 

@@ -20,18 +20,18 @@ class Picture:
 
     Attributes:
         level: in dB.
-        departure: its signed distance from the machine's normal frame, in standard deviations of
+        deviation: its signed distance from the machine's normal frame, in standard deviations of
             the same mel bin over normal frames.
         normal: level of the machine's normal frame, in dB.
     """
 
     level: Float[np.ndarray, "mels frames"]
-    departure: Float[np.ndarray, "mels frames"]
+    deviation: Float[np.ndarray, "mels frames"]
     normal: Float[np.ndarray, " mels"]
 
 
 def picture(detector: Detector, wave: Int16[np.ndarray, " samples"], group: int) -> Picture:
-    """What `detector.departure` gives for one clip, without a compilation."""
+    """What `detector.deviation` gives for one clip, without a compilation."""
     level = host.level(wave, detector.spec)
     mean, std = detector.frame_mean[group][:, None], detector.frame_std[group][:, None]
     return Picture(level, (level - mean) / std, mean[:, 0])
@@ -57,7 +57,7 @@ def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, f
         the times in seconds of the recording, the frequencies in Hz, and `departs_by`, the mean
         over the rectangle in standard deviations: above 0 is louder than normal.
     """
-    region = find_region(shown.departure)
+    region = find_region(shown.deviation)
     if region is None:
         return dict.fromkeys(COLUMNS)
     return dict(zip(COLUMNS, _measured(detector, region, shown.level.shape, start), strict=True))

@@ -12,9 +12,9 @@ from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import objectives, settings
 from asd_jax.runs import tunables
 from asd_jax.runs.settings import Data, Optimizer
-from asd_jax.train import resident
+from asd_jax.train import device_data
+from asd_jax.train.device_data import DeviceData, DeviceDataCache
 from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.resident import Resident, Shelf, stays
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 from asd_jax.train.state import create_state
 from asd_jax.train.step import compile_step, make_step
@@ -42,7 +42,7 @@ def take(number, source, mesh, **options):
 @pytest.mark.parametrize("pairs", [False, True])
 def test_batches_are_those_of_the_pipeline_wherever_it_begins(waves, devices, pairs):
     mesh = data_mesh(devices)
-    held = Resident(waves, CHOSEN, mesh)
+    held = DeviceData(waves, CHOSEN, mesh)
     for begin in (0, 7):
         read = take(4, waves, mesh, pairs=pairs, start_step=begin)
         taken = take(4, held, mesh, pairs=pairs, start_step=begin)
@@ -56,7 +56,7 @@ def test_batches_are_those_of_the_pipeline_wherever_it_begins(waves, devices, pa
 
 def test_each_device_holds_its_part_and_a_batch_moves_no_more_than_itself(waves):
     mesh = data_mesh(8)
-    held = Resident(waves, CHOSEN, mesh)
+    held = DeviceData(waves, CHOSEN, mesh)
     assert {shard.data.shape for shard in held.array.addressable_shards} == {(5, SAMPLES)}
     rows = jax.device_put(held.rows(CHOSEN[:16]), sharded(mesh))
     text = held._take.lower(held.array, rows).compile().as_text()
@@ -85,11 +85,11 @@ def test_the_losses_of_twenty_steps_are_equal(waves, devices):
 
     read = losses(waves)
     assert len(set(read)) == STEPS
-    assert losses(Resident(waves, CHOSEN, mesh)) == read
+    assert losses(DeviceData(waves, CHOSEN, mesh)) == read
 
 
 def test_a_shelf_keeps_clips_for_the_next_stage_and_lets_go_of_others(waves):
-    shelf, mesh = Shelf(), data_mesh(8)
+    shelf, mesh = DeviceDataCache(), data_mesh(8)
     held = shelf.put(waves, CHOSEN, mesh)
     assert shelf.put(waves, CHOSEN.copy(), mesh) is held
     assert shelf.put(waves, CHOSEN[1:], mesh) is not held
@@ -99,7 +99,7 @@ def test_a_shelf_keeps_clips_for_the_next_stage_and_lets_go_of_others(waves):
 def test_they_stay_where_they_fit_or_where_the_user_says_so(monkeypatch):
     mesh, clip = data_mesh(8), jax.ShapeDtypeStruct((2, 1000), np.int16)
     assert not stays("auto", 1, clip, mesh)  # processors: the files' cache is as near
-    memory = 10_000 / resident.SHARE  # room for five clips
+    memory = 10_000 / device_data.SHARE  # room for five clips
     monkeypatch.setattr(resident, "_memory", lambda device: memory)
     assert stays("auto", 40, clip, mesh) and not stays("auto", 41, clip, mesh)
     assert stays("yes", 41, clip, mesh) and not stays("no", 1, clip, mesh)

@@ -8,7 +8,7 @@ from typing import Any
 from asd_jax.files import write_bytes, writing
 
 
-class Logbook:
+class MetricsLog:
     """Appends log events of a run to `metrics.jsonl`; only the first process writes."""
 
     def __init__(self, path: str, *, write: bool = True) -> None:

@@ -21,7 +21,7 @@ from asd_jax.train.sharding import by_run, replicated, sharded, take_rows
 SHARE = 0.4
 
 
-class Resident:
+class DeviceData:
     """Some clips of a source on the devices of a mesh.
 
     Attributes:
@@ -79,25 +79,25 @@ class Copied:
         return np.searchsorted(self._clips, indices).astype(np.int32)
 
 
-class Shelf:
+class DeviceDataCache:
     """Room for the clips of one stage; the next one with the same clips finds them there."""
 
     def __init__(self) -> None:
-        self._held: tuple[Waves, np.ndarray, Mesh, Resident] | None = None
+        self._held: tuple[Waves, np.ndarray, Mesh, DeviceData] | None = None
 
-    def put(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> Resident:
+    def put(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> DeviceData:
         """These clips on these devices; others that were there are let go of first."""
         if self._held is not None:
-            held, those, devices, resident = self._held
+            held, those, devices, data = self._held
             if held is source and devices == mesh and np.array_equal(those, indices):
-                return resident
+                return data
         self._held = None
-        resident = Resident(source, indices, mesh)
-        self._held = source, indices, mesh, resident
-        return resident
+        data = DeviceData(source, indices, mesh)
+        self._held = source, indices, mesh, data
+        return data
 
 
-def stays(
+def keep_on_device(
     setting: str, clips: int, clip: jax.ShapeDtypeStruct, mesh: Mesh, *, copied: bool = False
 ) -> bool:
     """Whether so many such clips are to lie on the devices; all processes say the same.

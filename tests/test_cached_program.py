@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from asd_jax import target, traced
+from asd_jax import cached_program, target
 from asd_jax.models import ops
 from asd_jax.recipes.pump_classifier import network as classifier_network
 from tests.deploy import detectors
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     """Where programs are kept."""
     path = tmp_path / "programs"
     path.mkdir()
-    monkeypatch.setattr(traced, "_folder", lambda: str(path))
+    monkeypatch.setattr(cached_program, "_folder", lambda: str(path))
     return path
 
 
@@ -42,7 +42,9 @@ class Sum:
 
     def run(self, waves=WAVES, about=(), **arrays):
         arrays = {"w": np.ones(waves.shape[1], np.float32), "n": np.arange(3)} | arrays
-        return traced.Traced(self, arrays, {"factor": self.factor, "more": list(about)})(waves)
+        return cached_program.CachedProgram(
+            self, arrays, {"factor": self.factor, "more": list(about)}
+        )(waves)
 
 
 def test_the_second_process_does_not_trace_and_gets_the_same_results(folder):
@@ -87,7 +89,7 @@ def test_code_platform_form_and_precision_make_another_program(folder, monkeypat
     with jax.default_matmul_precision("bfloat16"):
         assert traces() == 1
     with monkeypatch.context() as patch:
-        patch.setattr(traced, "_sources", lambda: "other code")
+        patch.setattr(cached_program, "_sources", lambda: "other code")
         assert traces() == 1
     assert traces() == 0
 
@@ -123,7 +125,7 @@ def test_nothing_is_kept_where_nothing_compiled_is(tmp_path, monkeypatch):
 
 
 def test_the_oldest_make_room(folder, monkeypatch):
-    monkeypatch.setattr(traced, "KEPT", 2)
+    monkeypatch.setattr(cached_program, "KEPT", 2)
     for number in range(4):
         Sum().run(about=(number,))
         for path in folder.iterdir():
@@ -139,7 +141,7 @@ def test_a_detector_scores_as_before(folder, monkeypatch, make):
     monkeypatch.setattr(classifier_network, "build", tiny.build_classifier)
     detector, clips = make(), [(str(number), wave, [0]) for number, wave in enumerate(WAVES)]
     with monkeypatch.context() as patch:
-        patch.setattr(traced, "_folder", lambda: None)
+        patch.setattr(cached_program, "_folder", lambda: None)
         expected = dataclasses.replace(detector).score(clips)
     for _ in range(2):
         found = dataclasses.replace(detector).score(clips)

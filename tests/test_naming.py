@@ -2,7 +2,7 @@
 
 import pytest
 
-from asd_jax.words import cell, machine_name, machine_names, printable, text_of_cell
+from asd_jax.naming import cell, machine_name, machine_names, printable, text_of_cell
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
-from asd_jax.live import departure
+from asd_jax.live import deviation
 from tests.live import machine
 
 
@@ -20,10 +20,10 @@ def test_the_level_is_that_of_the_front_end(spec):
 def test_the_departure_is_the_detectors():
     detector = machine.detector()
     wave = machine.hum(seed=80)
-    level, expected = detector.departure(to_float(jnp.asarray(wave))[None], np.array([0]))
-    shown = departure.picture(detector, wave, 0)
+    level, expected = detector.deviation(to_float(jnp.asarray(wave))[None], np.array([0]))
+    shown = deviation.picture(detector, wave, 0)
     np.testing.assert_allclose(shown.level, level[0], atol=2e-3)
-    np.testing.assert_allclose(shown.departure, expected[0], atol=2e-3)
+    np.testing.assert_allclose(shown.deviation, expected[0], atol=2e-3)
 
 
 @pytest.mark.parametrize("hertz", [400, 1500, 3000, 5500])
@@ -32,7 +32,7 @@ def test_the_departure_is_the_detectors():
 def test_a_tone_burst_is_found_where_it_is(hertz, start, end, height):
     detector, spec = machine.detector(), machine.detector().spec
     wave = machine.with_tone(machine.hum(seed=90), start=start, end=end, hertz=hertz, height=height)
-    row = departure.where(detector, departure.picture(detector, wave, 0), start=20.0)
+    row = deviation.where(detector, deviation.picture(detector, wave, 0), start=20.0)
     half_frame = spec.n_fft / 2 / spec.sample_rate  # a frame hears that much on both sides
     assert row["departs_from_s"] == pytest.approx(20 + start, abs=half_frame + 0.02)
     assert row["departs_to_s"] == pytest.approx(20 + end, abs=half_frame + 0.02)
@@ -47,7 +47,7 @@ def test_what_is_missing_is_below_zero():
     detector = machine.detector()
     wave = machine.hum(seed=91)
     wave[6000:9000] = wave[6000:9000] // 20
-    row = departure.where(detector, departure.picture(detector, wave, 0))
+    row = deviation.where(detector, deviation.picture(detector, wave, 0))
     assert row["departs_by"] < -2
     assert row["departs_from_s"] == pytest.approx(6000 / 16000, abs=0.1)
     assert row["departs_to_s"] == pytest.approx(9000 / 16000, abs=0.1)
@@ -56,7 +56,7 @@ def test_what_is_missing_is_below_zero():
 def test_healthy_sound_departs_nowhere():
     detector = machine.detector()
     found = [
-        departure.where(detector, departure.picture(detector, machine.hum(seed=seed), 0))
+        deviation.where(detector, deviation.picture(detector, machine.hum(seed=seed), 0))
         for seed in range(100, 130)
     ]
-    assert all(row == dict.fromkeys(departure.COLUMNS) for row in found)
+    assert all(row == dict.fromkeys(deviation.COLUMNS) for row in found)

@@ -26,7 +26,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 _SUFFIX = ".stablehlo"
 
 
-class Traced:
+class CachedProgram:
     """`traced(waves)` is `make()(arrays, waves)`, compiled for each shape of waves.
 
     `make` is called, and what it makes is traced, only for a shape that is not in the folder.
