@@ -222,7 +222,7 @@ class Store:
         begin, count = self._data.get(name, 0), 0
         try:
             for part in parts:
-                file.write(memoryview(np.ascontiguousarray(part.rows)).cast("B"))
+                file.write(np.ascontiguousarray(part.rows).data.cast("B"))
                 count += len(part.rows)
                 if part.entry:
                     size, mtime = state

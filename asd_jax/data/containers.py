@@ -76,7 +76,9 @@ def find_sound(file: BinaryIO) -> Sound | None:
 class Repaired:
     """A file with other bytes in a few places, as `soundfile` reads one that is no path."""
 
-    def __init__(self, file: io.BufferedReader, repairs: tuple[tuple[int, bytes], ...]):
+    def __init__(
+        self, file: io.BufferedIOBase | io.RawIOBase, repairs: tuple[tuple[int, bytes], ...]
+    ):
         """Args: open for reading; see `Sound.repairs`."""
         self._file, self._repairs = file, repairs
         self.seek, self.tell = file.seek, file.tell

@@ -129,7 +129,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name in _TEXT:
-        return words.cell(str(value))
+        return naming.cell(str(value))
     number = float(value)
     if name in ("label", "decision"):
         return "" if math.isnan(number) or int(number) == _UNKNOWN else str(int(number))
@@ -143,4 +143,4 @@ def _value(name: str, cell: str) -> Any:
         return cell
     if name in ("score", "threshold", *_MORE) or name.startswith("score_"):
         return float(cell) if cell else math.nan
-    return words.text_of_cell(cell)
+    return naming.text_of_cell(cell)
