@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asd_jax import naming
 from asd_jax.errors import UserError
 from asd_jax.files import write_bytes, write_json
 
