@@ -392,4 +392,6 @@ def _pieces(
                     shown = piece.name.replace(path, name)
                     yield number, piece._replace(name=shown, candidates=told)
             except UnreadableError as error:
+                if not isinstance(item, str):  # the caller's mistake, not a recorder's
+                    raise _Refused(f"{name}: {error.reason}.") from error
                 logging.warning("%s is not scored: %s.", name, error.reason)

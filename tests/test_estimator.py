@@ -209,10 +209,10 @@ def test_what_cannot_be_scored_is_unknown_and_the_others_are_scored(tmp_path, fi
     soundfile.write(tmp_path / "good.wav", machine.hum(3.0), 16000)
     (tmp_path / "text.wav").write_text("no sound at all")
     paths = [str(tmp_path / name) for name in ("dead.wav", "text.wav", "good.wav")]
-    scores = fitted.score(paths)
+    scores = fitted.score_samples(paths)
     assert np.isnan(scores[:2]).all() and np.isfinite(scores[2])
     assert fitted.predict(paths)[:2].tolist() == [0, 0] and fitted.predict(paths)[2] in (1, -1)
     assert "dead.wav" in caplog.text and "text.wav" in caplog.text
-    assert np.isnan(fitted.score([np.zeros(16000), machine.hum()[:500]])).all()
+    assert np.isnan(fitted.score_samples([np.zeros(16000), machine.hum()[:500]])).all()
     late = machine.with_tone(machine.hum(9.0), start=8.0, end=9.0, hertz=2500, height=4000)
     assert fitted.predict([late]).tolist() == [-1]

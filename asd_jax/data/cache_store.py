@@ -222,7 +222,7 @@ class Store:
         begin, count = self._data.get(name, 0), 0
         try:
             for part in parts:
-                file.write(np.ascontiguousarray(part.rows).data.cast("B"))
+                file.write(part.rows.tobytes())
                 count += len(part.rows)
                 if part.entry:
                     size, mtime = state

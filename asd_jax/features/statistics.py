@@ -34,7 +34,7 @@ def pool_time(
         A number for each band; of `views` five side by side, `dim` = 5 mels.
     """
     if settings.pool == "views":
-        return level_views(mel).reshape(len(mel), -1)
+        return level_views(mel).reshape(mel.shape[0], -1)
     if settings.pool == "gwap":
         return _weighted_average(_positive_level(mel, settings))
     return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)

@@ -206,7 +206,7 @@ def test_two_processes_read_half_of_each_batch(waves):
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, address, str(k), waves.path],
+            [sys.executable, "-c", PROCESS, address, str(k), waves.data[0][0]],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -184,7 +184,7 @@ def _scores() -> list[bytes]:
     with tempfile.TemporaryDirectory(prefix="fuzz") as folder:
         path = os.path.join(folder, "a.csv")
         row = {"path": "=a", "machine_type": "fan", "machine_id": "00", "score": 1.5}
-        write_scores(path, [row | {"score_tap": 2.0, "threshold": 1.0, "decision": 1}])
+        write_scores(path, [row | {"score_early_layers": 2.0, "threshold": 1.0, "decision": 1}])
         return [pathlib.Path(path).read_bytes()]
 
 

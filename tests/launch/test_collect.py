@@ -69,7 +69,7 @@ def scored(row, seed):
     for kind, name, strength in (("fan", "00", 0.3), ("fan", "02", 1.0), ("valve", "00", 2.0)):
         for k in range(30):
             score = rng.normal() + (k % 2) * strength * (1.0 + 0.7 * (row == "whole"))
-            place = {"path": f"/d/{kind}/id_{name}/test/{k}.wav", "score_tap": -score}
+            place = {"path": f"/d/{kind}/id_{name}/test/{k}.wav", "score_early_layers": -score}
             machine = {"machine_type": kind, "machine_id": name, "label": k % 2}
             found.append({**place, **machine, "score": score})
     return found

@@ -26,7 +26,7 @@ def test_without_a_threshold_nothing_is_decided():
 def test_branches_and_noise_levels_have_columns_of_their_own():
     scores = np.array([1.0, 3.0])
     rows = finish.score_rows(CLIPS, scores, scores, {"early_layers": 2 * scores}, snr=True)
-    assert [row["score_tap"] for row in rows] == [2.0, 6.0]
+    assert [row["score_early_layers"] for row in rows] == [2.0, 6.0]
     assert [row["snr"] for row in rows] == ["0", "6"]
 
 

@@ -25,7 +25,7 @@ def test_settings_come_back_through_a_config_or_are_refused(given_field):
     try:
         made = Data(**{field: value})
     except UserError as error:
-        assert f"config.data.{field}" in str(error)
+        assert f"Data.{field}" in str(error)
         return
     again = from_config(Data, as_config(made).to_dict())
     assert again == made

@@ -13,7 +13,7 @@ from asd_jax.recipes.ensemble import objectives, settings
 from asd_jax.runs import tunables
 from asd_jax.runs.settings import Data, Optimizer
 from asd_jax.train import device_data
-from asd_jax.train.device_data import DeviceData, DeviceDataCache
+from asd_jax.train.device_data import DeviceData, DeviceDataCache, keep_on_device
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 from asd_jax.train.state import create_state
@@ -98,10 +98,10 @@ def test_a_shelf_keeps_clips_for_the_next_stage_and_lets_go_of_others(waves):
 
 def test_they_stay_where_they_fit_or_where_the_user_says_so(monkeypatch):
     mesh, clip = data_mesh(8), jax.ShapeDtypeStruct((2, 1000), np.int16)
-    assert not stays("auto", 1, clip, mesh)  # processors: the files' cache is as near
+    assert not keep_on_device("auto", 1, clip, mesh)  # processors: the files' cache is as near
     memory = 10_000 / device_data.SHARE  # room for five clips
-    monkeypatch.setattr(resident, "_memory", lambda device: memory)
-    assert stays("auto", 40, clip, mesh) and not stays("auto", 41, clip, mesh)
-    assert stays("yes", 41, clip, mesh) and not stays("no", 1, clip, mesh)
+    monkeypatch.setattr(device_data, "_memory", lambda device: memory)
+    assert keep_on_device("auto", 40, clip, mesh) and not keep_on_device("auto", 41, clip, mesh)
+    assert keep_on_device("yes", 41, clip, mesh) and not keep_on_device("no", 1, clip, mesh)
     with pytest.raises(UserError, match=r"Data\.on_device"):
         Data(on_device="perhaps")

@@ -39,7 +39,10 @@ def batches(start, at=None, what=None):
 
 
 def run(directory, *, devices=1, at=None, what=None, rate=0.1, ema=0.0):
-    optimizer = make_optimizer({"net": Optimizer("adamw", rate)}, STEPS)
+    optimizer = make_optimizer({"net": Optimizer("adamw", 0.1)}, STEPS)
+    # Past the settings, which refuse a rate that diverges by itself.
+    rates = {name: rate for name in optimizer.tunables if "rate" in name}
+    optimizer = optimizer._replace(tunables={**optimizer.tunables, **rates})
     variables = {"net": {"params": {"w": jnp.eye(3)}}}
     state = create_state(jax.random.key(1), variables, optimizer, average=ema > 0)
     stage = Stage(

@@ -99,7 +99,7 @@ def test_another_back_end_changes_its_branch_alone(finished, capsys):
     old, now = scores(finished), scores(new)
     for branch in ("fusion", "temporal", "statistics"):
         np.testing.assert_array_equal(now[f"score_{branch}"], old[f"score_{branch}"])
-    assert not np.allclose(now["score_tap"], old["score_tap"])
+    assert not np.allclose(now["score_early_layers"], old["score_early_layers"])
     material, rows = Material.load(str(finished / FILE)), read_scores(new / "scores.csv")
     unit = material.tested["spectral"] / np.linalg.norm(
         material.tested["spectral"], axis=1, keepdims=True
@@ -135,7 +135,9 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
         "normaliser",
         "encoder",
     }
-    with pytest.raises(UserError, match=r"needs the network fusion, temporal.*statistics, tap"):
+    with pytest.raises(
+        UserError, match=r"needs the network fusion, temporal.*statistics, early_layers"
+    ):
         shutil.copy(finished / FILE, tmp_path / "new")
         rescoring.rescore(str(tmp_path / "new"), {"scoring.branches": ("fusion",)})
 
