@@ -40,9 +40,11 @@ def main(argv: Sequence[str]) -> int:
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live.board import Board
+    from asd_jax.live.pulse import Pulse
     from asd_jax.live.server import Monitor
 
-    board = Board(clip_scorer.detector.spec.sample_rate)
+    pulse = Pulse(options.EXPECT.value if options.WATCH.value else 0.0)
+    board = Board(clip_scorer.detector.spec.sample_rate, pulse)
     server = Monitor(clip_scorer, board, host=HOST.value, port=PORT.value, source=_source())
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -76,14 +78,24 @@ def _feed(
 
     if options.STREAM.value:
         settings = {"hop": options.HOP.value, "rule": rule}
+
+        def stopped() -> bool:
+            board.pulse.beat()
+            return stop.is_set()
+
         return lambda: feed.stream(
-            clip_scorer, board, pcm, sys.stdin.fileno(), options.GAP.value, stop.is_set, settings
+            clip_scorer, board, pcm, sys.stdin.fileno(), options.GAP.value, stopped, settings
         )
     if options.WATCH.value:
         watcher = Watcher(
             options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
         )
-        groups = watch(watcher, poll=POLL, wait=stop.wait)
+
+        def wait(seconds: float) -> bool:
+            board.pulse.beat(f"The folder {watcher.folder} is gone." if watcher.away else "")
+            return stop.wait(seconds)
+
+        groups = watch(watcher, poll=POLL, wait=wait)
         return lambda: feed.recordings(clip_scorer, board, groups, Alarms(rule), lock)
     return None
 

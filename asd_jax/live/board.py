@@ -5,6 +5,7 @@ import collections
 import io
 import itertools
 import threading
+import time
 import wave as wave_files
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from jaxtyping import Int16
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
 from asd_jax.files import plain
+from asd_jax.live.pulse import Pulse
 from asd_jax.live.stream import utc
 
 COLUMNS_A_SECOND = 10
@@ -29,9 +31,10 @@ _NOTES = 5
 class Board:
     """The last minute of sound as a picture, the last scores, alarms and notes. Thread-safe."""
 
-    def __init__(self, sample_rate: int):
-        """Args: of the sound, in Hz."""
+    def __init__(self, sample_rate: int, pulse: Pulse | None = None):
+        """Args: of the sound, in Hz; tells whether sound still comes."""
         self.sample_rate = sample_rate
+        self.pulse = pulse or Pulse()
         self._spec = display(sample_rate)
         self._lock = threading.Lock()
         self._pending = np.zeros(0, np.int16)
@@ -58,6 +61,7 @@ class Board:
 
     def score(self, row: Mapping[str, Any], sound: Int16[np.ndarray, " samples"]) -> None:
         """Adds a scored clip, and an alarm with its sound where the row raised one."""
+        self.pulse.judge()
         with self._lock:
             point = {key: value for key, value in row.items() if not key.startswith("score_")}
             point["id"] = next(self._ids)
@@ -95,13 +99,20 @@ class Board:
                 "drawn": self._drawn,
                 "columns": base64.b64encode(new).decode("ascii"),
                 "version": self._version,
+                **self._health(),
             }
             if version != self._version:
                 state["points"] = list(self._points)
                 state["alarms"] = list(self._alarms)[::-1]
                 state["notes"] = list(self._notes)
-                state["paused"] = self._paused
             return state
+
+    def _health(self) -> dict[str, Any]:
+        lost = self.pulse.lost()
+        why = lost or (self._notes[-1]["text"] if self._paused and self._notes else "")
+        judged = self.pulse.judged
+        age = None if judged is None else round(time.time() - judged)
+        return {"paused": bool(self._paused or lost), "why": why, "judged": judged, "age_s": age}
 
 
 def display(sample_rate: int) -> LogMel:

@@ -33,6 +33,7 @@ class Watcher:
         self.folder = folder
         self.settle = settle
         self._clock = clock
+        self.away = False  # the folder itself
         self._said = self._told = False  # what is left out; once, not at every look
         self._since: dict[str, tuple[State, float]] = {}  # what is seen, and since when
         self._given: dict[str, State] = (self._look() or {}) if skip_existing else {}
@@ -58,7 +59,8 @@ class Watcher:
 
     def _look(self) -> dict[str, State] | None:
         """The recordings that are there; None while the folder itself is away."""
-        if not os.path.isdir(self.folder):
+        self.away = not os.path.isdir(self.folder)
+        if self.away:
             return None
         found = {}
         files = files_below(pathlib.Path(self.folder), say=not self._said)

@@ -3,6 +3,7 @@
 
 const MELS = 64;
 const SECONDS = 60; // of the spectrogram
+const PATIENCE = 5000; // ms
 const STOPS = [[0, 0, 4], [40, 17, 89], [114, 31, 129], [183, 55, 121], [241, 96, 93], [254, 176, 120], [252, 253, 191]];
 const byId = (id) => document.getElementById(id);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -10,7 +11,8 @@ const wanted = { drawn: 0, version: -1 };
 let about = null;
 let columns = []; // Uint8Array of MELS each, oldest first
 let points = [];
-let paused = false; // no sound is coming
+let health = { paused: false, why: "", judged: null, age_s: null }; // no sound is coming, and why
+let gone = null; // since when the monitor has not answered
 const pictures = []; // of recordings: functions that draw them again
 
 function element(tag, text, css) {
@@ -191,15 +193,33 @@ function say(id, text) { // only what changed is read aloud
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
+// The time of day, with the date where it is not today's; `short` without seconds.
+function moment(time, short) {
+  const date = new Date(time);
+  const clock = date.toLocaleTimeString([], short ? { hour: "2-digit", minute: "2-digit" } : undefined);
+  return date.toDateString() === new Date().toDateString() ? clock : `${date.toLocaleDateString()} ${clock}`;
+}
+
+// An answer, or an error after so long: a monitor that hangs takes connections and never answers.
+const ask = async (path) => (await fetch(path, { signal: AbortSignal.timeout(PATIENCE) })).json();
+
 function showStatus() {
-  const last = points[points.length - 1];
-  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.score === null ? "unknown" : "normal";
+  const machines = new Map(); // the last score of each: one that is calm does not hide another
+  for (const point of points) machines.set(`${point.machine_type}/${point.machine_id}`, point);
+  const last = [...machines.values()].find((p) => p.alarm) || points[points.length - 1];
+  const silent = health.paused || gone;
+  const state = gone ? "gone" : health.paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.decision !== 0 && last.decision !== 1 ? "unknown" : "normal";
   byId("status").className = `card ${state}`;
+  byId("status").hidden = !gone && !(about && about.source);
   const odd = last && last.decision === 1 && !last.alarm;
-  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", unknown: "No sound to judge: is the microphone alive?", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
-  const before = paused && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
-  say("detail", before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`));
-  document.title = { alarm: "ALARM – ", paused: "NO SOUND – " }[state] || "";
+  const unknown = last && last.score !== null ? "There is no threshold to judge it by" : "No sound to judge: is the microphone alive?";
+  say("verdict", { gone: "Not connected", paused: health.judged ? `No sound since ${moment(health.judged * 1000, true)}` : "No sound is coming", waiting: "Waiting for sound", unknown, alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
+  const ago = health.age_s >= 60 && !gone ? `, ${Math.round(health.age_s / 60)} min ago` : "";
+  say("judged", health.judged ? `last sound judged ${moment(health.judged * 1000)}${ago}` : "");
+  const why = gone ? `The monitor has not answered since ${moment(gone)}. ` : health.paused ? `${health.why} ` : "";
+  const before = silent && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
+  say("detail", why + before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : about ? `A score comes after the first ${number(about.clip_s)} s of sound.` : ""));
+  document.title = { alarm: "ALARM – ", paused: "NO SOUND – ", gone: "NOT CONNECTED – " }[state] || "";
   document.title += "Machine monitor";
 }
 
@@ -229,8 +249,7 @@ function showAlarms(alarms) {
 async function look() {
   let wait = 500;
   try {
-    const answer = await fetch(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
-    const state = await answer.json();
+    const state = await ask(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
     const bytes = Uint8Array.from(atob(state.columns), (c) => c.charCodeAt(0));
     if (state.drawn < wanted.drawn) columns = []; // the monitor was started anew
     for (let i = 0; i < bytes.length; i += MELS) columns.push(bytes.subarray(i, i + MELS));
@@ -240,13 +259,16 @@ async function look() {
     wanted.version = state.version;
     if (state.points) {
       points = state.points;
-      paused = state.paused;
       showAlarms(state.alarms);
       showNotes(state.notes);
-      showStatus();
     }
+    gone = null;
+    health = state;
+    showStatus();
     if (changed && about.source) drawLive();
   } catch (error) {
+    gone = gone || Date.now();
+    showStatus();
     showNotes([{ time: Date.now(), text: "The monitor does not answer; what is shown may be old. Trying again." }]);
     wanted.version = -1;
     wait = 3000;
@@ -321,10 +343,17 @@ function acceptFiles() {
 }
 
 async function start() {
-  about = await (await fetch("about")).json();
+  try {
+    about = await ask("about");
+  } catch (error) {
+    gone = gone || Date.now();
+    showStatus();
+    window.setTimeout(start, 3000);
+    return;
+  }
   byId("title").textContent = `Machine monitor: ${about.machine || about.machines.join(", ")}`;
   byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
-  for (const id of ["status", "live"]) byId(id).hidden = !about.source;
+  byId("live").hidden = !about.source;
   acceptFiles();
   const again = () => { if (about.source) drawLive(); for (const draw of pictures) draw(); };
   window.addEventListener("resize", again);
