@@ -19,7 +19,7 @@ from absl import flags
 from asd_jax import commands
 from asd_jax.errors import UserError
 from asd_jax.live import options
-from asd_jax.live.alarm import Alarms, Rule
+from asd_jax.live.alarm import Alarm, Alarms, Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer
 from asd_jax.live.start import asked_to_stop, load_clip_scorer
@@ -27,9 +27,13 @@ from asd_jax.live.watcher import Watcher, watch
 
 flags.adopt_module_key_flags(options)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to serve on.")
+HISTORY = flags.DEFINE_string(
+    "history", None, "The file of scores and alarms; history.sqlite beside the detector's folder."
+)
 PORT = flags.DEFINE_integer(
     "port", 8765, "The port to serve on; 0 takes a free one.", lower_bound=0, upper_bound=65535
 )
+_REPLAYED = 1000  # scores after which an alarm is what it was before a restart
 POLL = 1.0  # s between two looks into a watched folder
 
 
@@ -39,12 +43,16 @@ def main(argv: Sequence[str]) -> int:
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
+    from asd_jax.live import history as histories
     from asd_jax.live.board import Board
     from asd_jax.live.pulse import Pulse
     from asd_jax.live.server import Monitor
 
     pulse = Pulse(options.EXPECT.value if options.WATCH.value else 0.0)
-    board = Board(clip_scorer.detector.spec.sample_rate, pulse)
+    detector = options.DETECTOR.value
+    path = HISTORY.value or histories.default_path(detector)
+    history = histories.History(path, histories.identity(detector))
+    board = Board(clip_scorer.detector.spec.sample_rate, pulse, history)
     server = Monitor(clip_scorer, board, host=HOST.value, port=PORT.value, source=_source())
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -77,7 +85,10 @@ def _feed(
     from asd_jax.live import feed
 
     if options.STREAM.value:
-        settings = {"hop": options.HOP.value, "rule": rule}
+        alarm = Alarm(rule)
+        for row in board.history.recent(_REPLAYED):
+            alarm.update(row["decision"])
+        settings = {"hop": options.HOP.value, "alarm": alarm}
 
         def stopped() -> bool:
             board.pulse.beat()
@@ -88,15 +99,25 @@ def _feed(
         )
     if options.WATCH.value:
         watcher = Watcher(
-            options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
+            options.WATCH.value,
+            settle=options.SETTLE.value,
+            skip_existing=options.SKIP.value,
+            given=board.history.done(),
         )
+        alarms = Alarms(rule)
+        for row in board.history.recent(_REPLAYED):
+            alarms.update(row)
 
         def wait(seconds: float) -> bool:
             board.pulse.beat(f"The folder {watcher.folder} is gone." if watcher.away else "")
             return stop.wait(seconds)
 
         groups = watch(watcher, poll=POLL, wait=wait)
-        return lambda: feed.recordings(clip_scorer, board, groups, Alarms(rule), lock)
+
+        def finished(path: str) -> None:
+            board.history.finish(path, watcher.state(path))
+
+        return lambda: feed.recordings(clip_scorer, board, groups, alarms, lock, finished)
     return None
 
 

@@ -140,6 +140,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, files.joinpath(name).read_bytes(), kind)
         elif url.path == "/about":
             self._json(200, self.server.about)
+        elif url.path == "/trend":
+            self._json(200, self.server.board.history.trend())
         elif url.path == "/state":
             query = urllib.parse.parse_qs(url.query)
             drawn, version = (_number(query, name) for name in ("drawn", "version"))

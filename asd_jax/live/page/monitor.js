@@ -11,6 +11,7 @@ const wanted = { drawn: 0, version: -1 };
 let about = null;
 let columns = []; // Uint8Array of MELS each, oldest first
 let points = [];
+let trend = []; // hours
 let health = { paused: false, why: "", judged: null, age_s: null }; // no sound is coming, and why
 let gone = null; // since when the monitor has not answered
 const pictures = []; // of recordings: functions that draw them again
@@ -181,6 +182,52 @@ function drawScores() {
   const over = shown.filter((p) => p.decision === 1).length;
   byId("scores").setAttribute("aria-label",
     `The last ${shown.length} scores, from ${number(Math.min(...shown.map((p) => p.score)))} to ${number(Math.max(...shown.map((p) => p.score)))}; ${over} above the threshold.`);
+}
+
+// A row a day, a square an hour; from the ground's colour (as healthy) to the alarm's.
+function drawTrend() {
+  byId("weeks").hidden = !trend.length;
+  if (!trend.length) return;
+  const first = Date.parse(trend[0].day), days = Math.round((Date.parse(trend[trend.length - 1].day) - first) / 864e5) + 1;
+  const left = 58, bottom = 20, row = 18;
+  byId("trend").style.height = `${days * row + bottom}px`;
+  const [context, width] = prepare(byId("trend"));
+  const cell = (width - left) / 24;
+  context.textAlign = "right";
+  for (let day = 0; day < days; day += 1) {
+    context.fillStyle = colour("--ground");
+    context.fillRect(left, day * row, 24 * cell - 1, row - 2);
+    context.fillStyle = colour("--soft");
+    const date = new Date(first + day * 864e5);
+    context.fillText(date.toLocaleDateString([], { month: "short", day: "numeric", timeZone: "UTC" }), left - 6, day * row + 12);
+  }
+  for (const hour of trend) {
+    const x = left + hour.hour * cell, y = Math.round((Date.parse(hour.day) - first) / 864e5) * row;
+    context.globalAlpha = 0.15 + 0.85 * Math.max(0, (hour.percentile - 50) / 50);
+    context.fillStyle = colour(hour.percentile > 50 ? "--faulty" : "--healthy");
+    context.fillRect(x, y, cell - 1, row - 2);
+    context.globalAlpha = 1;
+    if (!hour.alarms) continue;
+    context.fillStyle = colour("--ink");
+    context.beginPath();
+    context.arc(x + cell / 2, y + row / 2 - 1, 3, 0, 7);
+    context.fill();
+  }
+  context.fillStyle = colour("--soft");
+  context.textAlign = "left";
+  for (const hour of [0, 6, 12, 18]) context.fillText(`${hour}:00`, left + hour * cell, days * row + 14);
+  const worst = trend.reduce((a, b) => (b.percentile > a.percentile ? b : a));
+  const alarms = trend.reduce((sum, hour) => sum + hour.alarms, 0);
+  byId("trend").setAttribute("aria-label", `${days} ${days === 1 ? "day" : "days"}, ${alarms} ${alarms === 1 ? "alarm" : "alarms"}. ` +
+    `The hour that departs most: ${worst.day}, ${worst.hour}:00, above ${worst.percentile.toFixed(0)} % of healthy recordings on average.`);
+}
+
+async function lookBack() {
+  try {
+    trend = await ask("trend");
+    drawTrend();
+  } catch (error) { /* `look` says that the monitor does not answer */ }
+  window.setTimeout(lookBack, 60000);
 }
 
 function drawLive() {
@@ -355,10 +402,10 @@ async function start() {
   byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
   byId("live").hidden = !about.source;
   acceptFiles();
-  const again = () => { if (about.source) drawLive(); for (const draw of pictures) draw(); };
+  const again = () => { if (about.source) { drawLive(); drawTrend(); } for (const draw of pictures) draw(); };
   window.addEventListener("resize", again);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  if (about.source) drawLive();
+  if (about.source) { drawLive(); lookBack(); }
   look();
 }
 
