@@ -18,7 +18,7 @@ from absl import flags
 
 from asd_jax import commands
 from asd_jax.errors import UserError
-from asd_jax.live import options
+from asd_jax.live import options, outlets
 from asd_jax.live.alarm import Alarm, Alarms, Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer
@@ -26,6 +26,7 @@ from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
 
 flags.adopt_module_key_flags(options)
+flags.adopt_module_key_flags(outlets)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to serve on.")
 HISTORY = flags.DEFINE_string(
     "history", None, "The file of scores and alarms; history.sqlite beside the detector's folder."
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
     path = HISTORY.value or histories.default_path(detector)
     history = histories.History(path, histories.identity(detector))
     board = Board(clip_scorer.detector.spec.sample_rate, pulse, history)
+    told = outlets.Outlets(board, clip_scorer.detector.groups)
     server = Monitor(clip_scorer, board, host=HOST.value, port=PORT.value, source=_source())
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -61,8 +63,9 @@ def main(argv: Sequence[str]) -> int:
     if feed:
         threading.Thread(target=_kept_up, args=(feed, board), daemon=True).start()
     while not stop.wait(0.5):
-        pass
+        told.look()
     server.shutdown()
+    told.close()
     print("Stopped.", file=sys.stderr)
     return 0
 

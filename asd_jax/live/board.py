@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 import wave as wave_files
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
 from asd_jax.files import plain
 from asd_jax.live.history import History
+from asd_jax.live.metrics import Counts
 from asd_jax.live.pulse import Pulse
 from asd_jax.live.stream import utc
 
@@ -39,6 +40,8 @@ class Board:
         self.sample_rate = sample_rate
         self.pulse = pulse or Pulse()
         self.history = history or History()
+        self.counts = Counts()
+        self.scored: Callable[[Mapping[str, Any]], None] = lambda row: None  # is told of each
         self._spec = display(sample_rate)
         self._lock = threading.Lock()
         self._pending = np.zeros(0, np.int16)
@@ -70,6 +73,8 @@ class Board:
             kept = wav(sound, self.sample_rate) if raised else None
             self._points.append(plain(point) | {"id": self.history.add(point, kept)})
             self._version += 1
+        self.counts.add(row)
+        self.scored(row)
 
     def note(self, sentence: str, *, paused: bool | None = None) -> None:
         """Adds a sentence for whoever looks; `paused` says whether sound has stopped coming."""
@@ -96,7 +101,7 @@ class Board:
                 "drawn": self._drawn,
                 "columns": base64.b64encode(new).decode("ascii"),
                 "version": self._version,
-                **self._health(),
+                **self.health(),
             }
             if version != self._version:
                 state["points"] = list(self._points)
@@ -104,7 +109,8 @@ class Board:
                 state["notes"] = list(self._notes)
             return state
 
-    def _health(self) -> dict[str, Any]:
+    def health(self) -> dict[str, Any]:
+        """Whether sound comes (`paused`: none), why not, when one was judged and how long ago."""
         lost = self.pulse.lost()
         why = lost or (self._notes[-1]["text"] if self._paused and self._notes else "")
         judged = self.pulse.judged

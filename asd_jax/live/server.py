@@ -140,6 +140,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, files.joinpath(name).read_bytes(), kind)
         elif url.path == "/about":
             self._json(200, self.server.about)
+        elif url.path == "/health":
+            health = self.server.board.health()
+            silent = bool(self.server.about["source"]) and health["paused"]
+            self._json(503 if silent else 200, {"status": "no sound" if silent else "ok", **health})
+        elif url.path == "/metrics":
+            board = self.server.board
+            health = board.health()
+            text = board.counts.text(listening=not health["paused"], judged=health["judged"])
+            self._send(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
         elif url.path == "/trend":
             self._json(200, self.server.board.history.trend())
         elif url.path == "/state":
