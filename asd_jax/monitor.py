@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live import history as histories
     from asd_jax.live.board import Board
+    from asd_jax.live.healthy import Healthy
     from asd_jax.live.pulse import Pulse
     from asd_jax.live.server import Monitor
 
@@ -54,8 +55,10 @@ def main(argv: Sequence[str]) -> int:
     path = HISTORY.value or histories.default_path(detector)
     history = histories.History(path, histories.identity(detector))
     board = Board(clip_scorer.detector.spec.sample_rate, pulse, history)
-    told = outlets.Outlets(board, clip_scorer.detector.groups)
-    server = Monitor(clip_scorer, board, host=HOST.value, port=PORT.value, source=_source())
+    healthy = Healthy(clip_scorer.detector, history)
+    told = outlets.Outlets(board, clip_scorer.detector.groups, healthy)
+    shown = {"host": HOST.value, "port": PORT.value, "source": _source()}
+    server = Monitor(clip_scorer, board, healthy=healthy, **shown)
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"The monitor is at {server.address} (Ctrl-C ends it).", flush=True)

@@ -41,6 +41,7 @@ class Board:
         self.pulse = pulse or Pulse()
         self.history = history or History()
         self.counts = Counts()
+        self.drift: list[str] = []  # sentences
         self.scored: Callable[[Mapping[str, Any]], None] = lambda row: None  # is told of each
         self._spec = display(sample_rate)
         self._lock = threading.Lock()
@@ -83,6 +84,11 @@ class Board:
             self._notes.append({"time": utc().isoformat(timespec="seconds"), "text": sentence})
             self._version += 1
 
+    def touch(self) -> None:
+        """Lets every page look anew at what was changed beside the board."""
+        with self._lock:
+            self._version += 1
+
     def sound(self, alarm: int) -> bytes | None:
         """The wav file of an alarm; None if there is none any more."""
         return self.history.sound(alarm)
@@ -101,6 +107,7 @@ class Board:
                 "drawn": self._drawn,
                 "columns": base64.b64encode(new).decode("ascii"),
                 "version": self._version,
+                "drift": self.drift,
                 **self.health(),
             }
             if version != self._version:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS scores (
 CREATE INDEX IF NOT EXISTS by_time ON scores (detector, recorded);
 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, row TEXT, sound BLOB);
 CREATE TABLE IF NOT EXISTS done (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER);
+CREATE TABLE IF NOT EXISTS fine (alarm INTEGER PRIMARY KEY);
 """
 _COLUMNS = ("machine_type", "machine_id", "path", "score", "threshold", "percentile", "decision")
 _COLUMNS += ("quality", "alarm", "alarm_changed")
@@ -57,7 +59,8 @@ class History:
             self._base.executescript(_SCHEMA)
             old = time.time() - KEPT_DAYS * 86400
             with self._base:
-                self._base.execute("DELETE FROM scores WHERE recorded < ?", (old,))
+                gone = "recorded < ? AND id NOT IN (SELECT alarm FROM fine)"
+                self._base.execute(f"DELETE FROM scores WHERE {gone}", (old,))
 
     def add(self, row: Mapping[str, Any], sound: bytes | None = None) -> int:
         """Adds a scored clip, an alarm too where there is a sound; returns its number.
@@ -97,9 +100,50 @@ class History:
         return self._all("SELECT max(judged) AS last FROM scores")[0]["last"]
 
     def alarms(self, most: int) -> list[dict[str, Any]]:
-        """The last alarms, newest first."""
-        found = self._all("SELECT row FROM alarms ORDER BY id DESC LIMIT ?", most)
-        return [json.loads(row["row"]) for row in found]
+        """The last alarms, newest first; `fine` says that one was answered so."""
+        found = self._all(
+            "SELECT row, alarm IS NOT NULL AS fine FROM alarms LEFT JOIN fine ON alarm = id "
+            "ORDER BY id DESC LIMIT ?",
+            most,
+        )
+        return [json.loads(row["row"]) | {"fine": bool(row["fine"])} for row in found]
+
+    def of_detector(self, alarm: int) -> dict[str, Any] | None:
+        """The score of an alarm of this detector; None where there is none."""
+        found = self._all(
+            "SELECT scores.* FROM scores JOIN alarms USING (id) WHERE id = ? AND detector = ?",
+            alarm,
+            self.detector,
+        )
+        return dict(found[0]) if found else None
+
+    def answer(self, alarm: int, *, fine: bool) -> None:
+        """Keeps that an alarm was fine, or that it was not."""
+        add, take = "INSERT OR IGNORE INTO fine VALUES (?)", "DELETE FROM fine WHERE alarm = ?"
+        with self._mutex, self._base:
+            self._base.execute(add if fine else take, (alarm,))
+
+    def fine(self) -> dict[tuple[str, str], list[float]]:
+        """The scores of this detector's alarms that were fine, by machine."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for row in self._all(
+            "SELECT scores.* FROM scores JOIN fine ON fine.alarm = id WHERE detector = ?",
+            self.detector,
+        ):
+            found.setdefault((row["machine_type"], row["machine_id"]), []).append(row["score"])
+        return found
+
+    def medians(self) -> dict[tuple[str, str], tuple[float, int]]:
+        """Median percentile and number of each machine's clips without alarm, of the last day."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for row in self._all(
+            "SELECT machine_type, machine_id, percentile FROM scores WHERE detector = ? AND "
+            "recorded > ? AND percentile IS NOT NULL AND NOT alarm",
+            self.detector,
+            (self._all("SELECT max(recorded) AS last FROM scores")[0]["last"] or 0.0) - 86400,
+        ):
+            found.setdefault((row["machine_type"], row["machine_id"]), []).append(row["percentile"])
+        return {machine: (statistics.median(all_), len(all_)) for machine, all_ in found.items()}
 
     def sound(self, alarm: int) -> bytes | None:
         """The wav file of an alarm; None if there is none any more."""

@@ -1,6 +1,7 @@
 """The flags of what leaves the page, and who sends it; only `asd_jax.monitor` reads them."""
 
 import datetime
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from asd_jax.naming import machine_names
 
 if TYPE_CHECKING:  # it brings jax
     from asd_jax.live.board import Board
+    from asd_jax.live.healthy import Healthy
 
 WEBHOOK = flags.DEFINE_multi_string(
     "webhook", [], "An address that alarms are POSTed to as JSON; may be given several times."
@@ -28,12 +30,16 @@ MQTT = flags.DEFINE_string(
 )
 
 
+_DRIFT = 60.0  # s between two looks at the last day
+
+
 class Outlets:
     """Tells the world what happens on a board."""
 
-    def __init__(self, board: "Board", groups: Any):
+    def __init__(self, board: "Board", groups: Any, healthy: "Healthy"):
         """Raises UserError where a flag can't be; `groups` are the machines of the detector."""
         self._board, self._silent = board, False
+        self._healthy, self._next = healthy, 0.0
         channels: list[Channel] = [Webhook(url) for url in WEBHOOK.value]
         channels += [Command(COMMAND.value)] if COMMAND.value else []
         channels += [Mail(EMAIL.value)] if EMAIL.value else []
@@ -51,7 +57,13 @@ class Outlets:
         board.scored = scored
 
     def look(self) -> None:
-        """Tells whether sound has stopped or come back since the last look."""
+        """Tells whether sound has stopped, come back or begun to drift since the last look."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _DRIFT
+            found = self._healthy.drift()
+            if found and not self._board.drift:
+                self.tell("drift", " ".join(found))
+            self._board.drift = found
         health = self._board.health()
         if health["paused"] == self._silent:
             return
@@ -62,8 +74,8 @@ class Outlets:
 
     def tell(self, kind: str, text: str) -> None:
         """Sends an event of no machine."""
-        time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self._notifier.tell({"event": kind, "time": time, "text": text})
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._notifier.tell({"event": kind, "time": at, "text": text})
 
     def close(self) -> None:
         """Sends what waits, for some seconds."""

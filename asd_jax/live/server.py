@@ -28,6 +28,7 @@ from asd_jax.features import host
 from asd_jax.files import plain, why
 from asd_jax.live import board as boards
 from asd_jax.live.board import Board
+from asd_jax.live.healthy import Healthy
 from asd_jax.live.recordings import BATCH, ClipScorer, Piece, Row, read_pieces
 from asd_jax.naming import machine_names
 
@@ -62,6 +63,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         port: int = 0,
         source: str = "",
         limit: int = LIMIT,
+        healthy: Healthy | None = None,
     ):
         """Listens at once; requests are served by `serve_forever`.
 
@@ -72,6 +74,7 @@ class Monitor(http.server.ThreadingHTTPServer):
             port: the same; 0 takes a free one.
             source: where the sound comes from, in words; '' if nothing is listened to.
             limit: bytes of an uploaded recording.
+            healthy: takes the answers to alarms; None: there are none.
 
         Raises:
             UserError: the port is taken, or the host is none of this machine.
@@ -81,7 +84,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             raise UserError(f"--host={host} --port={port}: {error}; choose another.") from error
         self.clip_scorer, self.board, self.limit = clip_scorer, board, limit
-        self.host = host
+        self.host, self.healthy = host, healthy
         self.scoring = threading.Lock()  # one recording at a time: the processor is the same
         detector = clip_scorer.detector
         names = machine_names(detector.groups)
@@ -168,6 +171,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not self._own() or not self._from_own_page():
             return
         url = urllib.parse.urlsplit(self.path)
+        if found := re.fullmatch(r"/alarms/(\d{1,9})/(fine|undo)", url.path):
+            self._answer(int(found[1]), fine=found[2] == "fine")
+            return
         if url.path != "/score":
             self._refuse(404, "There is nothing here.")
             return
@@ -193,6 +199,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             logging.warning("%s can't be scored: %r", name, error)
             kind = "the memory is too small" if isinstance(error, MemoryError) else "it is damaged"
             self._refuse(422, f"{name} can't be scored: {kind}.")
+
+    def _answer(self, alarm: int, *, fine: bool) -> None:
+        self.close_connection = True  # a body, of which none is expected, is left unread
+        healthy = self.server.healthy
+        try:
+            if healthy is None:
+                raise UserError("This monitor takes no answers.")
+            said = healthy.answer(alarm, fine=fine)
+        except UserError as error:
+            self._refuse(404, str(error))
+            return
+        self.server.board.touch()
+        self._json(200, {"said": said})
 
     def _received(self, path: str, length: int) -> bool:
         """Writes so many bytes of the request to a file; False where fewer come."""

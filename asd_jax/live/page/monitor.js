@@ -266,6 +266,8 @@ function showStatus() {
   const why = gone ? `The monitor has not answered since ${moment(gone)}. ` : health.paused ? `${health.why} ` : "";
   const before = silent && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
   say("detail", why + before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : about ? `A score comes after the first ${number(about.clip_s)} s of sound.` : ""));
+  byId("drift").hidden = !(health.drift || []).length;
+  say("drift", (health.drift || []).join(" "));
   document.title = { alarm: "ALARM – ", paused: "NO SOUND – ", gone: "NOT CONNECTED – " }[state] || "";
   document.title += "Machine monitor";
 }
@@ -277,7 +279,7 @@ function showAlarms(alarms) {
   // Items that stay are not made again: one of them may be playing.
   for (const [id, item] of shown) if (!alarms.some((a) => String(a.id) === id)) item.remove();
   for (const alarm of alarms.slice().reverse()) {
-    if (shown.has(String(alarm.id))) continue;
+    if (shown.has(String(alarm.id))) { showAnswer(shown.get(String(alarm.id)), alarm); continue; }
     const item = element("li");
     item.dataset.id = alarm.id;
     const when = new Date(alarm.time).toLocaleString();
@@ -288,9 +290,36 @@ function showAlarms(alarms) {
     sound.preload = "none";
     sound.src = `alarms/${alarm.id}.wav`;
     sound.setAttribute("aria-label", `Sound of the alarm of ${when}`);
-    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound);
+    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound, answerTo(alarm));
+    showAnswer(item, alarm);
     list.prepend(item);
   }
+}
+
+function answerTo(alarm) {
+  const row = element("p", undefined, "answer"), button = element("button"), said = element("span");
+  button.type = "button";
+  said.setAttribute("role", "status");
+  button.addEventListener("click", async () => {
+    const fine = button.dataset.fine === "true";
+    try {
+      const answer = await (await fetch(`alarms/${alarm.id}/${fine ? "undo" : "fine"}`, { method: "POST" })).json();
+      said.textContent = answer.said || answer.error;
+    } catch (error) {
+      said.textContent = "The monitor does not answer.";
+    }
+  });
+  row.append(button, said);
+  return row;
+}
+
+function showAnswer(item, alarm) {
+  const button = item.querySelector("button");
+  button.dataset.fine = alarm.fine;
+  button.textContent = alarm.fine ? "Undo" : "This was fine";
+  const tag = item.querySelector(".tag");
+  tag.textContent = alarm.fine ? "It was fine" : "Alarm";
+  tag.className = `tag ${alarm.fine ? "good" : "bad"}`;
 }
 
 async function look() {
