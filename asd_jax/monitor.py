@@ -9,6 +9,8 @@ The page shows the live spectrogram, the score against its threshold, the last a
 sound, and scores recordings. It is served to this machine alone unless --host says otherwise.
 """
 
+import os
+import pathlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +20,9 @@ from absl import flags
 
 from asd_jax import commands
 from asd_jax.errors import UserError
+from asd_jax.files import why
 from asd_jax.live import options, outlets
+from asd_jax.live.access import Access
 from asd_jax.live.alarm import Alarm, Alarms, Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer
@@ -27,7 +31,14 @@ from asd_jax.live.watcher import Watcher, watch
 
 flags.adopt_module_key_flags(options)
 flags.adopt_module_key_flags(outlets)
-HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to serve on.")
+HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "The address to serve on; others than this machine need the token."
+)
+TOKEN = flags.DEFINE_string(
+    "token_file", None, "The file of the token that the page asks for; else ASD_JAX_TOKEN."
+)
+CERTIFICATE = flags.DEFINE_string("certificate", "", "A certificate (PEM): the page is https.")
+KEY = flags.DEFINE_string("key", "", "The certificate's private key, where it is not in its file.")
 HISTORY = flags.DEFINE_string(
     "history", None, "The file of scores and alarms; history.sqlite beside the detector's folder."
 )
@@ -43,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     options.check_live(argv)
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
+    access = _access()
+    access.check(HOST.value)
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live import history as histories
     from asd_jax.live.board import Board
@@ -57,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     board = Board(clip_scorer.detector.spec.sample_rate, pulse, history)
     healthy = Healthy(clip_scorer.detector, history)
     told = outlets.Outlets(board, clip_scorer.detector.groups, healthy)
-    shown = {"host": HOST.value, "port": PORT.value, "source": _source()}
+    shown = {"host": HOST.value, "port": PORT.value, "source": _source(), "access": access}
     server = Monitor(clip_scorer, board, healthy=healthy, **shown)
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -71,6 +84,19 @@ def main(argv: Sequence[str]) -> int:
     told.close()
     print("Stopped.", file=sys.stderr)
     return 0
+
+
+def _access() -> Access:
+    token = os.environ.get("ASD_JAX_TOKEN", "")
+    if TOKEN.value:
+        try:
+            token = pathlib.Path(TOKEN.value).read_text().strip()
+        except (OSError, ValueError) as error:
+            said = why(error) if isinstance(error, OSError) else "it is no text"
+            raise UserError(f"--token_file={TOKEN.value}: {said}.") from error
+        if not token:
+            raise UserError(f"--token_file={TOKEN.value}: it is empty.")
+    return Access(token, CERTIFICATE.value, KEY.value)
 
 
 def _source() -> str:
