@@ -76,7 +76,7 @@ def recorded(path: str) -> datetime.datetime:
     """
     if found := _STAMP.search(os.path.basename(path)):
         with contextlib.suppress(ValueError):
-            return datetime.datetime(*map(int, found.groups())).astimezone()
+            return datetime.datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").astimezone()
     import soundfile
 
     seconds = 0.0

@@ -42,12 +42,13 @@ class Mqtt:
             raise UserError(f"--mqtt={url}: give mqtt://USER@HOST:1883/TOPIC.")
         try:
             from paho.mqtt import client as paho
+            from paho.mqtt.enums import CallbackAPIVersion
         except ImportError as error:
             raise UserError("--mqtt needs paho-mqtt: pip install 'asd_jax[mqtt]'.") from error
         self.topic = parts.path.strip("/") or "asd_jax"
         self.machines = machines
         self._sound = "OFF"  # until some was judged
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
         if parts.username:
             password = os.environ.get("ASD_JAX_MQTT_PASSWORD")
             self._client.username_pw_set(urllib.parse.unquote(parts.username), password)
