@@ -5,8 +5,9 @@ import collections
 import io
 import itertools
 import threading
+import time
 import wave as wave_files
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from jaxtyping import Int16
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
 from asd_jax.files import plain
+from asd_jax.live.history import History
+from asd_jax.live.metrics import Counts
+from asd_jax.live.pulse import Pulse
 from asd_jax.live.stream import utc
 
 COLUMNS_A_SECOND = 10
@@ -22,16 +26,23 @@ MELS = 64
 _FLOOR, _RANGE = -110.0, 110.0  # dB that a byte of the spectrogram spans
 _SECONDS = 60  # of the spectrogram that are kept
 _POINTS = 600  # scores that are kept
-_ALARMS = 20  # alarms that are kept, with their sound
+_ALARMS = 20  # alarms that are shown
 _NOTES = 5
 
 
 class Board:
     """The last minute of sound as a picture, the last scores, alarms and notes. Thread-safe."""
 
-    def __init__(self, sample_rate: int):
-        """Args: of the sound, in Hz."""
+    def __init__(
+        self, sample_rate: int, pulse: Pulse | None = None, history: History | None = None
+    ):
+        """Args: of the sound, in Hz; tells whether sound still comes; what was heard before."""
         self.sample_rate = sample_rate
+        self.pulse = pulse or Pulse()
+        self.history = history or History()
+        self.counts = Counts()
+        self.drift: list[str] = []  # sentences
+        self.scored: Callable[[Mapping[str, Any]], None] = lambda row: None  # is told of each
         self._spec = display(sample_rate)
         self._lock = threading.Lock()
         self._pending = np.zeros(0, np.int16)
@@ -39,11 +50,9 @@ class Board:
             maxlen=_SECONDS * COLUMNS_A_SECOND
         )
         self._drawn = 0  # columns since the start
-        self._points: collections.deque[dict[str, Any]] = collections.deque(maxlen=_POINTS)
-        self._alarms: collections.deque[dict[str, Any]] = collections.deque(maxlen=_ALARMS)
-        self._sounds: dict[int, bytes] = {}
+        self._points = collections.deque(self.history.recent(_POINTS), maxlen=_POINTS)
+        self.pulse.judged = self.history.judged()
         self._notes: collections.deque[dict[str, str]] = collections.deque(maxlen=_NOTES)
-        self._ids = itertools.count(1)
         self._version = 0
         self._paused = False  # else a page would say that all is well when the microphone is dead
 
@@ -58,16 +67,15 @@ class Board:
 
     def score(self, row: Mapping[str, Any], sound: Int16[np.ndarray, " samples"]) -> None:
         """Adds a scored clip, and an alarm with its sound where the row raised one."""
+        self.pulse.judge()
         with self._lock:
             point = {key: value for key, value in row.items() if not key.startswith("score_")}
-            point["id"] = next(self._ids)
-            self._points.append(plain(point))
+            raised = row.get("alarm_changed") == "raised"
+            kept = wav(sound, self.sample_rate) if raised else None
+            self._points.append(plain(point) | {"id": self.history.add(point, kept)})
             self._version += 1
-            if row.get("alarm_changed") == "raised":
-                self._alarms.append(plain(point))
-                self._sounds[point["id"]] = wav(sound, self.sample_rate)
-                kept = {alarm["id"] for alarm in self._alarms}
-                self._sounds = {k: v for k, v in self._sounds.items() if k in kept}
+        self.counts.add(row)
+        self.scored(row)
 
     def note(self, sentence: str, *, paused: bool | None = None) -> None:
         """Adds a sentence for whoever looks; `paused` says whether sound has stopped coming."""
@@ -76,10 +84,14 @@ class Board:
             self._notes.append({"time": utc().isoformat(timespec="seconds"), "text": sentence})
             self._version += 1
 
+    def touch(self) -> None:
+        """Lets every page look anew at what was changed beside the board."""
+        with self._lock:
+            self._version += 1
+
     def sound(self, alarm: int) -> bytes | None:
         """The wav file of an alarm; None if there is none any more."""
-        with self._lock:
-            return self._sounds.get(alarm)
+        return self.history.sound(alarm)
 
     def state(self, drawn: int = 0, version: int = -1) -> dict[str, Any]:
         """What a page that has `drawn` columns and the scores of `version` does not have yet.
@@ -95,13 +107,22 @@ class Board:
                 "drawn": self._drawn,
                 "columns": base64.b64encode(new).decode("ascii"),
                 "version": self._version,
+                "drift": self.drift,
+                **self.health(),
             }
             if version != self._version:
                 state["points"] = list(self._points)
-                state["alarms"] = list(self._alarms)[::-1]
+                state["alarms"] = self.history.alarms(_ALARMS)
                 state["notes"] = list(self._notes)
-                state["paused"] = self._paused
             return state
+
+    def health(self) -> dict[str, Any]:
+        """Whether sound comes (`paused`: none), why not, when one was judged and how long ago."""
+        lost = self.pulse.lost()
+        why = lost or (self._notes[-1]["text"] if self._paused and self._notes else "")
+        judged = self.pulse.judged
+        age = None if judged is None else round(time.time() - judged)
+        return {"paused": bool(self._paused or lost), "why": why, "judged": judged, "age_s": age}
 
 
 def display(sample_rate: int) -> LogMel:

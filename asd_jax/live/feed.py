@@ -1,5 +1,9 @@
 """What fills the monitor's board: live sound, or the recordings of a folder."""
 
+import contextlib
+import datetime
+import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,6 +15,10 @@ from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer, Piece, Row, read_pieces
 from asd_jax.live.source import chunks
 from asd_jax.live.stream import StreamScorer, sentence, utc
+
+_STAMP = re.compile(
+    r"(?<!\d)(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_.T ]?(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d)"
+)
 
 
 def stream(
@@ -41,20 +49,44 @@ def recordings(
     groups: Iterable[Sequence[str]],
     alarms: Alarms,
     lock: threading.Lock,
+    finished: Callable[[str], None] = lambda path: None,
 ) -> None:
-    """Puts recordings on the board, as they become ready."""
+    """Puts recordings on the board, as they become ready; `finished` is told of each at its end."""
     for ready in groups:
         for path in ready:
             try:
+                began = recorded(path)
                 for piece in read_pieces(clip_scorer, path):
                     with lock:
                         (row,) = clip_scorer.rows([piece])
                     row |= alarms.update(row)
                     board.hear(piece.wave)
-                    time = utc().isoformat(timespec="seconds")
+                    at = began + datetime.timedelta(seconds=piece.start)
+                    time = at.isoformat(timespec="seconds")
                     board.score({"time": time} | in_clip(row, piece), piece.wave)
             except UnreadableError as error:
                 board.note(f"Not scored: {path}: {error.reason}")
+            finished(path)
+
+
+def recorded(path: str) -> datetime.datetime:
+    """When a recording began: as its name says, in local time, else by its last change.
+
+    Known are names that hold a date and a time to the second, as `20261130-140322`.
+    """
+    if found := _STAMP.search(os.path.basename(path)):
+        with contextlib.suppress(ValueError):
+            return datetime.datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").astimezone()
+    import soundfile
+
+    seconds = 0.0
+    with contextlib.suppress(soundfile.SoundFileError):
+        seconds = soundfile.info(path).duration
+    try:
+        end = os.stat(path).st_mtime
+    except OSError:  # it is gone; reading it says so
+        return utc()
+    return datetime.datetime.fromtimestamp(end - seconds, datetime.UTC)
 
 
 def in_clip(row: Row, piece: Piece) -> Row:

@@ -18,6 +18,13 @@ SKIP = flags.DEFINE_bool("skip_existing", False, "With --watch: not those that a
 SETTLE = flags.DEFINE_float(
     "settle", 2.0, "With --watch: seconds for which a file must not have grown.", lower_bound=0.0
 )
+EXPECT = flags.DEFINE_float(
+    "expect_every",
+    600.0,
+    "With --watch, the monitor: seconds within which a recording must have come, or the page says "
+    "that there is no sound; 0 for no bound.",
+    lower_bound=0.0,
+)
 STREAM = flags.DEFINE_bool("stream", False, "Score raw PCM that comes on standard input.")
 RATE = flags.DEFINE_integer("rate", 16000, "With --stream: samples a second, of each channel.")
 SAMPLE_FORMAT = flags.DEFINE_string(

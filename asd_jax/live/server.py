@@ -27,7 +27,9 @@ from asd_jax.errors import UserError
 from asd_jax.features import host
 from asd_jax.files import plain, why
 from asd_jax.live import board as boards
+from asd_jax.live.access import Access
 from asd_jax.live.board import Board
+from asd_jax.live.healthy import Healthy
 from asd_jax.live.recordings import BATCH, ClipScorer, Piece, Row, read_pieces
 from asd_jax.naming import machine_names
 
@@ -62,6 +64,8 @@ class Monitor(http.server.ThreadingHTTPServer):
         port: int = 0,
         source: str = "",
         limit: int = LIMIT,
+        healthy: Healthy | None = None,
+        access: Access | None = None,
     ):
         """Listens at once; requests are served by `serve_forever`.
 
@@ -72,16 +76,22 @@ class Monitor(http.server.ThreadingHTTPServer):
             port: the same; 0 takes a free one.
             source: where the sound comes from, in words; '' if nothing is listened to.
             limit: bytes of an uploaded recording.
+            healthy: takes the answers to alarms; None: there are none.
+            access: who may see it; None: whoever is on this machine.
 
         Raises:
-            UserError: the port is taken, or the host is none of this machine.
+            UserError: the port is taken, the host is none of this machine, or it would be open to
+                others without a token.
         """
+        self.access = access or Access()
+        self.access.check(host)
         try:
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
             raise UserError(f"--host={host} --port={port}: {error}; choose another.") from error
+        self.access.wrap(self)
         self.clip_scorer, self.board, self.limit = clip_scorer, board, limit
-        self.host = host
+        self.host, self.healthy = host, healthy
         self.scoring = threading.Lock()  # one recording at a time: the processor is the same
         detector = clip_scorer.detector
         names = machine_names(detector.groups)
@@ -102,11 +112,13 @@ class Monitor(http.server.ThreadingHTTPServer):
     def address(self) -> str:
         """The URL of the page."""
         shown = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
-        return f"http://{shown}:{self.server_port}/"
+        return f"{self.access.scheme}://{shown}:{self.server_port}/"
 
     def knows(self, header: str | None) -> bool:
         """Whether a Host header names this machine and not some rebound name."""
         found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:/@\s]+)(?::(\d+))?", header or "")
+        if self.access.token:
+            return bool(found)  # a rebound name has no cookie of this one's
         if not found or int(found[2] or 80) != self.server_port:
             return False
         name = found[1].strip("[]").lower()
@@ -131,7 +143,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Monitor  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
-        if not self._own():
+        if not self._own() or not self._allowed():
             return
         url = urllib.parse.urlsplit(self.path)
         if url.path in _ASSETS:
@@ -140,6 +152,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, files.joinpath(name).read_bytes(), kind)
         elif url.path == "/about":
             self._json(200, self.server.about)
+        elif url.path == "/health":
+            health = self.server.board.health()
+            silent = bool(self.server.about["source"]) and health["paused"]
+            self._json(503 if silent else 200, {"status": "no sound" if silent else "ok", **health})
+        elif url.path == "/metrics":
+            board = self.server.board
+            health = board.health()
+            text = board.counts.text(listening=not health["paused"], judged=health["judged"])
+            self._send(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+        elif url.path == "/trend":
+            self._json(200, self.server.board.history.trend())
         elif url.path == "/state":
             query = urllib.parse.parse_qs(url.query)
             drawn, version = (_number(query, name) for name in ("drawn", "version"))
@@ -154,9 +177,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(404, "There is nothing here.")
 
     def do_POST(self) -> None:
-        if not self._own() or not self._from_own_page():
+        if not self._own() or not self._allowed() or not self._from_own_page():
             return
         url = urllib.parse.urlsplit(self.path)
+        if found := re.fullmatch(r"/alarms/(\d{1,9})/(fine|undo)", url.path):
+            self._answer(int(found[1]), fine=found[2] == "fine")
+            return
         if url.path != "/score":
             self._refuse(404, "There is nothing here.")
             return
@@ -182,6 +208,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             logging.warning("%s can't be scored: %r", name, error)
             kind = "the memory is too small" if isinstance(error, MemoryError) else "it is damaged"
             self._refuse(422, f"{name} can't be scored: {kind}.")
+
+    def _answer(self, alarm: int, *, fine: bool) -> None:
+        self.close_connection = True  # a body, of which none is expected, is left unread
+        healthy = self.server.healthy
+        try:
+            if healthy is None:
+                raise UserError("This monitor takes no answers.")
+            said = healthy.answer(alarm, fine=fine)
+        except UserError as error:
+            self._refuse(404, str(error))
+            return
+        self.server.board.touch()
+        self._json(200, {"said": said})
 
     def _received(self, path: str, length: int) -> bool:
         """Writes so many bytes of the request to a file; False where fewer come."""
@@ -239,10 +278,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._refuse(403, "This monitor answers only to its own address.")
         return False
 
+    def _allowed(self) -> bool:
+        """Whether the token was given: in the address once, then by a cookie, or in a header."""
+        access, url = self.server.access, urllib.parse.urlsplit(self.path)
+        given = urllib.parse.parse_qs(url.query).get("token", [""])[0]
+        if access.token and url.path == "/" and access.right(given):
+            self._send(303, b"", "text/plain", {"Location": "/", "Set-Cookie": access.cookie()})
+            return False
+        if access.allows(self.headers.get("Authorization"), self.headers.get("Cookie")):
+            return True
+        if url.path == "/health":  # for who restarts it: nothing but whether sound comes
+            silent = self.server.board.health()["paused"]
+            self._json(503 if silent else 200, {"status": "no sound" if silent else "ok"})
+            return False
+        self._refuse(401, "This monitor asks for its token: open its address with ?token=TOKEN.")
+        return False
+
     def _from_own_page(self) -> bool:
-        origin = self.headers.get("Origin")
+        origin, host = self.headers.get("Origin"), self.headers["Host"]
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
-        if origin in (None, f"http://{self.headers['Host']}") and site in ("same-origin", "none"):
+        own = (None, f"http://{host}", f"https://{host}")  # the second behind a proxy, too
+        if origin in own and site in ("same-origin", "none"):
             return True
         self._refuse(403, "Another page may not send recordings here.")
         return False
@@ -270,9 +326,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         self._json(status, {"error": sentence})
 
-    def _send(self, status: int, data: bytes, kind: str) -> None:
+    def _send(
+        self, status: int, data: bytes, kind: str, more: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
-        for name, value in _HEADERS.items():
+        for name, value in (_HEADERS | (more or {})).items():
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))

@@ -34,6 +34,7 @@ class StreamScorer:
         *,
         hop: float | None = None,
         rule: Rule | None = None,
+        alarm: Alarm | None = None,
         clock: Clock = utc,
         heard: Callable[[np.ndarray], None] = lambda wave: None,
         scored: Callable[[Row, Piece], None] = lambda row, piece: None,
@@ -44,7 +45,8 @@ class StreamScorer:
             clip_scorer: judges.
             pcm: what the bytes mean.
             hop: seconds from the start of a window to that of the next; None: half a window.
-            rule: of the alarm.
+            rule: of a new alarm.
+            alarm: one that goes on from what it heard before, in place of a new one.
             clock: tells the time of an event.
             heard: is given all samples, int16 at the detector's rate, as they come.
             scored: is given each window with its row.
@@ -56,7 +58,7 @@ class StreamScorer:
         samples = clip_scorer.detector.samples
         self._decoder = Decoder(pcm, sample_rate=self.rate, channel=channel)
         self._windows = Windows(samples, samples // 2 if hop is None else round(hop * self.rate))
-        self._alarm = Alarm(rule or Rule())
+        self._alarm = alarm or Alarm(rule or Rule())
         self._clock, self._heard, self._scored = clock, heard, scored
         self._count = 0
         self._flags = {"resampled"} if pcm.rate != self.rate else set()

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import logging
 
@@ -27,15 +27,27 @@ class Watcher:
         *,
         settle: float = 2.0,
         skip_existing: bool = False,
+        given: Mapping[str, State] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """Args: the folder; see above; whether what lies there now counts as given out; seconds."""
+        """Makes ready for the first look.
+
+        Args:
+            folder: is watched, with what lies below it.
+            settle: see above, in s.
+            skip_existing: whether what lies there now counts as given out.
+            given: what was given out before, by an earlier program.
+            clock: in s.
+        """
         self.folder = folder
         self.settle = settle
         self._clock = clock
+        self.away = False  # the folder itself
         self._said = self._told = False  # what is left out; once, not at every look
         self._since: dict[str, tuple[State, float]] = {}  # what is seen, and since when
-        self._given: dict[str, State] = (self._look() or {}) if skip_existing else {}
+        self._given: dict[str, State] = dict(given or {})
+        if skip_existing:
+            self._given |= self._look() or {}
 
     def ready(self) -> list[str]:
         """The recordings that became ready since the last call, oldest change first."""
@@ -56,9 +68,14 @@ class Watcher:
         self._given |= {path: seen[path] for _, path in new}
         return [path for _, path in sorted(new)]
 
+    def state(self, path: str) -> State:
+        """What a recording was when it was given out."""
+        return self._given.get(path, (0, 0))
+
     def _look(self) -> dict[str, State] | None:
         """The recordings that are there; None while the folder itself is away."""
-        if not os.path.isdir(self.folder):
+        self.away = not os.path.isdir(self.folder)
+        if self.away:
             return None
         found = {}
         files = files_below(pathlib.Path(self.folder), say=not self._said)

@@ -18,7 +18,7 @@ import soundfile
 
 from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError
-from asd_jax.live import server
+from asd_jax.live import history, server
 from asd_jax.live.board import MELS, Board
 from asd_jax.live.recordings import ClipScorer
 from asd_jax.live.server import Monitor
@@ -52,7 +52,8 @@ def ask(monitor, path, data=None, **headers):
 
 def row(**values):
     known = {"score": 1.0, "threshold": 0.5, "decision": 1, "alarm": True, "alarm_changed": ""}
-    return known | {"machine_type": "hum", "machine_id": "a", "percentile": 99.0} | values
+    known |= {"machine_type": "hum", "machine_id": "a", "percentile": 99.0}
+    return known | {"time": "2026-01-01T00:00:00+00:00"} | values
 
 
 @pytest.mark.parametrize(
@@ -102,10 +103,11 @@ def test_the_picture_does_not_depend_on_how_the_sound_came():
     assert boards[0].state() == boards[1].state()
 
 
-def test_an_alarm_can_be_heard_and_old_ones_are_let_go(monitor):
+def test_an_alarm_can_be_heard_and_old_ones_are_let_go(monitor, monkeypatch):
     board, sound = monitor.board, machine.hum() // 8
     board.score(row(), sound)
     assert ask(monitor, "alarms/1.wav")[0] == 404  # a clip that raised none
+    monkeypatch.setattr(history, "KEPT_SOUNDS", 20)
     for _ in range(21):
         board.score(row(alarm_changed="raised"), sound)
     state = json.loads(ask(monitor, "state")[2])

@@ -3,6 +3,7 @@
 
 const MELS = 64;
 const SECONDS = 60; // of the spectrogram
+const PATIENCE = 5000; // ms
 const STOPS = [[0, 0, 4], [40, 17, 89], [114, 31, 129], [183, 55, 121], [241, 96, 93], [254, 176, 120], [252, 253, 191]];
 const byId = (id) => document.getElementById(id);
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -10,7 +11,9 @@ const wanted = { drawn: 0, version: -1 };
 let about = null;
 let columns = []; // Uint8Array of MELS each, oldest first
 let points = [];
-let paused = false; // no sound is coming
+let trend = []; // hours
+let health = { paused: false, why: "", judged: null, age_s: null }; // no sound is coming, and why
+let gone = null; // since when the monitor has not answered
 const pictures = []; // of recordings: functions that draw them again
 
 function element(tag, text, css) {
@@ -181,6 +184,52 @@ function drawScores() {
     `The last ${shown.length} scores, from ${number(Math.min(...shown.map((p) => p.score)))} to ${number(Math.max(...shown.map((p) => p.score)))}; ${over} above the threshold.`);
 }
 
+// A row a day, a square an hour; from the ground's colour (as healthy) to the alarm's.
+function drawTrend() {
+  byId("weeks").hidden = !trend.length;
+  if (!trend.length) return;
+  const first = Date.parse(trend[0].day), days = Math.round((Date.parse(trend[trend.length - 1].day) - first) / 864e5) + 1;
+  const left = 58, bottom = 20, row = 18;
+  byId("trend").style.height = `${days * row + bottom}px`;
+  const [context, width] = prepare(byId("trend"));
+  const cell = (width - left) / 24;
+  context.textAlign = "right";
+  for (let day = 0; day < days; day += 1) {
+    context.fillStyle = colour("--ground");
+    context.fillRect(left, day * row, 24 * cell - 1, row - 2);
+    context.fillStyle = colour("--soft");
+    const date = new Date(first + day * 864e5);
+    context.fillText(date.toLocaleDateString([], { month: "short", day: "numeric", timeZone: "UTC" }), left - 6, day * row + 12);
+  }
+  for (const hour of trend) {
+    const x = left + hour.hour * cell, y = Math.round((Date.parse(hour.day) - first) / 864e5) * row;
+    context.globalAlpha = 0.15 + 0.85 * Math.max(0, (hour.percentile - 50) / 50);
+    context.fillStyle = colour(hour.percentile > 50 ? "--faulty" : "--healthy");
+    context.fillRect(x, y, cell - 1, row - 2);
+    context.globalAlpha = 1;
+    if (!hour.alarms) continue;
+    context.fillStyle = colour("--ink");
+    context.beginPath();
+    context.arc(x + cell / 2, y + row / 2 - 1, 3, 0, 7);
+    context.fill();
+  }
+  context.fillStyle = colour("--soft");
+  context.textAlign = "left";
+  for (const hour of [0, 6, 12, 18]) context.fillText(`${hour}:00`, left + hour * cell, days * row + 14);
+  const worst = trend.reduce((a, b) => (b.percentile > a.percentile ? b : a));
+  const alarms = trend.reduce((sum, hour) => sum + hour.alarms, 0);
+  byId("trend").setAttribute("aria-label", `${days} ${days === 1 ? "day" : "days"}, ${alarms} ${alarms === 1 ? "alarm" : "alarms"}. ` +
+    `The hour that departs most: ${worst.day}, ${worst.hour}:00, above ${worst.percentile.toFixed(0)} % of healthy recordings on average.`);
+}
+
+async function lookBack() {
+  try {
+    trend = await ask("trend");
+    drawTrend();
+  } catch (error) { /* `look` says that the monitor does not answer */ }
+  window.setTimeout(lookBack, 60000);
+}
+
 function drawLive() {
   const slots = SECONDS * about.columns_a_second;
   drawSound(byId("spectrogram"), columns, slots, [[0, `${SECONDS} s ago`], [0.5, "30 s"], [1, "now"]]);
@@ -191,15 +240,35 @@ function say(id, text) { // only what changed is read aloud
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
+// The time of day, with the date where it is not today's; `short` without seconds.
+function moment(time, short) {
+  const date = new Date(time);
+  const clock = date.toLocaleTimeString([], short ? { hour: "2-digit", minute: "2-digit" } : undefined);
+  return date.toDateString() === new Date().toDateString() ? clock : `${date.toLocaleDateString()} ${clock}`;
+}
+
+// An answer, or an error after so long: a monitor that hangs takes connections and never answers.
+const ask = async (path) => (await fetch(path, { signal: AbortSignal.timeout(PATIENCE) })).json();
+
 function showStatus() {
-  const last = points[points.length - 1];
-  const state = paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.score === null ? "unknown" : "normal";
+  const machines = new Map(); // the last score of each: one that is calm does not hide another
+  for (const point of points) machines.set(`${point.machine_type}/${point.machine_id}`, point);
+  const last = [...machines.values()].find((p) => p.alarm) || points[points.length - 1];
+  const silent = health.paused || gone;
+  const state = gone ? "gone" : health.paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.decision !== 0 && last.decision !== 1 ? "unknown" : "normal";
   byId("status").className = `card ${state}`;
+  byId("status").hidden = !gone && !(about && about.source);
   const odd = last && last.decision === 1 && !last.alarm;
-  say("verdict", { paused: "No sound is coming", waiting: "Waiting for sound", unknown: "No sound to judge: is the microphone alive?", alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
-  const before = paused && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
-  say("detail", before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : `A score comes after the first ${number(about.clip_s)} s of sound.`));
-  document.title = { alarm: "ALARM – ", paused: "NO SOUND – " }[state] || "";
+  const unknown = last && last.score !== null ? "There is no threshold to judge it by" : "No sound to judge: is the microphone alive?";
+  say("verdict", { gone: "Not connected", paused: health.judged ? `No sound since ${moment(health.judged * 1000, true)}` : "No sound is coming", waiting: "Waiting for sound", unknown, alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
+  const ago = health.age_s >= 60 && !gone ? `, ${Math.round(health.age_s / 60)} min ago` : "";
+  say("judged", health.judged ? `last sound judged ${moment(health.judged * 1000)}${ago}` : "");
+  const why = gone ? `The monitor has not answered since ${moment(gone)}. ` : health.paused ? `${health.why} ` : "";
+  const before = silent && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
+  say("detail", why + before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : about ? `A score comes after the first ${number(about.clip_s)} s of sound.` : ""));
+  byId("drift").hidden = !(health.drift || []).length;
+  say("drift", (health.drift || []).join(" "));
+  document.title = { alarm: "ALARM – ", paused: "NO SOUND – ", gone: "NOT CONNECTED – " }[state] || "";
   document.title += "Machine monitor";
 }
 
@@ -210,7 +279,7 @@ function showAlarms(alarms) {
   // Items that stay are not made again: one of them may be playing.
   for (const [id, item] of shown) if (!alarms.some((a) => String(a.id) === id)) item.remove();
   for (const alarm of alarms.slice().reverse()) {
-    if (shown.has(String(alarm.id))) continue;
+    if (shown.has(String(alarm.id))) { showAnswer(shown.get(String(alarm.id)), alarm); continue; }
     const item = element("li");
     item.dataset.id = alarm.id;
     const when = new Date(alarm.time).toLocaleString();
@@ -221,16 +290,42 @@ function showAlarms(alarms) {
     sound.preload = "none";
     sound.src = `alarms/${alarm.id}.wav`;
     sound.setAttribute("aria-label", `Sound of the alarm of ${when}`);
-    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound);
+    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound, answerTo(alarm));
+    showAnswer(item, alarm);
     list.prepend(item);
   }
+}
+
+function answerTo(alarm) {
+  const row = element("p", undefined, "answer"), button = element("button"), said = element("span");
+  button.type = "button";
+  said.setAttribute("role", "status");
+  button.addEventListener("click", async () => {
+    const fine = button.dataset.fine === "true";
+    try {
+      const answer = await (await fetch(`alarms/${alarm.id}/${fine ? "undo" : "fine"}`, { method: "POST" })).json();
+      said.textContent = answer.said || answer.error;
+    } catch (error) {
+      said.textContent = "The monitor does not answer.";
+    }
+  });
+  row.append(button, said);
+  return row;
+}
+
+function showAnswer(item, alarm) {
+  const button = item.querySelector("button");
+  button.dataset.fine = alarm.fine;
+  button.textContent = alarm.fine ? "Undo" : "This was fine";
+  const tag = item.querySelector(".tag");
+  tag.textContent = alarm.fine ? "It was fine" : "Alarm";
+  tag.className = `tag ${alarm.fine ? "good" : "bad"}`;
 }
 
 async function look() {
   let wait = 500;
   try {
-    const answer = await fetch(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
-    const state = await answer.json();
+    const state = await ask(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
     const bytes = Uint8Array.from(atob(state.columns), (c) => c.charCodeAt(0));
     if (state.drawn < wanted.drawn) columns = []; // the monitor was started anew
     for (let i = 0; i < bytes.length; i += MELS) columns.push(bytes.subarray(i, i + MELS));
@@ -240,13 +335,16 @@ async function look() {
     wanted.version = state.version;
     if (state.points) {
       points = state.points;
-      paused = state.paused;
       showAlarms(state.alarms);
       showNotes(state.notes);
-      showStatus();
     }
+    gone = null;
+    health = state;
+    showStatus();
     if (changed && about.source) drawLive();
   } catch (error) {
+    gone = gone || Date.now();
+    showStatus();
     showNotes([{ time: Date.now(), text: "The monitor does not answer; what is shown may be old. Trying again." }]);
     wanted.version = -1;
     wait = 3000;
@@ -321,15 +419,22 @@ function acceptFiles() {
 }
 
 async function start() {
-  about = await (await fetch("about")).json();
+  try {
+    about = await ask("about");
+  } catch (error) {
+    gone = gone || Date.now();
+    showStatus();
+    window.setTimeout(start, 3000);
+    return;
+  }
   byId("title").textContent = `Machine monitor: ${about.machine || about.machines.join(", ")}`;
   byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
-  for (const id of ["status", "live"]) byId(id).hidden = !about.source;
+  byId("live").hidden = !about.source;
   acceptFiles();
-  const again = () => { if (about.source) drawLive(); for (const draw of pictures) draw(); };
+  const again = () => { if (about.source) { drawLive(); drawTrend(); } for (const draw of pictures) draw(); };
   window.addEventListener("resize", again);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  if (about.source) drawLive();
+  if (about.source) { drawLive(); lookBack(); }
   look();
 }
 
