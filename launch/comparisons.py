@@ -11,7 +11,7 @@ from asd_jax.report.files import read_results, read_scores
 from asd_jax.scoring.classification import compare
 from asd_jax.scoring.paired import compare_areas, compare_seeds
 from launch.cells import file_of, is_done
-from launch.sweep_file import Run, Sweep
+from launch.sweep_file import Sweep, SweepRun
 
 Row = dict[str, Any]
 
@@ -120,7 +120,7 @@ def lookup(results: dict[str, Any], path: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _same_seed(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, Run, Run]]:
+def _same_seed(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, SweepRun, SweepRun]]:
     """The finished runs of a row, each with the finished run of the reference of its seed."""
     own, reference = (
         {

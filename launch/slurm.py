@@ -21,7 +21,7 @@ from asd_jax.errors import UserError
 from asd_jax.report.files import write_results
 from launch.cells import chunks, job_command
 from launch.local import end_with_parent
-from launch.sweep_file import Run
+from launch.sweep_file import SweepRun
 
 
 def add_flags(group: Any) -> None:
@@ -78,7 +78,7 @@ class Job:
 
 
 def submit(
-    path: str, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
+    path: str, runs: Sequence[SweepRun], options: argparse.Namespace, extra: Sequence[str]
 ) -> int:
     """Queues the runs that are neither done nor queued; 0 if that went well.
 

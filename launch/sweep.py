@@ -21,7 +21,7 @@ from asd_jax.commands import STOPPED
 from asd_jax.errors import Interrupted, UserError
 from launch import cells, local, sky, slurm
 from launch.collect import write_table
-from launch.sweep_file import Run, Sweep, add_file, file_given, read_sweep
+from launch.sweep_file import Sweep, SweepRun, add_file, file_given, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _here(sweep: Sweep, runs: list[Run], options: argparse.Namespace, extra: list[str]) -> int:
+def _here(sweep: Sweep, runs: list[SweepRun], options: argparse.Namespace, extra: list[str]) -> int:
     """Makes the runs on this machine and, of a whole sweep, the table."""
     failed = local.run_all(runs, options, extra)
     if not options.cell:

@@ -27,7 +27,7 @@ from asd_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class SweepRun:
     """One run of a sweep."""
 
     row: str
@@ -56,7 +56,7 @@ class Sweep:
     name: str
     title: str
     config: str
-    runs: tuple[Run, ...]
+    runs: tuple[SweepRun, ...]
     metrics: Mapping[str, str]
     paper: Mapping[str, Mapping[str, str]]
     reference: str = ""
@@ -88,7 +88,7 @@ def read_sweep(path: str) -> Sweep:
     runs = []
     for given in names["sweep"]():
         overrides = dict(given)
-        runs.append(Run(str(overrides.pop("row", "")), overrides))
+        runs.append(SweepRun(str(overrides.pop("row", "")), overrides))
     if len({run.name for run in runs}) < len(runs):
         raise UserError(f"{path} yields the same run twice.")
     return Sweep(
