@@ -58,9 +58,9 @@ class CachedProgram:
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:  # of a network or a scorer, which are given these arrays
-            said = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            detail = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
             raise UserError(
-                f"The detector's arrays do not fit its settings ({said}); make it again by "
+                f"The detector's arrays do not fit its settings ({detail}); make it again by "
                 "repeating the run's command."
             ) from error
         self._compiled[shape] = program

@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from asd_jax import memory, project
-from asd_jax.errors import Interrupted, Lost, UserError, WriteError
+from asd_jax.errors import Interrupted, PeerLost, UserError, WriteError
 from asd_jax.files import private_folder, why
 from asd_jax.naming import printable
 
 
 class _Plain(std_logging.Formatter):
-    """What was said and when, not from which thread and line; and nothing a terminal obeys."""
+    """Formats a record as time, level and message, without control characters."""
 
     def formatMessage(self, record: std_logging.LogRecord) -> str:
         if isinstance(record.args, tuple):
@@ -127,13 +127,13 @@ def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -
             raise
         logging.debug("%s", traceback.format_exc())
         where = os.fsdecode(error.filename or "a file")
-        said = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
-        print(f"error: {said}", file=sys.stderr)
+        message = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
+        print(f"error: {message}", file=sys.stderr)
         return 1
     except Interrupted as stop:
         print(f"{stop} The same command goes on from here.", file=sys.stderr)
         return STOPPED
-    except Lost as error:
+    except PeerLost as error:
         print(f"error: {error} The same commands go on from the last save.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -18,8 +18,8 @@ from asd_jax.detector_folder import read_folder, understood
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.scoring.threshold import percentile
+from asd_jax.types import Group
 
-Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
 LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
 
@@ -140,7 +140,7 @@ def padded_batches(
 
 
 def decide(score: float, threshold: float) -> int:
-    """1 above the threshold, 0 up to it, UNKNOWN where there is none or the score is no number."""
+    """1 above the threshold, 0 up to it; UNKNOWN without a threshold or a finite score."""
     return int(score > threshold) if np.isfinite(threshold) and np.isfinite(score) else UNKNOWN
 
 

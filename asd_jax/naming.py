@@ -41,7 +41,7 @@ _FORMULA = re.compile("'*[=+\\-@]")
 
 
 def printable(text: object) -> str:
-    r"""Text with what is no printable character written out, for a terminal: a name may hold any.
+    r"""Writes out what is not printable in a text for a terminal: a name may hold any character.
 
     Line ends, escape sequences, marks that reverse the direction of writing and bytes that are no
     text are shown as `\\n`, `\\x1b` or `\\u202e`.

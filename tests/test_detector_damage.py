@@ -184,7 +184,7 @@ def test_sizes_are_bounded_before_they_are_read(folders, tmp_path, monkeypatch):
         load_detector(str(place))
     (place / "detector.json").unlink()
     os.mkfifo(place / "detector.json")
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         load_detector(str(place))
 
 

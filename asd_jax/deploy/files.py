@@ -88,7 +88,7 @@ def _read_onnx(path: str) -> tuple[Reader, dict[str, Any]]:
     import onnxruntime  # pyright: ignore[reportMissingImports]  the extra `onnx`
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # its warnings speak of shapes that nobody asked about
+    options.log_severity_level = 3  # its warnings are about shapes of no interest here
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     found = session.get_modelmeta().custom_metadata_map
 

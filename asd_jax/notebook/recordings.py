@@ -49,7 +49,7 @@ def _given(source: str) -> pathlib.Path:
         colab.mount_drive()
     if not source or not folder.is_dir():
         known = ", ".join(SOURCES)
-        raise UserError(f"{source!r} is no folder; give one that is there, or one of {known}.")
+        raise UserError(f"{source!r} is not a folder; give one that is there, or one of {known}.")
     return folder
 
 

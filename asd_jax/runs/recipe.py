@@ -12,12 +12,13 @@ from absl import logging
 from asd_jax import recipes
 from asd_jax.data.table import recording_keys
 from asd_jax.runs.recordings import listing, news
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import agree, is_primary, primary_first
+from asd_jax.types import Variables
 
 
 @dataclasses.dataclass(frozen=True)

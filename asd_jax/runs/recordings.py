@@ -88,14 +88,14 @@ def news(config: Any, before: Mapping[str, int]) -> str:
         "gone": [name for name in before if name not in now],
         "changed": [name for name in now if now[name] != before.get(name, now[name])],
     }
-    said = [
+    listed = [
         f"{len(names)} {word} ({first_few(names, 2)})" for word, names in changes.items() if names
     ]
-    if not said:
+    if not listed:
         return ""
     return printable(
-        f"Recordings in {config.data.root} since this run began: {', '.join(said)}. The run is of "
-        "those before; give another --workdir to learn from what is there now."
+        f"Recordings in {config.data.root} since this run began: {', '.join(listed)}. The run "
+        "is of those before; give another --workdir to learn from what is there now."
     )
 
 

@@ -50,7 +50,7 @@ def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> 
     for name, value in values.items():
         if name not in known:
             fields = ", ".join(sorted(known))
-            raise UserError(f"{where}.{name} is no field; the fields are {fields}.")
+            raise UserError(f"{where}.{name} is not a field; the fields are {fields}.")
         if dataclasses.is_dataclass(known[name]) and isinstance(value, Mapping):
             arguments[name] = from_config(known[name], value, f"{where}.{name}")
         else:

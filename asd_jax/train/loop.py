@@ -23,7 +23,7 @@ from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
 
 # Steps handed to the device before the first of them is done: enough to keep it busy, few enough
-# for a request to stop to be heard soon.
+# for a request to stop to be noticed soon.
 _FLYING = 3
 
 
@@ -114,7 +114,7 @@ def train(
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; in all processes at the same step,
             whichever of them was asked.
-        Lost: another process of the run has ended.
+        PeerLost: another process of the run has ended.
         Diverged: when a logged loss is not finite; the last good checkpoint stays.
     """
     everywhere = replicated(stage.mesh)
@@ -184,7 +184,7 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
                 pending = None
                 keeper.save(number, state)
                 saved = time.monotonic()
-            if agreed == STOP:  # after the last step too: nobody would ask again
+            if agreed == STOP:  # after the last step too: no later check would see it
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
             bar.advance()
     return state

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, Sharding
 
-from asd_jax.errors import Lost, UserError
+from asd_jax.errors import PeerLost, UserError
 from asd_jax.train.sharding import replicated, sharded
 
 # Seconds without a sign of life after which a process counts as dead, and the others stop; jax
@@ -79,7 +79,7 @@ def wait(name: str) -> None:
     """Returns when all processes are here.
 
     Raises:
-        Lost: one of them has ended.
+        PeerLost: one of them has ended.
     """
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
@@ -96,7 +96,7 @@ def peer_lost() -> Iterator[None]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if jax.process_count() == 1 or not _is_of_network(error):
             raise
-        raise Lost(
+        raise PeerLost(
             f"Process {jax.process_index()} of {jax.process_count()} has lost another one, "
             f"whose log says why ({_first_line(error)})."
         ) from error

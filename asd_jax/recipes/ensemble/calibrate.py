@@ -2,14 +2,13 @@
 
 Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
 scorer that has not seen it, and no network that scores has seen it either. For the rule
-'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No
-anomaly, and no test clip, has a part in this.
+'discriminant' so are weak pseudo-anomalies made from it, which measure how sensitive a branch
+is. No anomaly, and no test clip, has a part in this.
 """
 
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +30,8 @@ from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.types import Tree
 
-Tree = Any
 Scores = dict[str, np.ndarray]
 
 # Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
@@ -103,7 +102,7 @@ def fit_detector(
 
 def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
-    if len(run.corpus.classes.names) < 2 or run.config.data.all_train:
+    if len(run.corpus.pretext_labels.names) < 2 or run.config.data.all_train:
         return {}
     held = np.isin(run.corpus.training, run.corpus.held_out)
     return {
@@ -115,7 +114,7 @@ def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
 
 def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
     """Held-out accuracy of each branch that a network learned, and the one above chance."""
-    level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
+    level = least_skill(len(run.corpus.pretext_labels.names), len(run.corpus.held_out))
     found = identification(run, material)
     if "spectral" in found:  # an early map of the same network
         found["early_layers"] = found["spectral"]
@@ -135,7 +134,7 @@ def _fits(
             features=features[name],
             group=corpus.label[rows],
             domain=np.array([corpus.clips[i].domain for i in rows]),
-            classes=corpus.classes.label[rows],
+            classes=corpus.pretext_labels.label[rows],
             prototypes=prototypes.get(name),
             unseen=np.isin(rows, corpus.held_out),
             relatives=alike,

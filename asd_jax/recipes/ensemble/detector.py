@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.cached_program import CachedProgram
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, Group, decide, padded_batches
+from asd_jax.detector import Detector, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     check_groups,
@@ -29,8 +29,8 @@ from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.types import Group, Tree
 
-Tree = Any
 CLIPS = 256  # whose features are scored at once
 _KNOWN = ("variables/", "scorers/", "normal_scores/", "thresholds", "frame_mean", "frame_std")
 
@@ -54,7 +54,7 @@ class EnsembleDetector(Detector):
     groups: tuple[Group, ...]
     variables: Mapping[str, Tree]
     scorers: Mapping[str, Sequence[Any]]
-    ensemble: ensembles.Ensemble
+    ensemble: ensembles.BranchWeights
     thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray

@@ -33,7 +33,7 @@ ABOUT = About(
     method="The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): it "
     "has learned from normal sound alone, and scores how far a clip departs from it.",
     score="A high score says that a sound is unlike what it knows, not what is wrong, and a low "
-    "one is no proof of health.",
+    "one does not prove health.",
 )
 
 
@@ -95,10 +95,10 @@ def evaluate(
             evaluation=_evaluation(config.data.layout),
         ),
         "identification": {
-            "classes": corpus.classes.kind,
+            "classes": corpus.pretext_labels.kind,
             "accuracy": accuracy.get("spectral"),
             "branches": accuracy,
-            "chance": 1 / len(corpus.classes.names),
+            "chance": 1 / len(corpus.pretext_labels.names),
         },
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
@@ -179,7 +179,7 @@ def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
     """
     if not set(branches.NETWORKS) & set(run.config.scoring.branches):
         return []  # none was trained; where that was decided for the user, the corpus says why
-    classes, held = run.corpus.classes, len(run.corpus.held_out)
+    classes, held = run.corpus.pretext_labels, len(run.corpus.held_out)
     count = len(classes.names)
     if count < 2:
         return [

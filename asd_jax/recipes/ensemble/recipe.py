@@ -13,14 +13,14 @@ from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
 from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recipe import Recipe
-from asd_jax.runs.run import Variables
 from asd_jax.runs.trainer import Trainer
 from asd_jax.runs.workdir import Clock
+from asd_jax.types import Variables
 
 
 def build(config: Ensemble, corpus: clips.Corpus) -> networks.Networks:
     """The networks, for as many classes as the clips have."""
-    return networks.build(config, len(corpus.classes.names))
+    return networks.build(config, len(corpus.pretext_labels.names))
 
 
 def after_stage(

@@ -19,14 +19,13 @@ from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.ensemble import branches, extractor, networks, objectives, settings
 from asd_jax.runs import tunables
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import primary_first
 from asd_jax.train.step import Loss
-
-Tree = Any
+from asd_jax.types import Tree, Variables
 
 
 class EnsembleRun(Run):
@@ -42,13 +41,13 @@ class EnsembleRun(Run):
         """The networks as they train: in `config.compute`'s precision."""
         if not self.config.compute.changes_networks:
             return self.nets
-        return networks.build_for_training(self.config, len(self.corpus.classes.names))
+        return networks.build_for_training(self.config, len(self.corpus.pretext_labels.names))
 
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
-        if isinstance(self.shares_with, EnsembleRun):
-            return self.shares_with.extract
+        if isinstance(self.shares_programs_with, EnsembleRun):
+            return self.shares_programs_with.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
@@ -130,7 +129,7 @@ def fusion(run: EnsembleRun) -> Plan:
     both = networks.TEMPORAL + run.config.encoder.embed_dim
 
     def clips(variables: Variables) -> Clips:
-        label = run.corpus.classes.label[run.corpus.fit]
+        label = run.corpus.pretext_labels.label[run.corpus.fit]
         return Clips(_embeddings(run, variables), label, np.arange(len(label)))
 
     return _plan(
@@ -160,7 +159,7 @@ def _plan(
     corpus = run.corpus
     own: dict[str, Any] = {
         "clip": _wave(run),
-        "clips": lambda _: Clips(corpus.waves, corpus.classes.label, corpus.fit),
+        "clips": lambda _: Clips(corpus.waves, corpus.pretext_labels.label, corpus.fit),
         "count": len(corpus.fit),
         "tunables": tunables.collect,
         "watch": watch_collapse(name),
@@ -230,7 +229,7 @@ def _wave(run: EnsembleRun, *views: int) -> jax.ShapeDtypeStruct:
 
 
 def watch_collapse(stage: str) -> Callable[[dict[str, float]], str]:
-    """Warns when all embeddings point the same way: nothing can be told apart by them then."""
+    """Warns when all embeddings point the same way, so that they separate nothing."""
 
     def watch(metrics: dict[str, float]) -> str:
         for name in ("spread_z", "spread_embedding"):

@@ -26,12 +26,11 @@ from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import About
 from asd_jax.report.contents import Classification, Embedding, Example
 from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, score_rows
-from asd_jax.runs.run import Variables
 from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
+from asd_jax.types import Tree, Variables
 
-Tree = Any
 ABOUT = About(
     method="The supervised classifier of Sun (2025): it has learned from labelled normal and "
     "faulty clips, and knows only faults like those.",
@@ -117,7 +116,7 @@ def evaluate(
     Args:
         run: with the clips.
         detector: of the run.
-        judged: what the validation recordings said.
+        judged: what the validation recordings show.
         alone: logits of the test clips by the network alone, without the head's wide part.
         moments: of the training and the test clips, for the references.
         seconds: of the parts before.
@@ -282,13 +281,15 @@ def _verdict(figures: Classification, leaks: int) -> list[str]:
     """What the verdict ends with."""
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
-    said = [
+    found_notes = [
         f"Accuracy {value:.3f} ({low:.3f} to {high:.3f}), where calling all clips alike gives "
         f"{figures.trivial:.3f}; balanced accuracy {balanced:.3f}."
     ]
     if leaks:
-        said.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
-    return said
+        found_notes.append(
+            f"The split leaks: {leaks} of {figures.clips} test recordings were heard."
+        )
+    return found_notes
 
 
 def _plain_figures(figures: Classification) -> dict[str, Any]:

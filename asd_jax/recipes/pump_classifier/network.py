@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int16
+from jaxtyping import Array, Float
 
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
@@ -17,13 +17,12 @@ from asd_jax.runs.settings import Compute
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import primary_first
 from asd_jax.train.sharding import data_mesh, replicated, sharded
+from asd_jax.types import RawWaves, Tree
 
 NAME = "classifier"  # of the one network, in states and among a run's networks
-Tree = Any
 Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
-Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
 # fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
-Readout = Callable[[Tree, Waves], dict[str, Array]]
+Readout = Callable[[Tree, RawWaves], dict[str, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,9 +103,11 @@ def reader(config: PumpClassifier, net: Model) -> Readout:
     """`read(variables, wave)` gives `logit` `[batch]` and `embedding` `[batch, dim]`, pure."""
     spec = front_end(config)
 
-    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
-        (output, taps), _ = net.apply(variables, picture(to_float(wave), spec=spec), train=False)
-        return {"logit": output[:, 0], "embedding": taps["embedding"]}
+    def read(variables: Tree, wave: RawWaves) -> dict[str, Array]:
+        (output, intermediates), _ = net.apply(
+            variables, picture(to_float(wave), spec=spec), train=False
+        )
+        return {"logit": output[:, 0], "embedding": intermediates["embedding"]}
 
     return read
 
@@ -119,7 +120,7 @@ def level_moments(config: PumpClassifier) -> Readout:
     """
     spec = display(config)
 
-    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+    def read(variables: Tree, wave: RawWaves) -> dict[str, Array]:
         wave = to_float(wave)
         level = power_to_db(mel_power(wave, spec=spec))
         return {

@@ -81,7 +81,7 @@ def kind_of(scorer: Any) -> str:
     for name, kind in SCORERS.items():
         if isinstance(scorer, kind.arrays):
             return name
-    raise UserError(f"A {type(scorer).__name__} is no scorer; known are {', '.join(SCORERS)}.")
+    raise UserError(f"A {type(scorer).__name__} is not a scorer; known are {', '.join(SCORERS)}.")
 
 
 def to_arrays(scorer: Any) -> dict[str, np.ndarray]:

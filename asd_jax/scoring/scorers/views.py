@@ -2,8 +2,8 @@
 
 Each view gives the logarithm of its squared Mahalanobis distance, standardised by what cross-fitted
 normal clips of the machine have. The score is a soft maximum of these: a view that finds a clip odd
-is heard, and those that find nothing cost little. A plain sum loses more where one view of five
-hears the fault, the maximum where all do.
+is found, and those that find nothing cost little. A plain sum loses more where one view of five
+finds the fault, the maximum where all do.
 
 Machines that sound alike teach each other: the covariance of a view then lies between the machine's
 own and that of the others, how far is decided by the likelihood of normal clips that were left out.

@@ -11,7 +11,7 @@ from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import guard
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.networks import Networks
-from asd_jax.recipes.ensemble.pretext_labels import Classes
+from asd_jax.recipes.ensemble.pretext_labels import PretextLabels
 from asd_jax.recipes.ensemble.settings import ArcFace, Ensemble, Scoring
 from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.runs.trainer import Plan, Trainer
@@ -29,7 +29,7 @@ def run(held=4, **changes):
         waves=WaveCache("", none, 16000),
         groups=(),
         label=none,
-        classes=Classes("machines", ("a", "b", "c", "d", "e"), none),
+        pretext_labels=PretextLabels("machines", ("a", "b", "c", "d", "e"), none),
         fit=none,
         held_out=np.arange(held),
         test=none,
