@@ -1,7 +1,7 @@
 """Spectrogram pictures for image networks: waveform in, `[batch, height, width, 3]` out, in jit.
 
 Sun (2025) compares four kinds (table 6, figure 4). Their names are the titles of librosa's plots;
-how they were computed is not said. The readings here:
+how they were computed is not stated. The readings here:
 
 - `spectrogram`: linear frequency in dB as `matplotlib.pyplot.specgram` draws it, frames of 256
   samples every 128;

@@ -146,9 +146,8 @@ def _windowed(
 ) -> Float[Array, "batch frames n_fft"]:
     """The frames times the Hann window.
 
-    If a frame is as long as so many hops, every so-manieth frame begins where the last one ends:
-    a CPU cuts the clip into these without looking up where each sample lies. 32 clips of 10 s
-    took 12 ms, gathered 31 (medians of eight; the best, 9 and 11).
+    If a frame is as long as n hops, every n-th frame begins where the last one ends: a CPU cuts
+    the clip into these without looking up where each sample lies.
     """
     window = jnp.asarray(hann(n_fft), jnp.float32)
     phases, rest = divmod(n_fft, hop_length)

@@ -13,8 +13,8 @@ from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.initialise import kernel_init
+from asd_jax.types import Pair
 
-Pair = tuple[int, int]
 # The underscores: a layer's result has a size and channels of its own.
 Maps = Float[Array, "batch _height _width _channels"]
 Activation = Callable[[Array], Array] | None
@@ -78,7 +78,7 @@ def affine(
 
 def leaky_relu(x: Array) -> Array:
     """LeakyReLU with PyTorch's slope 0.01."""
-    if target.platform() == "onnx":  # onnxruntime chooses element by element, ten times slower
+    if target.platform() == "onnx":  # onnxruntime chooses element by element, which is slow
         return jnp.maximum(x, 0.01 * x)
     return jnp.where(x >= 0, x, 0.01 * x)
 
@@ -93,9 +93,9 @@ class Conv(nn.Module):
 
     Attributes:
         features: output channels.
-        kernel: taps along height and width.
+        kernel: its size along height and width.
         stride: steps along height and width.
-        padding: zeros on both sides; None for half the taps, as PyTorch's reference networks pad;
+        padding: zeros on both sides; None for half the kernel's size, as PyTorch's networks pad;
             "same" for TensorFlow's, which has one more on the far side where the number is odd.
         dtype: what it computes in; the parameters stay float32.
     """

@@ -15,8 +15,8 @@ from asd_jax.models import ops
 from asd_jax.models.initialise import Draw, drawing_from
 from asd_jax.models.layers import ConvBN
 from asd_jax.models.layers import fold as fold_conv_bn
+from asd_jax.types import Tree
 
-Tree = Any
 Shape = tuple[int, ...]
 
 

@@ -31,12 +31,11 @@ def sum_of_products(
 ) -> Float[Array, "a b"]:
     """`left.T @ right`, summed in float32.
 
-    XLA's kernel for a CPU is faster where the result has fewer rows than columns (192 and
-    48 channels, 25088 rows: 116 GFLOP/s, not 75; 72 and 20, 17920 rows: 78, not 53), but XLA would
-    turn the transposed product round again: hence the barrier.
+    XLA's kernel for a CPU is faster where the result has fewer rows than columns.
     """
     if left.shape[1] <= right.shape[1]:
         return _summed(left, right)
+    # Without the barrier XLA turns the transposed product round again.
     return lax.optimization_barrier(_summed(right, left)).T
 
 
