@@ -22,8 +22,8 @@ def group_size(batch: int) -> int:
 def draw_partners(key: Key[Array, ""], batch: int) -> Int[Array, "batch"]:
     """A partner for each clip, each clip being the partner of one.
 
-    In a batch of several groups nobody is alone: each group is one ring in random order. A batch
-    that is one group is permuted, so that a clip may meet itself.
+    Each group of a batch of several is one ring in random order, so no clip is its own partner. A
+    batch that is one group is permuted, so that a clip may meet itself.
     """
     size = group_size(batch)
     if size == batch:

@@ -1,7 +1,7 @@
 """Weak synthetic faults of one waveform, by which scoring weighs the branches without anomalies.
 
 A branch that cannot tell held-out normals from the same clips with a weak fault has nothing to say
-about real faults either. The faults act on the waveform, so every branch hears the same one. They
+about real faults either. The faults act on the waveform, so every branch gets the same one. They
 are for weighing only: no network is trained on them.
 """
 

@@ -191,8 +191,8 @@ class Recording:
     def _check_end(self, file: Any, done: int, stop: float) -> None:
         if not done:
             raise UnreadableError(self.name, "it holds no samples")
-        told = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
-        if told and min(file.frames, stop) - done > _TOLERATED * self.rate:
+        length_known = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
+        if length_known and min(file.frames, stop) - done > _TOLERATED * self.rate:
             self._cut_off()
         if done < quality.SHORTEST * self.rate:
             self.flags.add("short")
@@ -381,5 +381,5 @@ def why_unreadable(name: str, error: Exception) -> str:
         return "the file is empty"
     if not os.access(name, os.R_OK):
         return "it may not be read (permissions)"
-    said = getattr(error, "error_string", None) or str(error) or type(error).__name__
-    return f"it can't be decoded ({' '.join(said.split())})".replace(".)", ")")
+    detail = getattr(error, "error_string", None) or str(error) or type(error).__name__
+    return f"it can't be decoded ({' '.join(detail.split())})".replace(".)", ")")

@@ -1,9 +1,9 @@
 """Batches of waveforms from the cache to the devices: the only file that knows grain.
 
 An element of the pipelines is a whole batch: its clips are drawn together and gathered from the
-memory map in one copy, so Python's cost is per batch, not per clip (grain's own shuffle and batch
-cost about 0.15 ms a clip, 20 ms for a batch of 128). Threads only, no worker
-processes: copying releases the interpreter's lock, and threads start at once.
+memory map in one copy, so Python's cost is per batch, not per clip as with grain's own
+shuffle and batch. Threads only, no worker processes: copying releases the interpreter's lock, and
+threads start at once.
 """
 
 import collections
@@ -23,7 +23,7 @@ _AHEAD = 2  # batches on the device: one in use, one on its way
 
 
 @runtime_checkable
-class Waves(Protocol):
+class WaveSource(Protocol):
     """Waveforms by position, as `asd_jax.data.cache.WaveCache` has them."""
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Batches(Iterator[dict[str, Any]]):
 
 
 def train_batches(
-    waves: Waves | Rows,
+    waves: WaveSource | Rows,
     labels: np.ndarray,
     indices: Sequence[int] | np.ndarray,
     *,
@@ -174,7 +174,7 @@ def side_by_side(
 
 
 def eval_batches(
-    waves: Waves,
+    waves: WaveSource,
     indices: Sequence[int] | np.ndarray,
     *,
     batch_size: int,

@@ -84,7 +84,7 @@ def check(root: pathlib.Path) -> tuple[list[str], bool]:
         UserError: there is no such folder, or its manifest can't be read.
     """
     if not root.is_dir():
-        raise UserError(f"{root} is no folder; --check takes the folder of a data set.")
+        raise UserError(f"{root} is not a folder; --check takes the folder of a data set.")
     manifest = Manifest(root)
     if manifest.data not in DATA_SETS:
         return [f"{root} has no {NAME}: only what asd_jax.fetch has fetched can be checked."], False

@@ -70,8 +70,8 @@ def answering(url: str, **options: Any) -> Iterator[Any]:
 
 
 def _misled(url: str, error: Exception) -> UserError:
-    said = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return UserError(f"{url} leads nowhere ({said}); try later, or another --mirror.")
+    detail = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return UserError(f"{url} leads nowhere ({detail}); try later, or another --mirror.")
 
 
 def refuse(url: str, response: Any, patience: Patience) -> None:
@@ -95,7 +95,7 @@ def refuse(url: str, response: Any, patience: Patience) -> None:
             )
         raise TroubleError(f"the server answers {status}", wait)
     if status not in (200, 206):
-        raise UserError(f"{url}: the server answers {status}, which is no download.")
+        raise UserError(f"{url}: the server answers {status}, which is not a download.")
 
 
 def _asked_wait(headers: Any) -> float | None:
@@ -118,10 +118,10 @@ def span(response: Any, begin: int) -> tuple[int, int]:
     length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
     if response.status_code == 200:
         return 0, length
-    said = re.fullmatch(_SPAN, response.headers.get("Content-Range", ""))
-    if not said or int(said[1]) > begin:
+    match = re.fullmatch(_SPAN, response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) > begin:
         raise TroubleError("the server sends another range than was asked for")
-    return int(said[1]), int(said[2]) + 1 if said[3] == "*" else int(said[3])
+    return int(match[1]), int(match[2]) + 1 if match[3] == "*" else int(match[3])
 
 
 def reason(error: Exception) -> str:

@@ -18,7 +18,9 @@ class Source:
 
     def __post_init__(self):
         if self.mirror and not self.mirror.startswith(("http://", "https://")):
-            raise UserError(f"--mirror={self.mirror} is no address; give http://... or https://...")
+            raise UserError(
+                f"--mirror={self.mirror} is not an address; give http://... or https://..."
+            )
 
     def url(self, file: Archive | TruthList) -> str:
         """The address of a file."""

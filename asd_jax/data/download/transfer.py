@@ -192,8 +192,8 @@ def _write(response: Any, part: pathlib.Path, start: int, limit: int, bar: Any) 
 
 def _beyond_the_end(response: Any, part: pathlib.Path, begin: int) -> None:
     """What 416 means: the file is whole, or it is another one and starts anew."""
-    said = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
-    if not said or int(said[1]) != begin:
+    match = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) != begin:
         part.unlink()
         raise TroubleError("what came before is longer than the file: it starts anew")
 

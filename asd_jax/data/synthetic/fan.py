@@ -150,8 +150,8 @@ def _blade_weights(rng: np.random.Generator, unit: Unit, state: OperatingState) 
     order = np.arange(1, 9)
     levels = unit.tone_db + state.blade_db - unit.fall_db * (order - 1) + 50 * np.log10(state.speed)
     levels = levels + rng.normal(0, 1.5, 8)
-    heard = sounds.resonance(unit.housing, order * unit.blades * unit.shaft_hz * state.speed)
-    return list(decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, 8)))
+    gain = sounds.resonance(unit.housing, order * unit.blades * unit.shaft_hz * state.speed)
+    return list(decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, 8)))
 
 
 def _flow(

@@ -138,8 +138,8 @@ def _weights(rng: np.random.Generator, unit: Unit, state: OperatingState) -> lis
     order = np.arange(1, 4 * unit.vanes + 1)
     levels = np.where(order % unit.vanes == 0, unit.tone_db + state.tone_db, -16.0)
     levels = levels - 12 * (order / unit.vanes - 1).clip(0) / 2 + rng.normal(0, 1.0, len(order))
-    heard = sounds.resonance(unit.pipes, order * unit.shaft_hz * state.speed)
-    return list(decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, len(order))))
+    gain = sounds.resonance(unit.pipes, order * unit.shaft_hz * state.speed)
+    return list(decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, len(order))))
 
 
 def _water(

@@ -153,6 +153,6 @@ def nominal_rms(seed: int, machine_type: str, index: int, sample_rate: int) -> f
         rng = stream(seed, machine_type, index, "nominal", number)
         sound = machine.sound(rng, unit, machine.draw_state(rng, unit), clock)
         nominal = room.Placement(distance=1.0, gain_db=0.0, tilt=0.0)
-        heard = room.record(sound, clock, nominal, seed=seed, place=f"{machine_type} {index}")
-        powers.append(np.mean(heard.astype(np.float64) ** 2))
+        recorded = room.record(sound, clock, nominal, seed=seed, place=f"{machine_type} {index}")
+        powers.append(np.mean(recorded.astype(np.float64) ** 2))
     return float(np.sqrt(np.mean(powers)))

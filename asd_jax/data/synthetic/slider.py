@@ -22,7 +22,7 @@ class Unit:
         whine_db: Its level against the rolling noise.
         blow_db: Level of the blow at a reversal.
         roll_hz: Centre of the rolling noise.
-        frame: Resonances of the frame: reversals strike them, the whine is heard through them.
+        frame: Resonances of the frame: reversals strike them, and they shape the whine.
         rail: Resonances of the rail, which a damaged place strikes.
         chatter_hz: Tone of a dry rail.
     """
@@ -169,8 +169,8 @@ def _drive(
     turning = sounds.rotation(clock, unit.whine_hz * pace, rng.uniform(0, 2 * np.pi))
     order = np.arange(1, 8)
     levels = unit.whine_db + state.whine_db - 5 * (order - 1) + rng.normal(0, 1.0, 7)
-    heard = sounds.resonance(unit.frame, order * unit.whine_hz * state.speed, floor=0.7)
-    weights = decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, 7))
+    gain = sounds.resonance(unit.frame, order * unit.whine_hz * state.speed, floor=0.7)
+    weights = decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, 7))
     time = clock.times()
     since = time - turns[np.searchsorted(turns, time, side="right") - 1]
     flutter = np.exp(-since / 0.3) * np.cos(2 * np.pi * rng.uniform(9, 18) * since)

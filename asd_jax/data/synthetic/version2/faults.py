@@ -99,7 +99,7 @@ def add_sound(
     unit: Constants,
     state: OperatingState,
 ) -> Float[np.ndarray, "samples"]:
-    """The machine's sound with those faults that are heard beside it or modulate it.
+    """The machine's sound with those faults that add to it or modulate it.
 
     Args:
         rng: Random stream.

@@ -128,12 +128,12 @@ def nominal_rms(seed: int, machine_type: str, index: int, sample_rate: int) -> f
     for number in range(8):
         rng = stream(seed, machine_type, index, "nominal", number, version=2)
         state = model.draw_state(rng, unit.constants)
-        heard = room.through(
+        recorded = room.through(
             model.sound(rng, unit.constants, state, clock),
             clock,
             lambda size: sessions.response(seed, machine_type, index, -1, sample_rate, size),
         )
-        powers.append(np.mean(heard.astype(np.float64) ** 2))
+        powers.append(np.mean(recorded.astype(np.float64) ** 2))
     return float(np.sqrt(np.mean(powers)))
 
 
