@@ -80,7 +80,7 @@ def chosen(sweep: Sweep, names: Sequence[str]) -> list[SweepRun]:
     for name in names:
         if name not in known:
             raise UserError(
-                f"--cell={name} is no cell of {sweep.name}; --on=print shows them all, as the "
+                f"--cell={name} is not a cell of {sweep.name}; --on=print shows them all, as the "
                 "folders of their --workdir."
             )
     return [run for name, run in known.items() if not names or name in names]

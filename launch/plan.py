@@ -52,7 +52,7 @@ A_CHIP = flags.DEFINE_integer(
 def main(argv: Sequence[str]) -> int:
     """Prints the report; 0 if every stage fits."""
     if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
+        raise UserError(f"{argv[1]!r} is not a flag; settings are given as --config.FIELD=VALUE.")
     config = read_config()
     recipes.check(config.get("recipe", ""))
     if not TOPOLOGY.value:
@@ -77,7 +77,7 @@ def chosen(size: Size, only: Sequence[str] | None) -> list[str]:
     """The stages to plan, in their order."""
     for name in only or ():
         if name not in size.clips:
-            raise UserError(f"--stages={name} is no stage; there are {', '.join(size.clips)}.")
+            raise UserError(f"--stages={name} is not a stage; there are {', '.join(size.clips)}.")
     return [name for name in size.clips if not only or name in only]
 
 

@@ -117,7 +117,7 @@ def submit(
 
 
 def parameters(options: argparse.Namespace, root: str) -> dict[str, Any]:
-    """What submitit is told of a job."""
+    """The parameters of a job for submitit."""
     named = {
         "slurm_partition": options.partition,
         "slurm_account": options.account,

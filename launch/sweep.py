@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, extra = _parser().parse_known_args(argv)
     strange = [word for word in extra if not word.startswith("--config.")]
     if strange:
-        raise UserError(f"{strange[0]} is no option; see python -m launch.sweep --help.")
+        raise UserError(f"{strange[0]} is not an option; see python -m launch.sweep --help.")
     _check(options)
     path = file_given(options)
     sweep = read_sweep(path)

@@ -80,7 +80,7 @@ def read_sweep(path: str) -> Sweep:
         UserError: it is not there, or lacks a name that it must have.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path} is no sweep file; they lie in configs/sweeps.")
+        raise UserError(f"{path} is not a sweep file; they lie in configs/sweeps.")
     names = runpy.run_path(path)
     missing = [name for name in ("CONFIG", "TITLE", "METRICS", "sweep") if name not in names]
     if missing:

@@ -1,7 +1,7 @@
 """Compiles the step of one stage for hardware that is not there, in a process of its own.
 
 A crash of a compiler ends the process that it runs in, so `launch.plan` starts this one:
-`python -m launch.planning.compiling REQUEST.json`. It keeps what the compiler said in a file named
+`python -m launch.planning.compiling REQUEST.json`. It keeps the compiler's output in a file named
 after the program, the target and the compilers, so that nothing is compiled twice, and writes it to
 the request's `answer`.
 """

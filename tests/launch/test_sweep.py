@@ -174,7 +174,7 @@ def test_overrides_reach_the_command(folder, capsys):
     assert len(lines) == 4 and not (folder / "runs").exists()
     for part in ("--config=c.py:mimii", "--config.data.root=x", "--config.network.attention=a"):
         assert part in lines[0]
-    with pytest.raises(UserError, match="--colour=red is no option"):
+    with pytest.raises(UserError, match="--colour=red is not an option"):
         sweep.main(["table.py", "--colour=red"])
 
 
@@ -186,7 +186,7 @@ def test_one_cell_can_be_asked_for(folder, capsys):
     shown = capsys.readouterr()
     assert len([line for line in shown.out.splitlines() if "asd_jax.main" in line]) == 3
     assert "1 of 4 runs are there already" in shown.err
-    with pytest.raises(UserError, match="--cell=x is no cell of table"):
+    with pytest.raises(UserError, match="--cell=x is not a cell of table"):
         sweep.main(["table.py", "--cell=x"])
 
 
