@@ -119,7 +119,7 @@ def _make_room(folder: str) -> None:
 
 
 def _folder() -> str | None:
-    """Where programs are kept, or None where nothing compiled is kept either."""
+    """Returns the folder of programs; None where nothing compiled is kept either."""
     config: Any = jax.config  # makes its fields at run time
     if not (config.jax_compilation_cache_dir and config.jax_enable_compilation_cache):
         return None

@@ -27,7 +27,7 @@ _DIGEST = "sha256"
 
 
 class _DamageError(Exception):
-    """What is wrong with the files, in a few words."""
+    """The files are damaged; the message says how."""
 
 
 def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -58,7 +58,7 @@ def missing() -> list[str]:
 
 
 def devices() -> str:
-    """What JAX computes on, or why it does not."""
+    """Describes the devices that JAX uses, or why it has none."""
     commands.prepare_jax()
     try:
         import jax

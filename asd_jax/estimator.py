@@ -41,7 +41,7 @@ Recordings = Any  # a folder, a path, paths, or waveforms; see `AnomalousSoundDe
 
 
 class _Refused(UserError, ValueError):
-    """What a user can mend, and what scikit-learn's callers expect of a wrong argument."""
+    """A UserError that is a ValueError too, as scikit-learn's callers expect."""
 
 
 class _NotLearned(UserError, NotFittedError):
@@ -152,12 +152,12 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return -self._judged(X)[0]
 
     def decision_function(self, X: Recordings) -> Float[np.ndarray, "recordings"]:
-        """How far below its machine's threshold each recording is; negative is anomalous."""
+        """Returns threshold minus score of each recording; negative is anomalous."""
         score, threshold = self._judged(X)
         return threshold - score
 
     def predict(self, X: Recordings) -> Int[np.ndarray, "recordings"]:
-        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it.
+        """Returns 1 for normal and -1 for anomalous recordings, as scikit-learn's detectors.
 
         0 where there is no score.
         """
@@ -199,7 +199,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return hasattr(self, "detector_")
 
     def __sklearn_tags__(self) -> Any:
-        """What it takes: waveforms as rows, or paths."""
+        """Describes the input to scikit-learn: waveforms as rows, or paths."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags

@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen_parts(data: Any) -> list[str]:
-    """What --snr and --parts ask for: the parts of `records.choose`, all if empty."""
+    """Returns the parts that --snr and --parts ask for, as `records.choose`; empty for all."""
     if data.name == "mimii":
         if PARTS.value:
             raise UserError("--parts is not for mimii; it is chosen from by --snr and --machines.")

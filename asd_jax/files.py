@@ -83,7 +83,7 @@ def existing(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def why(error: OSError, path: str | os.PathLike = "", needs: int = 0) -> str:
-    """What an OSError means, in a few words; where room lacks, how much of it.
+    """Explains an OSError in a few words, with the room that lacks if it is that.
 
     Args:
         error: as the system raised it.

@@ -14,7 +14,7 @@ def first_few(names: Sequence[str], most: int) -> str:
 
 
 def machine_name(group: Sequence[str], among: Iterable[Sequence[str]]) -> str:
-    """What a person reads for a machine: `fan 02`, and `pump` where its ID tells nothing apart.
+    """Returns a machine's display name: `fan 02`, or `pump` where its ID tells nothing apart.
 
     Args:
         group: (machine_type, machine_id); both may be ''.

@@ -25,17 +25,17 @@ def file_of(folder: str, run: SweepRun, name: str) -> str:
 
 
 def log_path(folder: str, run: SweepRun) -> str:
-    """Where the output of a run goes."""
+    """Returns the path of a run's output."""
     return os.path.join(folder, "logs", f"{run.name}.txt")
 
 
 def lock_path(folder: str, run: SweepRun) -> str:
-    """What the process of a run holds for as long as it lives."""
+    """Returns the path of the lock that a run's process holds while it lives."""
     return os.path.join(folder, "locks", f"{run.name}.lock")
 
 
 def last_line(path: str) -> str:
-    """What a log ends with, to show why a run failed."""
+    """Returns the last line of a log, to show why a run failed."""
     with open(path, encoding="utf-8", errors="replace") as file:
         return "".join(collections.deque((line for line in file if line.strip()), 1)).strip()
 

@@ -52,7 +52,7 @@ def run_all(
 
 
 class Launcher:
-    """What the threads share: groups that wait, processes that run, and whether to stop."""
+    """State of all threads: groups that wait, processes that run, and whether to stop."""
 
     def __init__(
         self, runs: Sequence[SweepRun], options: argparse.Namespace, extra: Sequence[str]
@@ -170,7 +170,7 @@ def take_lock(path: str) -> int | None:
 
 
 def end_with_parent(*ignored: int) -> Callable[[], None]:
-    """What a child does before its program: Linux shall end it when its parent ends, however.
+    """Asks Linux, in a child before its program, to end it when its parent ends.
 
     The SIGTERM lets a run save first. Signals in `ignored` do not reach the child's program.
     """
@@ -189,7 +189,7 @@ def end_with_parent(*ignored: int) -> Callable[[], None]:
 
 
 def device_environment(slot: int, devices: int) -> dict[str, str]:
-    """What shows a process one of `devices` accelerators of this machine; nothing for 0.
+    """Returns the variables that show a process one of `devices` accelerators; none for 0.
 
     A GPU by CUDA_VISIBLE_DEVICES, a TPU chip by the variables of libtpu. Where the launcher itself
     is shown some only, these are what is given out.

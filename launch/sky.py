@@ -112,7 +112,7 @@ def resources(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def setup(accelerator: str) -> str:
-    """What a machine does before its first run; machines come with older Pythons."""
+    """Returns the commands of a machine before its first run; machines have older Pythons."""
     extra = "tpu" if accelerator.startswith("tpu") else "cuda"
     return (
         "set -e\n"

@@ -44,7 +44,7 @@ def add_flags(group: Any) -> None:
 
 
 class Job:
-    """What a job runs; submitit pickles it. Queued again it runs the same command again."""
+    """The callable of a job; submitit pickles it. Queued again it runs the same command again."""
 
     def __init__(self, command: Sequence[str], root: str) -> None:
         self._command, self._root = list(command), root

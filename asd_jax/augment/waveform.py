@@ -89,7 +89,7 @@ def change_speed(x: Float[Array, "samples"], speed: ArrayLike) -> Float[Array, "
 
 
 def _positions(samples: int, speed: ArrayLike) -> tuple[Array, Array]:
-    """Whole and fractional positions in the doubled loop at which the output samples lie.
+    """Returns whole and fractional positions of the output samples in the doubled loop.
 
     Split into blocks: `2 * n * speed` passes 10^5, where float32 resolves a sixtieth of a sample.
     """

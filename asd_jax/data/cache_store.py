@@ -146,7 +146,7 @@ class Store:
         self._data, self._files = self._read()
 
     def _read(self) -> tuple[dict[str, int], dict[str, Entry]]:
-        """What the index names and what is there; nothing where it is absent, or not ours."""
+        """Reads the index; returns nothing where it is absent, or not ours."""
         try:
             index = json.loads(self._index.read_text("utf-8", "surrogateescape"))
             if index["version"] != _VERSION:
@@ -326,7 +326,7 @@ def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
 
 
 class _About:
-    """What is kept of a recording beside its rows."""
+    """Collects what the index holds of a recording: digest, length and flags."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -342,7 +342,7 @@ class _About:
         self._of_rows += [quality.of_clip(row) for row in rows]
 
     def entry(self, frames: int, rate: int, flags: Iterable[str], settings: WaveSettings) -> Entry:
-        """What is to be remembered, but for the file's size and time."""
+        """Returns the recording's entry of the index, without the file's size and time."""
         flags = set(flags)
         flags |= {"resampled"} if rate != settings.sample_rate else set()
         flags |= {"repeated"} if frames < settings.samples else set()
@@ -354,7 +354,7 @@ class _About:
 
 
 def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
-    """What a user should know of a recording, in words that follow 'Recordings'."""
+    """Yields warnings about a recording, in words that follow 'Recordings'."""
     texts = {
         "resampled": f"at {entry.rate} Hz were resampled to {settings.sample_rate} Hz",
         "repeated": f"were repeated to fill {settings.clip_seconds:g} s",

@@ -372,7 +372,7 @@ def _resampler(
 
 
 def why_unreadable(name: str, error: Exception) -> str:
-    """What is wrong with a file that raised `error`, in words for its owner."""
+    """Explains to the owner of a file why reading it raised `error`."""
     if not os.path.exists(name):
         return "there is no such file"
     if os.path.isdir(name):

@@ -40,7 +40,7 @@ class Rows(Protocol):
     """Waveforms that lie on the devices, as `asd_jax.train.device_data.DeviceData` has them."""
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
-        """Where the waveforms at `indices` lie: int32, in the shape of `indices`."""
+        """Returns the rows of the waveforms at `indices`: int32, in the shape of `indices`."""
         ...
 
     def take(self, rows: jax.Array) -> jax.Array:

@@ -63,7 +63,7 @@ def is_clipped(wave: Shaped[np.ndarray, " samples"], full: float) -> bool:
 
 
 def dead_channels(frames: Shaped[np.ndarray, "frames channels"]) -> np.ndarray:
-    """Which channels are silent throughout, bool `[channels]`."""
+    """Marks the channels that are silent throughout, bool `[channels]`."""
     dead = np.logical_not(frames[::_STRIDE].any(axis=0))
     for channel in np.flatnonzero(dead):
         dead[channel] = not frames[:, channel].any()

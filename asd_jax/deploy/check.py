@@ -29,7 +29,7 @@ ScoreTable = Float[np.ndarray, "clips machines"]
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """What files are checked on.
+    """Clips on which exported files are checked.
 
     Attributes:
         names: of the clips.

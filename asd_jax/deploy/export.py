@@ -66,7 +66,7 @@ def export(
 
 
 def _clips(detector: Detector, recordings: Sequence[str]) -> check.Clips:
-    """What the file is checked on."""
+    """Returns the clips on which the file is checked."""
     if recordings:
         return check.read_clips(detector, recordings)
     return check.generated_clips(detector)

@@ -51,7 +51,7 @@ def write(path: str, program: Program, platforms: Sequence[str] = PLATFORMS) -> 
 
 
 def read(path: str) -> tuple[Reader, dict[str, Any]]:
-    """What runs a written file, `[batch, samples]` to the three outputs, and what it tells."""
+    """Returns a function that runs a written file, and the facts that the file holds."""
     return _read_onnx(path) if path.endswith(".onnx") else _read_stablehlo(path)
 
 

@@ -46,7 +46,7 @@ class Program:
         return np.dtype(self.about["input"])
 
     def feed(self, waves: Int16[np.ndarray, "clips samples"]) -> np.ndarray:
-        """16-bit clips as this program takes them."""
+        """Converts 16-bit clips to the input of this program."""
         if self.dtype == np.int16:
             return waves
         return waves.astype(np.float32) / np.float32(32768.0)

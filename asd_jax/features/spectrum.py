@@ -182,7 +182,7 @@ def _pad(wave: Float[Array, "batch samples"], n_fft: int) -> Float[Array, "batch
 
 
 def _starts(wave: Float[Array, "batch samples"], hop_length: int) -> Int[Array, "frames 1"]:
-    """Where the frames begin in the padded clip.
+    """Returns the first sample of each frame in the padded clip.
 
     Counted in the program: as a constant, the table of all indices is read from memory each time.
     """

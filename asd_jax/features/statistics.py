@@ -71,7 +71,7 @@ def level_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch v
 
 
 def reference_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch views mels"]:
-    """What the simple references look at, in the order of `REFERENCES`, in dB.
+    """Computes the views of the simple references, in the order of `REFERENCES`, in dB.
 
     The mean level; the loud moments (each rank weighs 0.9 of the louder one before); the mean of
     the quietest 60 % of frames, each band for itself; the level of the mean power.

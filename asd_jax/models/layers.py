@@ -71,7 +71,7 @@ class BatchNorm(nn.Module):
 def affine(
     scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
 ) -> tuple[Array, Array]:
-    """What BatchNorm does outside training, as x * factor + shift."""
+    """Returns BatchNorm outside training as (factor, shift): x * factor + shift."""
     factor = scale * jax.lax.rsqrt(var + epsilon)
     return factor, bias - mean * factor
 
@@ -183,7 +183,7 @@ class ConvBN(nn.Module):
 def fold(
     params: Mapping[str, Any], averages: Mapping[str, Any], epsilon: float
 ) -> dict[str, np.ndarray]:
-    """What a `ConvBN` needs outside training, from its parameters and statistics.
+    """Folds parameters and statistics into what a `ConvBN` needs outside training.
 
     On the host: `affine` is the same for a program.
     """

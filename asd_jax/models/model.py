@@ -84,7 +84,7 @@ def wrap(module: nn.Module, *example_shapes: Shape, at_a_time: int = 0) -> Model
 
 
 def _folded(module: nn.Module, shapes: Sequence[Shape], variables: dict[str, Tree]) -> Tree:
-    """What each `ConvBN` needs outside training.
+    """Returns what each `ConvBN` needs outside training.
 
     The layers are found by a trace of the network, and folded on the host: a program for a
     hundred small products takes seconds to compile.

@@ -79,7 +79,7 @@ def listing(config: Any) -> dict[str, int]:
 
 
 def news(config: Any, before: Mapping[str, int]) -> str:
-    """What has changed since `listing` gave `before`, and what to do: a sentence, or ''."""
+    """Compares the recordings with an earlier `listing`: a sentence on changes, or ''."""
     now = listing(config) if before else {}
     if not now:
         return ""
@@ -122,7 +122,7 @@ def write_synthetic(config: Any, *, progress: bool = True) -> str:
 
 
 def synthetic_root(settings: synthetic.SyntheticMachines, data: Data) -> str:
-    """Where these synthetic machines lie: `data.root`, or a folder named after their settings."""
+    """Returns the synthetic machines' folder: `data.root`, or one named after their settings."""
     digest = hashlib.sha256(repr((synthetic.VERSION, settings)).encode()).hexdigest()[:12]
     return data.root or os.path.join(cache_folder("synthetic"), digest)
 

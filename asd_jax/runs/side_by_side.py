@@ -105,7 +105,7 @@ def _batches(
 
 
 def _on_devices(trainer: Trainer, clips: Sequence[Clips], mesh: Mesh) -> Copied | None:
-    """What the runs train on, on every device, if they read one file and it is to lie there.
+    """Puts the runs' clips on every device, if they read one file and it is to lie there.
 
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """

@@ -28,7 +28,7 @@ from asd_jax.types import Variables
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """What a stage trains on: clips of a source with their classes."""
+    """Clips that a stage trains on, with their classes."""
 
     waves: WaveSource
     label: np.ndarray  # of every clip of the source
@@ -156,7 +156,7 @@ class Trainer:
         return Program(self.plan.name, self.step, state, batch, self.total)
 
     def stage(self, batches: Callable[[int], Batches]) -> Stage:
-        """What the loop needs to know of it; `batches` gives those from a step on."""
+        """Returns the stage as the loop takes it; `batches` gives those from a step on."""
         return Stage(
             name=self.folder,
             step=self.step,
@@ -186,7 +186,7 @@ class Trainer:
         return self.chosen(to_host(final_variables(state)))
 
     def chosen(self, last: Variables) -> Variables:
-        """What the stage leaves, given the variables after its last step, on the host."""
+        """Returns what the stage leaves, given the variables after its last step, on the host."""
         if self.plan.validate:
             _, _, last = self._best.load_best(last)
         return jax.device_get(last)

@@ -94,7 +94,7 @@ class Workdir:
         return read_results(self.path("config.json"))
 
     def checkpoints(self, stage: str) -> str:
-        """Where a stage keeps its checkpoints."""
+        """Returns the folder of a stage's checkpoints."""
         return self.path("checkpoints", stage)
 
     def metrics_log(self) -> MetricsLog:

@@ -68,7 +68,7 @@ class BranchWeights:
 
     @property
     def reasons(self) -> list[str]:
-        """All that a reader should know about the weights, in sentences."""
+        """Returns all that a reader should know about the weights, in sentences."""
         if len(self.gated) < 2:
             return [*self.gated.values(), *self.notes]
         *others, last = self.gated
@@ -167,7 +167,7 @@ def weighted_sum(
     *,
     rule: str,
 ) -> Float[Array | np.ndarray, "*any"]:
-    """What `combine` computes, on NumPy's arrays or inside `jax.jit`.
+    """Computes what `combine` returns, on NumPy's arrays or inside `jax.jit`.
 
     Args:
         scores: raw, branches in the ensemble's order.

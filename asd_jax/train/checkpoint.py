@@ -104,7 +104,7 @@ class Checkpoints:
             return False
 
     def _vectors(self, step: int) -> Vectors:
-        """What `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
+        """Reads what `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
         if self._whole is None or self._whole[0] != step:
             args = self._ocp.args.StandardRestore()
             with _without_tracebacks():
@@ -244,7 +244,7 @@ class PackedCheckpoints:
 
 
 def _remove_leftovers(directory: str, keep: int | None) -> None:
-    """What a kill in a save has left: the half of a checkpoint, or one older than those to keep.
+    """Removes what a kill in a save has left: half a checkpoint, or one too old to keep.
 
     Each is as large as a checkpoint, and after a stage's last save nothing would remove it. Orbax's
     `cleanup_tmp_directories` removes the halves, but in a thread, which two managers that are

@@ -123,7 +123,7 @@ def has_room(setting: str, needed: int, memory: float) -> bool:
 
 
 def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
-    """What so many such clips take of each device."""
+    """Returns the bytes that so many such clips take of each device."""
     return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 

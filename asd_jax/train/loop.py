@@ -33,7 +33,7 @@ class Diverged(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What the loop needs to know of one stage of a recipe.
+    """A stage of a recipe as the loop needs it.
 
     Attributes:
         name: for logs and the checkpoint folder.
@@ -72,7 +72,7 @@ Metrics = dict[str, np.ndarray]
 
 @runtime_checkable
 class Keeper(Protocol):
-    """What a stage leaves, of one run or of several side by side."""
+    """Saves and loads what a stage leaves, of one run or of several side by side."""
 
     def latest(self) -> int:
         """The step to go on from; 0 for the start."""

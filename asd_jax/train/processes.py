@@ -158,7 +158,7 @@ def place(values: Any, sharding: Sharding) -> jax.Array:
 
 
 def to_host(tree: Any) -> Any:
-    """What lies on the devices of all processes, for this one's own computations."""
+    """Copies what lies on the devices of all processes to this process's host."""
     return jax.device_get(tree) if jax.process_count() > 1 else tree
 
 
@@ -175,7 +175,7 @@ NOTHING, SAVE, STOP = range(3)
 
 
 class Agreement:
-    """What the processes do after a step, which must be the same step for all.
+    """Decides what the processes do after a step, the same for all.
 
     Saving is a joint act: a process that saved alone would wait for the others for ever, while they
     wait for it in the next step. But each has a clock of its own, and a signal reaches them at

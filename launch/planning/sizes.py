@@ -39,7 +39,7 @@ OTHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What a run trains on.
+    """The size of the data that a run trains on.
 
     Attributes:
         clips: that each stage goes through in an epoch; a stage that is left out has none.

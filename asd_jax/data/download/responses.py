@@ -17,7 +17,7 @@ _SPAN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds, and how often to try."""
+    """Timeouts in seconds, and the number of attempts."""
 
     connect: float = 20.0
     read: float = 60.0  # without a byte
@@ -29,7 +29,7 @@ class Patience:
 
 
 class TroubleError(Exception):
-    """What may pass by itself; `wait` is what the server asks for, in seconds."""
+    """A failure that may pass by itself; the server asks to `wait` so many seconds."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -125,7 +125,7 @@ def span(response: Any, begin: int) -> tuple[int, int]:
 
 
 def reason(error: Exception) -> str:
-    """What a failed request means, for people."""
+    """Explains a failed request to the user."""
     import requests
 
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

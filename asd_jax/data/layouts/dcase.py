@@ -113,7 +113,7 @@ def _clip(file: Found, name: re.Pattern, root_name: str) -> Clip | None:
 
 
 def _truth(name: re.Pattern, labelled_name: str) -> Truth | None:
-    """What a labelled name says, of any year: lists write it with and without '.wav'."""
+    """Parses a labelled name of any year: lists write it with and without '.wav'."""
     match = name.fullmatch(labelled_name.removesuffix(".wav"))
     if not match or not match["label"]:
         return None

@@ -64,7 +64,7 @@ def files_below(root: pathlib.Path, *, say: bool = True) -> list[Found]:
 
 
 class _Below:
-    """What is found below a folder, and where there is more to look."""
+    """Files found below a folder, and the folders still to walk."""
 
     def __init__(self, root: pathlib.Path, say: bool) -> None:
         self.root, self.say = root, say

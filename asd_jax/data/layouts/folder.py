@@ -84,7 +84,7 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
 
 
 class _Names:
-    """What names mean here."""
+    """Meanings of the names of folders."""
 
     def __init__(self, wanted: Wanted, files: list[Found]):
         """Args: with the user's own words; all files, for what lies beside a folder."""

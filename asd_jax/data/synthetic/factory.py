@@ -35,7 +35,7 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What happens in the hall during one clip.
+    """Background and events in the hall during one clip.
 
     Attributes:
         level_db: Drift of the whole background between clips.

@@ -24,7 +24,7 @@ LEAST_SEVERITY = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for one clip before any sound is made.
+    """Everything drawn for one clip before its sound is made.
 
     Attributes:
         machine_type: Machine type.
@@ -72,7 +72,7 @@ def faults(machine_type: str) -> tuple[str, ...]:
 
 
 def unit_index(settings: SyntheticMachines, machine_id: str) -> int:
-    """Which physical unit an ID is: its place among all IDs, or always the first if alike."""
+    """Returns the physical unit of an ID: its place among all IDs, or the first if alike."""
     return 0 if settings.alike else IDS.index(machine_id)
 
 

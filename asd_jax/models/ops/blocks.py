@@ -22,7 +22,7 @@ def in_blocks(x: Array, kernel: Array, stride: Pair, padding: Pair) -> bool:
 
 
 def _parts(kernel_size: int, stride: int, padding: int) -> int:
-    """How many blocks a frame touches."""
+    """Counts the blocks that a frame touches."""
     return -(-(-padding % stride + kernel_size) // stride)
 
 

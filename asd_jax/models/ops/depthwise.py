@@ -47,7 +47,7 @@ def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Ar
 
 
 def _shifted(x: Array, i: int, j: int, out: Pair, stride: Pair) -> Array:
-    """What tap (i, j) sees of the padded maps, for each of the `out` positions."""
+    """Returns what tap (i, j) sees of the padded maps, for each of the `out` positions."""
     batch, _, _, channels = x.shape
     last = (i + stride[0] * (out[0] - 1) + 1, j + stride[1] * (out[1] - 1) + 1)
     return lax.slice(x, (0, i, j, 0), (batch, *last, channels), (1, *stride, 1))

@@ -105,7 +105,7 @@ def _pool_forward(x: Maps) -> tuple:
 
 
 def _pool_backward(saved: tuple, gradients: tuple) -> tuple[Maps]:
-    """2 (x - mean) dspread + dmean / n, and dpeak divided among the positions of the maximum."""
+    """Returns 2 (x - mean) dspread + dmean / n, and dpeak shared by positions of the maximum."""
     x, mean, peak = saved
     dmean, dspread, dpeak = gradients
     wide = x.astype(jnp.float32)

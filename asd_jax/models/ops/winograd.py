@@ -179,7 +179,7 @@ def _grad_input(form: Filtering, back: list[Array], kernel: Array, x: Maps) -> A
 
 
 def _phases(form: Filtering, given: Sequence[Array], axis: int) -> list[Array]:
-    """What the padded maps got, along one axis.
+    """Returns the gradient of the padded maps, along one axis.
 
     Position m a + r is tap r of tile a, and, where the tiles overlap, tap r + m of the one before.
     """

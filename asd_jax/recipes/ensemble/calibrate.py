@@ -124,7 +124,7 @@ def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, flo
 def _fits(
     run: EnsembleRun, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
 ) -> dict[str, fitting.Branch]:
-    """What each branch's scorers are fitted to, and by which back-end."""
+    """Collects what each branch's scorers are fitted to, and by which back-end."""
     corpus, scoring = run.corpus, run.config.scoring
     rows, alike = corpus.training, relatives(run, features)
     return {

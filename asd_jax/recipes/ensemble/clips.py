@@ -52,7 +52,7 @@ class Corpus:
 
     @property
     def told_apart(self) -> tuple:
-        """What networks are built for: runs that differ in it cannot share them."""
+        """Identifies the networks: runs that differ in it cannot share them."""
         return self.groups, len(self.pretext_labels.names)
 
     @property
@@ -149,7 +149,7 @@ def imagined(config: Ensemble, machines: int) -> Corpus:
 
 
 def number_fitted(config: Ensemble, machines: Sequence[tuple[int, int]]) -> int:
-    """How many clips networks see, of machines with so many normal and abnormal ones each."""
+    """Counts the clips that networks see, of machines with so many normal and abnormal ones."""
     data, total = config.data, 0
     random = data.layout == "mimii" and data.split == "random"
     for normal, abnormal in machines:

@@ -67,7 +67,7 @@ class EnsembleDetector(Detector):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about the weights, in sentences."""
+        """Describes the weights to a reader, in sentences."""
         return list(self.ensemble.reasons)
 
     @property
@@ -135,7 +135,7 @@ class EnsembleDetector(Detector):
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
-        """What is exported, see `Detector`; without the branches that have no weight."""
+        """Returns what is exported, see `Detector`; without the branches that have no weight."""
         groups, whole = [self.groups[row] for row in rows], self.ensemble
         mixing = whole.mixing[[whole.groups.index(group) for group in groups]]
         weighed = np.asarray(mixing.any(axis=0))

@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _protocol(config: Ensemble) -> dict[str, Any]:
-    """What the figures are of, and where that departs from the paper."""
+    """Describes the protocol of the figures, and where it departs from the paper."""
     return {
         "name": config.protocol,
         "layout": config.data.layout,
@@ -143,7 +143,7 @@ def _evaluation(layout: str) -> Callable[[str, str], bool] | None:
 def _oracle_thresholds(
     thresholds: np.ndarray, scores: np.ndarray, labels: np.ndarray, group: np.ndarray
 ) -> np.ndarray:
-    """Where each machine's error rates are equal, found with the labels of its test clips."""
+    """Finds each machine's threshold of equal error rates, by the labels of its test clips."""
     found = thresholds.copy()
     for g in np.unique(group):
         own = (group == g) & (labels != UNKNOWN)

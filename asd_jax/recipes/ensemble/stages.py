@@ -168,13 +168,13 @@ def _plan(
 
 
 def _normalisation(config: settings.Ensemble) -> str:
-    """How spectrograms are normalised; not at all where no network reads them."""
+    """Returns the kind of normalisation; 'none' where no network reads spectrograms."""
     reads = "encoder" in branches.needed(config.scoring.branches)
     return config.features.normalise if reads else "none"
 
 
 def initial_variables(run: EnsembleRun) -> Variables:
-    """What is there before the first stage: the normaliser, and an encoder from a file if asked."""
+    """Returns the variables before the first stage: normaliser, and encoder if from a file."""
     variables: Variables = {"normaliser": fit_normaliser(run)}
     if run.config.init_from:
         drawn = run.nets.encoder.init(jax.random.key(run.config.seed))

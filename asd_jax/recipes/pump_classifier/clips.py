@@ -36,7 +36,7 @@ class LabelledCorpus:
 
     @property
     def told_apart(self) -> tuple:
-        """What networks are built for; here the same of any clips."""
+        """Identifies the networks; here the same of any clips."""
         return ()
 
     def group(self, indices: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 class Calibrated(NamedTuple):
-    """How logits become decisions, and on what grounds."""
+    """Calibration and threshold of a classifier, and how they were found."""
 
     calibration: Platt
     threshold: float  # of the probability
@@ -76,7 +76,7 @@ def calibrate(
 
 
 def how_set(settings: Decision) -> str:
-    """How the threshold was set, to go on from "The threshold was set"."""
+    """Explains how the threshold was set, to go on from "The threshold was set"."""
     if settings.false_alarm_rate:
         return (
             "on healthy validation recordings, so that about "
@@ -144,7 +144,7 @@ def references(
 
 
 def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
-    """What a reader must know before any other figure.
+    """Returns what a reader must know before any other figure, in sentences.
 
     Args:
         learned: of the validation recordings.

@@ -91,7 +91,7 @@ class ClassifierDetector(Detector):
 
     @functools.cached_property
     def _run(self) -> CachedProgram:
-        """What is read off int16 waveforms, with the folded variables as arguments."""
+        """Returns the program that reads int16 waveforms, with the folded variables as arguments."""
         return CachedProgram(
             lambda: network.reader(self.config, network.build(self.config)),
             self.folded,
@@ -109,7 +109,7 @@ class ClassifierDetector(Detector):
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
-        """What is exported, see `Detector`; whichever machines are wanted."""
+        """Returns what is exported, see `Detector`; whichever machines are wanted."""
         read = network.reader(self.config, network.build(self.config))
         slope, offset = self.calibration
 

@@ -278,18 +278,16 @@ def leaking(run: ClassifierRun) -> tuple[int, list[str]]:
 
 
 def _verdict(figures: Classification, leaks: int) -> list[str]:
-    """What the verdict ends with."""
+    """Returns the last sentences of the verdict."""
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
-    found_notes = [
+    ending = [
         f"Accuracy {value:.3f} ({low:.3f} to {high:.3f}), where calling all clips alike gives "
         f"{figures.trivial:.3f}; balanced accuracy {balanced:.3f}."
     ]
     if leaks:
-        found_notes.append(
-            f"The split leaks: {leaks} of {figures.clips} test recordings were heard."
-        )
-    return found_notes
+        ending.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
+    return ending
 
 
 def _plain_figures(figures: Classification) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def reader(config: PumpClassifier, net: Model) -> Readout:
 
 
 def level_moments(config: PumpClassifier) -> Readout:
-    """What simple references and pictures of a deviation need of each clip.
+    """Returns a function of each clip for simple references and pictures of a deviation.
 
     `mean`, `square` and `deviation` over time of each band's level in dB, `[batch, mels]`, and the
     `level` of the whole clip in dB of full scale, `[batch, 1]`.

@@ -83,7 +83,7 @@ def _plan(run: ClassifierRun, name: str, clips: np.ndarray, *, start: tuple[str,
 
 
 def initial_variables(run: ClassifierRun) -> Variables:
-    """What is there before the first stage: the network from a file if asked."""
+    """Returns the variables before the first stage: the network from a file if asked."""
     if not run.config.init_from:
         return {}
     key = jax.random.key(run.config.seed)

@@ -76,7 +76,7 @@ def score_views(
 def standardised(
     scorer: Views, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips views"]:
-    """What each view has to say, in standard deviations of normal clips."""
+    """Returns each view's log distance in standard deviations of normal clips."""
     away = jnp.asarray(features, jnp.float32).reshape(-1, *scorer.means.shape) - scorer.means
     white = jnp.einsum("cvd,vde->cve", away, scorer.factors, precision=HIGHEST)
     distance = jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST))

@@ -34,7 +34,7 @@ class Burst:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What happens in the hall during one clip.
+    """Background and events in the hall during one clip.
 
     Attributes:
         steady: Its steady part, as in version 1, without passing events.

@@ -212,7 +212,7 @@ def _dips(
     every: float,
     seconds: tuple[float, float],
 ) -> np.ndarray:
-    """1 but for short dips to 1 - share at random times; mean power unchanged."""
+    """Returns 1 with short dips to 1 - share at random times, scaled to unchanged mean power."""
     count = max(1, rng.poisson(clock.seconds / every))
     level, time = np.ones(clock.samples), clock.times()
     for start in rng.uniform(0, clock.seconds - seconds[1], count):

@@ -15,7 +15,7 @@ from asd_jax.data.synthetic.version2 import bursts, faults, sessions, units
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for one clip before any sound is made.
+    """Everything drawn for one clip before its sound is made.
 
     Attributes:
         machine_type: Machine type.
@@ -47,7 +47,7 @@ class ClipPlan:
 
     @property
     def suffix(self) -> str:
-        """What the name of the file says beyond the number: severity and fault."""
+        """Returns the part of the file name after the number: severity and fault."""
         return f"_{self.severity}_{self.fault}" if self.fault else ""
 
 
