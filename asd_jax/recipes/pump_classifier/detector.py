@@ -91,7 +91,7 @@ class ClassifierDetector(Detector):
 
     @functools.cached_property
     def _run(self) -> CachedProgram:
-        """Returns the program that reads int16 waveforms, with the folded variables as arguments."""
+        """Returns the program that reads int16 waveforms, the folded variables as arguments."""
         return CachedProgram(
             lambda: network.reader(self.config, network.build(self.config)),
             self.folded,
