@@ -242,7 +242,7 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, number: int, _: object) -> None:
+    def handle(self, number: int, _: object) -> None:
         if self.asked and number == signal.SIGINT:  # a second Ctrl-C does not wait for the step
             raise KeyboardInterrupt
         if self.asked:  # clusters say SIGTERM twice: to a job, and to each of its processes
@@ -256,7 +256,7 @@ def _stop_requests() -> Iterator[_Stop]:
     """Turns SIGINT and SIGTERM into a request that the loop reads between two steps."""
     stop = _Stop()
     try:
-        before = {s: signal.signal(s, stop.ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.signal(s, stop.handle) for s in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread (a notebook's executor): nothing to catch there
         before = {}
     try:

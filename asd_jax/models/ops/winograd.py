@@ -123,8 +123,8 @@ def _by_row(parts: Sequence[Array]) -> list[Array]:
 
 
 def _filters(form: Filtering, kernel: Array) -> Float[Array, "products products channels features"]:
-    taps = form.kernel.astype(kernel.dtype)
-    return jnp.einsum("pi,qj,ijcf->pqcf", taps, taps, kernel)
+    factors = form.kernel.astype(kernel.dtype)
+    return jnp.einsum("pi,qj,ijcf->pqcf", factors, factors, kernel)
 
 
 def _seen(form: Filtering, x: Maps) -> list[Float[Array, "tiles channels"]]:
@@ -199,5 +199,5 @@ def _grad_kernel(form: Filtering, back: list[Array], x: Maps) -> Array:
     """The tiles are computed again: it takes a tenth of the time of the products."""
     rows = zip(_by_row(_seen(form, x)), _by_row(back), strict=True)
     found = jnp.stack([jax.vmap(sum_of_products)(seen, part) for seen, part in rows])
-    taps = form.kernel.astype(found.dtype)
-    return jnp.einsum("pi,qj,pqcf->ijcf", taps, taps, found)
+    factors = form.kernel.astype(found.dtype)
+    return jnp.einsum("pi,qj,pqcf->ijcf", factors, factors, found)

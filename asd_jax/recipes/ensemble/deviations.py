@@ -149,7 +149,7 @@ _READINGS = (
 
 
 def deviations(config: Ensemble) -> list[str]:
-    """A sentence for each departure of these settings from what the paper prints."""
+    """Returns a sentence for each deviation of these settings from what the paper prints."""
     ours = flatten(dataclasses.asdict(config))
     found = []
     for field, printed in PRINTED.items():

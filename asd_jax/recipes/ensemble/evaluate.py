@@ -66,7 +66,7 @@ def evaluate(
     corpus, config = run.corpus, run.config
     trained, tested = material.trained, material.tested
     group = corpus.label[corpus.test]
-    total, scores = detector.judge(tested, group)
+    total, scores = detector.score_features(tested, group)
     test = [corpus.clips[i] for i in corpus.test]
     labels = np.array([clip.label for clip in test])
     thresholds = detector.thresholds

@@ -117,8 +117,8 @@ def _deviation(features: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))) / max(length, 1e-300))
 
 
-def kept(run: EnsembleRun, plan: Plan, before: Variables, after: Variables) -> Variables:
-    """The variables after the stage, or those before where held-out identification has fallen.
+def undo_if_worse(run: EnsembleRun, plan: Plan, before: Variables, after: Variables) -> Variables:
+    """Returns the variables after the stage, or those before if held-out accuracy has fallen.
 
     Fine-tuning on pseudo-anomalies can move BatchNorm's averages away from normal clips and take
     with them what identification had learned; its branch would then be left out at the end.

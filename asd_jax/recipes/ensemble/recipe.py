@@ -28,7 +28,7 @@ def after_stage(
 ) -> tuple[Any, Variables]:
     """A stage that learned nothing is trained again, one that unlearns is undone; see `guard`."""
     run, after = guard.trained_again(run, trainer, key, before, after)
-    return run, guard.kept(run, trainer.plan, before, after)
+    return run, guard.undo_if_worse(run, trainer.plan, before, after)
 
 
 def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
