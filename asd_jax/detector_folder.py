@@ -149,6 +149,9 @@ def understood(folder: str) -> Iterator[None]:
     """Turns whatever goes wrong with a detector whose files were read into one sentence.
 
     The content is somebody else's, so no list of errors that it may cause would be complete.
+
+    Raises:
+        UserError: in place of the errors of a damaged or outdated detector.
     """
     try:
         yield

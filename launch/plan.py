@@ -74,7 +74,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen(size: Size, only: Sequence[str] | None) -> list[str]:
-    """The stages to plan, in their order."""
+    """The stages to plan, in their order.
+
+    Raises:
+        UserError: --stages names a stage that the recipe does not have.
+    """
     for name in only or ():
         if name not in size.clips:
             raise UserError(f"--stages={name} is not a stage; there are {', '.join(size.clips)}.")
@@ -84,7 +88,11 @@ def chosen(size: Size, only: Sequence[str] | None) -> list[str]:
 def set_batch(
     values: dict[str, Any], stage: str, topology: Topology, size: Size, a_chip: int
 ) -> None:
-    """Puts the batch that is asked for into the settings, if the chips can share it."""
+    """Puts the batch that is asked for into the settings, if the chips can share it.
+
+    Raises:
+        UserError: the chips cannot share such a batch.
+    """
     if a_chip:
         values[stage]["batch_size"] = a_chip * topology.devices
     batch = min(values[stage]["batch_size"], size.clips[stage])

@@ -139,7 +139,11 @@ def parameters(options: argparse.Namespace, root: str) -> dict[str, Any]:
 
 
 def queued_cells(folder: str) -> dict[str, str]:
-    """The job of each cell that an earlier command queued and that SLURM still has."""
+    """The job of each cell that an earlier command queued and that SLURM still has.
+
+    Raises:
+        UserError: `squeue` fails.
+    """
     try:
         with open(os.path.join(folder, "jobs.json"), encoding="utf-8") as file:
             known: Mapping[str, str] = json.load(file)

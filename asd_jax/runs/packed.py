@@ -70,7 +70,11 @@ def check(cells: Sequence[Cell]) -> None:
 
 
 def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
-    """Makes these runs, none of which is finished."""
+    """Makes these runs, none of which is finished.
+
+    Raises:
+        UserError: runs diverged; the others are finished first.
+    """
     clock = Clock()
     runs = open_runs(recipe, cells)
     clock.lap("data")
@@ -99,7 +103,11 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
 
 
 def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
-    """The runs with their clips; all share the networks and compiled programs of the first."""
+    """The runs with their clips; all share the networks and compiled programs of the first.
+
+    Raises:
+        UserError: the runs have different machines, so different networks.
+    """
     runs: list[Run] = []
     for cell in cells:
         config = from_config(recipe.settings, cell.values)

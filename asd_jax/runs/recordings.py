@@ -113,7 +113,11 @@ def collected_warnings() -> Iterator[list[str]]:
 
 
 def write_synthetic(config: Any, *, progress: bool = True) -> str:
-    """Writes the synthetic machines of a config unless they are there; returns their folder."""
+    """Writes the synthetic machines of a config unless they are there; returns their folder.
+
+    Raises:
+        UserError: no folder is named, and the user's cache cannot be used.
+    """
     root = synthetic_root(config.synthetic, config.data)
     if not config.data.root and not private_folder("synthetic", "No machines are written"):
         raise UserError("The user's cache cannot be used; name a folder by config.data.root.")

@@ -68,6 +68,9 @@ class Workdir:
         """Keeps the config, and the sizes of the recordings that the run is of by their names.
 
         From here on the folder belongs to this config; before, a typo costs nothing.
+
+        Raises:
+            UserError: the folder cannot be used.
         """
         if not is_primary() or os.path.exists(self.path("config.json")):
             return

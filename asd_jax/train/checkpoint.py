@@ -167,7 +167,11 @@ class Checkpoints:
         return _unpack(self.read(step, _sizes(like)), like)
 
     def read(self, step: int, sizes: dict[str, int]) -> Vectors:
-        """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`."""
+        """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`.
+
+        Raises:
+            UserError: the checkpoint does not fit this version or config.
+        """
         vectors = self._vectors(step)
         self._whole = None  # it may be large
         if {name: len(vector) for name, vector in vectors.items()} != sizes:

@@ -90,7 +90,11 @@ def wait(name: str) -> None:
 
 @contextlib.contextmanager
 def peer_lost() -> Iterator[None]:
-    """Says in one sentence what breaks when another process has ended in the block."""
+    """Says in one sentence what breaks when another process has ended in the block.
+
+    Raises:
+        PeerLost: another process has ended in the block.
+    """
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:

@@ -149,7 +149,11 @@ def _files_in(folder: pathlib.Path) -> int:
 
 @contextlib.contextmanager
 def alone_in(root: pathlib.Path) -> Iterator[None]:
-    """Holds a folder against a second fetch, until the process ends however it ends."""
+    """Holds a folder against a second fetch, until the process ends however it ends.
+
+    Raises:
+        UserError: another fetch is at work in the folder.
+    """
     import filelock
 
     with writing(root):

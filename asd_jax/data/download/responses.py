@@ -113,7 +113,11 @@ def _asked_wait(headers: Any) -> float | None:
 
 
 def span(response: Any, begin: int) -> tuple[int, int]:
-    """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0."""
+    """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0.
+
+    Raises:
+        TroubleError: the server sends another range than was asked for.
+    """
     length = response.headers.get("Content-Length", "")
     length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
     if response.status_code == 200:

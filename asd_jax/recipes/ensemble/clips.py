@@ -98,7 +98,11 @@ def _pretext_labels(corpus: Corpus, config: Ensemble) -> PretextLabels:
 
 
 def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
-    """Gives every decoded clip its role; each machine is a class."""
+    """Gives every decoded clip its role; each machine is a class.
+
+    Raises:
+        UserError: no normal recording that trains is readable.
+    """
     table = opened.clips
     train = [i for i, c in enumerate(table) if c.split == "train" and c.label == clips.NORMAL]
     if not train:

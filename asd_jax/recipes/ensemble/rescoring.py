@@ -62,7 +62,11 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
 
 
 def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a finished run with these changes; see `rescore`."""
+    """The config of a finished run with these changes; see `rescore`.
+
+    Raises:
+        UserError: it is not a finished run of the ensemble, or a change needs training.
+    """
     if not before.finished():
         raise UserError(f"{before.folder} holds no finished run; give the folder of one.")
     values = before.config()

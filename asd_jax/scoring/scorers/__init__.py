@@ -74,7 +74,11 @@ def score(scorer: Any, features: Float[Array | np.ndarray, "clips dim"]) -> Floa
 
 
 def kind_of(scorer: Any) -> str:
-    """The name in `SCORERS` of a fitted scorer; of a `Nearest` or `Mean` that of its parts."""
+    """The name in `SCORERS` of a fitted scorer; of a `Nearest` or `Mean` that of its parts.
+
+    Raises:
+        UserError: it is not a scorer.
+    """
     for made, prefix in ((Nearest, NEAREST), (Mean, MEAN)):
         if isinstance(scorer, made):
             return prefix + kind_of(scorer.parts[0])
