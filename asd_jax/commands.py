@@ -81,7 +81,7 @@ def prepare_jax() -> None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """absl's flags, with one sentence instead of a traceback for what a user can get wrong."""
+    """Parses absl's flags; what a user can get wrong is one sentence, not a traceback."""
     try:
         return flags.FLAGS(project.with_config_files(argv))
     except UserError as error:
@@ -111,7 +111,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
-    """`main`'s status; what stops it is one sentence."""
+    """Returns `main`'s status; reports what stops it in one sentence."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
     logging.get_absl_handler().setFormatter(_PLAIN)

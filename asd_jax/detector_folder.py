@@ -49,7 +49,7 @@ def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.
 
 
 def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """`detector.json` and the arrays of a detector folder; raises UserError if it is none."""
+    """Reads `detector.json` and the arrays of a folder; raises UserError if it is not one."""
     try:
         about = _json(_read(folder, "detector.json"))
         if not isinstance(about.get("format", 0), int):

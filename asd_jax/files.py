@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder(name: str) -> str:
-    """`$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
+    """Returns `$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(base, "asd_jax", name)
 

@@ -8,7 +8,7 @@ ONLY_ID = "00"
 
 
 def first_few(names: Sequence[str], most: int) -> str:
-    """`a, b, c and 4 more`, with at most so many named."""
+    """Returns `a, b, c and 4 more`, with at most so many named."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

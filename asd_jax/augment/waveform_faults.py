@@ -103,7 +103,7 @@ def _sine(phase: UInt32[Array, "samples"]) -> Float[Array, "samples"]:
 def _beside(
     wave: Float[Array, "samples"], added: Float[Array, "samples"], level_db: Array
 ) -> Float[Array, "samples"]:
-    """`added`, brought to `level_db` relative to the clip; nothing beside a silent clip."""
+    """Returns `added`, scaled to `level_db` relative to the clip; nothing beside a silent clip."""
     ratio = jnp.square(wave).mean() / jnp.maximum(jnp.square(added).mean(), 1e-12)
     return added * jnp.sqrt(ratio) * jnp.power(10.0, level_db / 20.0)
 

@@ -41,7 +41,7 @@ _FORGOTTEN = 86400.0  # seconds after which a data file that no index names is u
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
 _SPARE = 64 * 2**20  # bytes to leave free on the disk
 _LARGE = 16 * 2**20  # bytes of a recording of which not all rows are held at once
-_STRIDE = 16  # every so-manieth sample is hashed: who finds equal hashes compares the rows
+_STRIDE = 16  # one in so many samples is hashed: where hashes are equal, rows are compared
 _RESAMPLER_TAIL = 0.1  # seconds read beyond a cut, so that no resampler's edge is in the clip
 
 
@@ -88,7 +88,7 @@ class Store:
         return tuple((str(self.folder / name), rows) for name, rows in self._data.items())
 
     def entry(self, path: str) -> Entry:
-        """A file that `update` has made available; its row is counted through all data files."""
+        """Returns the entry of an available file; its row counts through all data files."""
         entry = self._files[os.path.abspath(path)]
         names = list(self._data)
         before = sum(self._data[name] for name in names[: names.index(entry.data)])

@@ -319,7 +319,7 @@ def _regular(name: str) -> int:
 
 @functools.cache
 def _forward() -> type:
-    """`soundfile.SoundFile` that only reads on: to seek fails in a FLAC of unknown length."""
+    """A `soundfile.SoundFile` that only reads on: to seek fails in a FLAC of unknown length."""
     import soundfile
 
     class Forward(soundfile.SoundFile):
@@ -350,7 +350,7 @@ def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarr
 def _resampler(
     rate: int, sample_rate: int, whole: bool
 ) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """From blocks to float32 in [-1, 1] at the new rate; in float, for soxr dithers integers.
+    """Resamples blocks to float32 in [-1, 1]; in float, for soxr dithers integers.
 
     Args:
       rate: of the blocks, Hz.

@@ -269,7 +269,7 @@ def _local_rows(sharding: NamedSharding | None, batch_size: int) -> np.ndarray:
 
 
 def _placer(sharding: NamedSharding | None, batch_size: int) -> Callable[[dict], dict]:
-    """From this process's part of a batch to the global batch."""
+    """Returns a function from this process's part of a batch to the global batch."""
     if sharding is None:
         return lambda batch: batch
     return lambda batch: {
@@ -281,7 +281,7 @@ def _placer(sharding: NamedSharding | None, batch_size: int) -> Callable[[dict],
 
 
 def _taking(waves: Rows, place: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """From the rows of a batch to the batch."""
+    """Returns a function from the rows of a batch to the batch."""
 
     def taken(batch: dict[str, np.ndarray]) -> dict[str, Any]:
         placed = place(batch)

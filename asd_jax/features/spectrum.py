@@ -136,7 +136,7 @@ def _waves(turns: Int[np.ndarray, "rows columns"], length: int) -> tuple[np.ndar
 
 
 def _factors(n_fft: int) -> tuple[int, int]:
-    """p q = n_fft with p the largest factor up to its root."""
+    """Factors n_fft = p q with p the largest factor up to its root."""
     p = next(f for f in range(math.isqrt(n_fft), 0, -1) if n_fft % f == 0)
     return p, n_fft // p
 

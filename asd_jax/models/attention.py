@@ -197,7 +197,7 @@ def simam(
     definition: str = "official",
     strength: float = 1e-4,
 ) -> Float[Array, "batch h w channels"]:
-    """`channel * x` times SimAM's gate for it; the gate is computed in float32.
+    """Returns `channel * x` times SimAM's gate; the gate is computed in float32.
 
     With n positions, d the deviation from the map's mean and S the sum of d squared:
 

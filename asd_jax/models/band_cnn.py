@@ -77,7 +77,7 @@ class BandCNN(nn.Module):
 
 
 def band_cnn(input_shape: tuple[int, int, int], **options: Any) -> Model:
-    """`BandCNN` for inputs `[batch, mels, frames, channels]`; returns (embedding, intermediates).
+    """`BandCNN` for inputs `[batch, mels, frames, channels]`; gives (embedding, intermediates).
 
     Args:
         input_shape: (mels, frames, channels).

@@ -178,7 +178,7 @@ def distance_codes(frames: int, dim: int) -> Float[np.ndarray, "distances dim"]:
 def _shift(
     scores: Float[Array, "batch heads frames distances"],
 ) -> Float[Array, "batch heads frames frames"]:
-    """From scores by (query i, distance) to scores by (query i, key j).
+    """Shifts scores by (query i, distance) to scores by (query i, key j).
 
     Column frames - 1 - (i - j) holds distance i - j. One padded column and a reshape move row i by
     i columns, without a gather.

@@ -79,7 +79,7 @@ SMALLEST = 33  # height and width of an input whose last maps can still be halve
 
 
 def hard_sigmoid(x: Array) -> Array:
-    """clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
+    """Returns clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
     return jnp.clip(x / 6 + 0.5, min=0.0, max=1.0)
 
 

@@ -84,7 +84,7 @@ def leaky_relu(x: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0), with the gradient 0 at 0."""
+    """Returns max(x, 0), with the gradient 0 at 0."""
     return jax.nn.relu(x)
 
 
@@ -197,7 +197,7 @@ def fold(
 def run_block(
     block: nn.Module, x: Array, *arguments: Any, train: bool, rematerialise: bool
 ) -> Array:
-    """`block(x, *arguments, train=train)`; if asked, with nothing kept for its gradient but x.
+    """Calls `block(x, *arguments, train=train)`; if asked, keeps only x for its gradient.
 
     The backward pass then computes the block's maps again.
     """

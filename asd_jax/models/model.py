@@ -113,7 +113,7 @@ def _below(tree: Tree, path: Sequence[str]) -> Tree:
 
 
 def _by_groups(forward: Callable[..., Tree], inputs: Sequence[jax.Array], size: int) -> Tree:
-    """`forward` of `size` examples after another, where that is known to be faster.
+    """Calls `forward` on groups of `size` examples, where that is known to be faster.
 
     Not with several (virtual) devices: the batch is split over them, and a loop over groups would
     gather it.

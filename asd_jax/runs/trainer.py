@@ -150,7 +150,7 @@ class Trainer:
         return self._begun(key, self._draw(key) | start, frozen)
 
     def program(self, variables: Variables) -> Program:
-        """Its step, from shapes and dtypes of all variables."""
+        """Returns the program of its step, from shapes and dtypes of all variables."""
         state = jax.eval_shape(self._state, jax.random.key(0), *self._inputs(variables))
         batch = batch_shapes(self.size, self.plan.clip)
         return Program(self.plan.name, self.step, state, batch, self.total)

@@ -123,7 +123,7 @@ def _members(
 
 
 def _kept_bytes(info: zipfile.ZipInfo, mono: bool) -> int:
-    """At most what a member takes on the disk."""
+    """Returns the most bytes that a member takes on the disk."""
     return info.file_size // 8 + 64 if mono and _is_wav(info) else info.file_size
 
 

@@ -37,7 +37,7 @@ class TroubleError(Exception):
 
 
 def headers(begin: int = 0) -> dict[str, str]:
-    """Of a request for a file from byte `begin` on."""
+    """Returns the headers of a request for a file from byte `begin` on."""
     # Compressed on the way, a file would have another length.
     common = {"User-Agent": "asd_jax", "Accept-Encoding": "identity"}
     return {**common, "Range": f"bytes={begin}-"} if begin else common
@@ -45,7 +45,7 @@ def headers(begin: int = 0) -> dict[str, str]:
 
 @contextlib.contextmanager
 def answering(url: str, **options: Any) -> Iterator[Any]:
-    """`requests.get` of an address, with one sentence for where a server may not lead.
+    """Calls `requests.get`, with one sentence for where a server may not lead.
 
     Raises:
         UserError: it redirects to no address, in a circle, or from https to http.
@@ -113,7 +113,7 @@ def _asked_wait(headers: Any) -> float | None:
 
 
 def span(response: Any, begin: int) -> tuple[int, int]:
-    """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0.
+    """Returns (first byte, length of the whole file or 0); status 200 starts at byte 0.
 
     Raises:
         TroubleError: the server sends another range than was asked for.

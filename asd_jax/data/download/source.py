@@ -27,7 +27,7 @@ class Source:
         return f"{self._root(ZENODO if isinstance(file, Archive) else GITHUB)}/{file.path}"
 
     def listing(self, record: int) -> dict[str, tuple[int, str]]:
-        """(bytes, 'md5:...') of each file of a record, as its server says; {} if it doesn't."""
+        """Returns (bytes, 'md5:...') of each file of a record by its server; {} if it has none."""
         url = f"{self._root(ZENODO)}/api/records/{record}"
         try:
             answer = transfer.read_json(url, patience=self.patience) or {}

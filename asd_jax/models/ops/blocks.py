@@ -56,14 +56,14 @@ def by_blocks(
 
 
 def _shift(x: Array, by: int, length: int) -> Array:
-    """`[batch, length, ...]`: x moved on by so many positions, zeros where nothing is."""
+    """Returns `[batch, length, ...]`: x moved on by so many positions, zeros where nothing is."""
     room = (by, length - x.shape[1] - by, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), room, (0, 0, 0)])
 
 
 @lambda function: jax.custom_vjp(function, nondiff_argnums=(1, 2, 3))
 def _summed(each: Array, parts: int, before: int, sizes: Pair) -> Array:
-    """For every frame the sum of what its blocks contribute: block t + i - before its part i."""
+    """Sums for every frame what its blocks contribute: block t + i - before its part i."""
     shifted = (
         _shift(part, before - i, sizes[1]) for i, part in enumerate(jnp.split(each, parts, axis=-1))
     )

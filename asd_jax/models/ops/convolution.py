@@ -162,7 +162,7 @@ def _matmul_form(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
 
 
 def _patches(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
-    """`[batch, out_height, out_width, taps * channels]`: what the filters see at each position."""
+    """Returns patches `[batch, out_height, out_width, taps * channels]`, one for each position."""
     x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
     if x.shape[1] == kernel_size[0] == 1 and kernel_size[1] % stride[1] == 0:
         return _frames(x, kernel_size[1], stride[1])

@@ -103,7 +103,7 @@ def _grad_input(dy: Array, kernel: Array, size: Pair, stride: Pair, padding: Pad
 
 
 def _grad_kernel(x: Array, dy: Array, kernel_size: Pair, stride: Pair) -> Array:
-    """For each tap the sum of x times dy over batch and positions, per channel.
+    """Sums for each tap x times dy over batch and positions, per channel.
 
     A reduction that is fused with the slices of x runs unvectorised. So a few clips at a time are
     added up into maps of one clip, which stay in the cache, and a product with a row of ones sums

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 def product(
     x: Float[Array, "rows channels"], kernel: Float[Array, "channels features"]
 ) -> Float[Array, "rows features"]:
-    """`x @ kernel`, for many more rows than channels and features."""
+    """Returns `x @ kernel`, for many more rows than channels and features."""
     return x @ kernel
 
 
@@ -29,7 +29,7 @@ product.defvjp(_forward, _backward)
 def sum_of_products(
     left: Float[Array, "rows a"], right: Float[Array, "rows b"]
 ) -> Float[Array, "a b"]:
-    """`left.T @ right`, summed in float32.
+    """Returns `left.T @ right`, summed in float32.
 
     XLA's kernel for a CPU is faster where the result has fewer rows than columns.
     """

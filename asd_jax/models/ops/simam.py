@@ -123,7 +123,7 @@ _pool.defvjp(_pool_forward, _pool_backward)
 def _gated(
     x: Maps, mean: Vector, scale: Vector, factor: Vector, offset: Vector, curve: Curve
 ) -> Maps:
-    """`gate_lax`, with a gradient of few passes over the maps."""
+    """Computes `gate_lax`, with a gradient of few passes over the maps."""
     # The barrier keeps the gate out of the convolution after it, with which XLA would fuse it.
     return lax.optimization_barrier(gate_lax(x, mean, scale, factor, offset, curve))
 

@@ -151,7 +151,7 @@ def _interleaved(phases: Sequence[Sequence[Array]]) -> Array:
 
 
 def _cut(x: Maps, first: int, size: Pair) -> Array:
-    """`size` positions from `first` on; not by an index, which an unknown batch makes a gather."""
+    """Cuts `size` positions from `first` on; no index, which an unknown batch makes a gather."""
     last = (x.shape[0], first + size[0], first + size[1], x.shape[3])
     return lax.slice(x, (0, first, first, 0), last)
 

@@ -21,7 +21,7 @@ REFERENCE_MELS = 64  # bands of the simple references
 
 
 def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
-    """`extract(variables, wave) -> features` of every branch of the config, pure, for jit.
+    """Returns `extract(variables, wave) -> features` of every branch of the config, pure, for jit.
 
     `variables` holds the networks' variables by name and the `normaliser`. Besides the branches it
     returns `frame_mean` and `frame_square` `[batch, mels]`, the moments of each mel band's level in

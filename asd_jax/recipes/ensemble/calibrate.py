@@ -145,7 +145,7 @@ def _fits(
 
 
 def relatives(run: EnsembleRun, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
-    """Of each machine the others of its type, where a linear classifier cannot tell them apart."""
+    """Lists for each machine the others of its type, where a linear classifier confuses them."""
     corpus, found = run.corpus, {}
     label = corpus.label[corpus.training]
     for machine_type in {group[0] for group in corpus.groups}:

@@ -57,7 +57,7 @@ class Corpus:
 
     @property
     def names(self) -> list[str]:
-        """Of the clips that train, are held out and are tested, in this order."""
+        """Returns the names of clips that train, are held out and are tested, in this order."""
         order = np.concatenate([self.fit, self.held_out, self.test])
         return [self.clips[i].name for i in order]
 

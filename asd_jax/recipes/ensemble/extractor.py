@@ -57,7 +57,7 @@ class Extractor:
         indices: np.ndarray,
         change: Change = lambda wave, index: to_float(wave),
     ) -> dict[str, np.ndarray]:
-        """`[clips, dim]` arrays by branch, in the order of `indices`; fusion where it is trained.
+        """Returns `[clips, dim]` arrays by branch, in the order of `indices`; fusion if trained.
 
         Args:
             variables: of the networks, and the normaliser.

@@ -89,7 +89,7 @@ def is_folded(variables: Mapping[str, Tree]) -> bool:
 def make_scorer(
     ensemble: ensembles.BranchWeights,
 ) -> Callable[[DetectorArrays, Mapping[str, Array]], Scores]:
-    """`score(fitted, features) -> Scores`, pure: from the branches' features to scores."""
+    """Returns `score(arrays, features) -> Scores`, pure: from the branches' features to scores."""
 
     def score(found: DetectorArrays, features: Mapping[str, Array]) -> Scores:
         raw = {
@@ -107,7 +107,7 @@ def make_scorer(
 def make_inference(
     config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.BranchWeights
 ) -> Inference:
-    """`infer(fitted, wave) -> Scores`, pure: from waveforms (see `to_float`) to scores."""
+    """Returns `infer(arrays, wave) -> Scores`, pure: from waveforms (see `to_float`) to scores."""
     extract, score = branches.make_extractor(config, nets, spec), make_scorer(ensemble)
     return lambda found, wave: score(found, extract(found.variables, to_float(wave)))
 

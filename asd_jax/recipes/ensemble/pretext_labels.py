@@ -78,7 +78,7 @@ def by_cluster(
     clusters: int,
     seed: int,
 ) -> PretextLabels:
-    """k-means of each machine's clips by their spectra, with two clips a cluster or more.
+    """Clusters each machine's clips by k-means of their spectra, with two clips a cluster or more.
 
     Args:
         machines: what stands in is sought for each of them.

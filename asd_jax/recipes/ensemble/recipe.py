@@ -26,13 +26,13 @@ def build(config: Ensemble, corpus: clips.Corpus) -> networks.Networks:
 def after_stage(
     run: stages.EnsembleRun, trainer: Trainer, key: jax.Array, before: Variables, after: Variables
 ) -> tuple[Any, Variables]:
-    """A stage that learned nothing is trained again, one that unlearns is undone; see `guard`."""
+    """Repeats a stage that learned nothing, and undoes one that unlearns; see `guard`."""
     run, after = guard.trained_again(run, trainer, key, before, after)
     return run, guard.undo_if_worse(run, trainer.plan, before, after)
 
 
 def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
-    """From trained networks to the detector and the report."""
+    """Makes the detector and the report from trained networks."""
     trained = run.extract(variables, run.corpus.waves, run.corpus.training)
     run = guard.without_constant(run, trained)
     key = RECIPE.stage_key(run.config.seed, "conclude")

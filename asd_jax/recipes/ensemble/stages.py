@@ -219,7 +219,7 @@ class Embeddings:
 
 
 def _embeddings(run: EnsembleRun, variables: Variables) -> Embeddings:
-    """(waveform, spectrogram) embeddings of the clips that train, networks in inference mode."""
+    """Returns (waveform, spectrogram) embeddings of training clips, networks in inference mode."""
     features = run.extract(variables, run.corpus.waves, run.corpus.fit)
     return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 

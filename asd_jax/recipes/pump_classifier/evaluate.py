@@ -82,7 +82,7 @@ def make_detector(
 
 
 def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
-    """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
+    """Writes the detector's folder, scores.csv, report.html and results.json."""
     corpus, config, variables = run.corpus, run.config, trained[network.NAME]
     alone = {
         name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]

@@ -100,7 +100,7 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
 
 
 def reader(config: PumpClassifier, net: Model) -> Readout:
-    """`read(variables, wave)` gives `logit` `[batch]` and `embedding` `[batch, dim]`, pure."""
+    """Returns a pure `read(variables, wave)` to `logit` `[batch]`, `embedding` `[batch, dim]`."""
     spec = front_end(config)
 
     def read(variables: Tree, wave: RawWaves) -> dict[str, Array]:

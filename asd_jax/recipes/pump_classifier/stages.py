@@ -132,7 +132,7 @@ def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]
 
 
 def classifier_loss(config: PumpClassifier, net: Model) -> Loss:
-    """From int16 waveforms and labels to the loss of mixed pictures with mixed, smooth labels."""
+    """Returns the loss of int16 waveforms and labels, by mixed pictures and smooth labels."""
     spec = network.front_end(config)
 
     def loss(params: dict[str, Tree], state: TrainState, batch: dict[str, Array], key: Array):
