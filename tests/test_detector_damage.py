@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asd_jax import detector_folder
-from asd_jax.cached_program import Traced
+from asd_jax.cached_program import CachedProgram
 from asd_jax.detector import load_detector
 from asd_jax.detector_folder import read_arrays, read_folder, write_folder
 from asd_jax.errors import UserError
@@ -169,7 +169,7 @@ def test_networks_that_do_not_fit_their_settings_are_one_sentence(folders, tmp_p
 
 
 def test_arrays_that_no_program_takes_are_one_sentence():
-    traced = Traced(lambda: lambda arrays, waves: arrays @ waves, np.ones((2, 3)), {})
+    traced = CachedProgram(lambda: lambda arrays, waves: arrays @ waves, np.ones((2, 3)), {})
     for _ in range(2):
         with pytest.raises(UserError, match="do not fit its settings"):
             traced(np.ones(4))
