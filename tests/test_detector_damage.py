@@ -134,7 +134,12 @@ WRONG = {
     "too long": lambda value: np.resize(value, (value.shape[0] + 1, *value.shape[1:])),
 }
 CHECKED = {
-    "ensemble": ("thresholds", "frame_mean", "scorers/statistics/1/factors", "scorers/tap/2/mean"),
+    "ensemble": (
+        "thresholds",
+        "frame_mean",
+        "scorers/statistics/1/factors",
+        "scorers/early_layers/2/mean",
+    ),
     "pump_classifier": ("normal_scores/0", "frame_std", "calibration"),
 }
 

@@ -56,7 +56,10 @@ def test_a_fit_gets_what_is_not_left_at_its_default():
             r"neighbours takes a value of the kind int",
         ),
         ({"per_branch": ("early_layers:knn,l2=2",)}, r"l2 takes a value of the kind bool"),
-        ({"per_branch": ("early_layers:knn,metric=x",)}, r"per_branch of tap\.metric is 'x'"),
+        (
+            {"per_branch": ("early_layers:knn,metric=x",)},
+            r"per_branch of early_layers\.metric is 'x'",
+        ),
         ({"per_branch": ("spectral:arcface,l2=true",)}, r"arcface takes no 'l2'.*no options"),
     ],
 )

@@ -135,7 +135,9 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
         "normaliser",
         "encoder",
     }
-    with pytest.raises(UserError, match=r"needs the network fusion, temporal.*statistics, tap"):
+    with pytest.raises(
+        UserError, match=r"needs the network fusion, temporal.*statistics, early_layers"
+    ):
         shutil.copy(finished / FILE, tmp_path / "new")
         rescoring.rescore(str(tmp_path / "new"), {"scoring.branches": ("fusion",)})
 
