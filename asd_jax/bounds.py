@@ -47,7 +47,7 @@ class Within:
     below: bool = False
 
     def fault(self, kind: type, value: Any) -> str:
-        """What a value must be that is not; '' for one that is. NaN lies within no bounds."""
+        """Returns what a value out of bounds must be; '' for one within. NaN is always out."""
         wanted = numbers.Integral if kind is int else numbers.Real
         if isinstance(value, bool) or not isinstance(value, wanted):
             return "be a whole number" if kind is int else "be a number"
@@ -68,7 +68,7 @@ class Among:
     names: tuple
 
     def fault(self, kind: type, value: Any) -> str:
-        """What a value must be that is none of the names; '' for one that is."""
+        """Returns what a value must be that is none of the names; '' for one of them."""
         return "" if value in self.names else f"be one of {', '.join(map(repr, self.names))}"
 
 
@@ -120,7 +120,7 @@ def kinds(settings: type) -> dict[str, Any]:
 
 
 def fault(kind: Any, value: Any) -> str:
-    """What a value of a field with this annotation must be, '' if it is so.
+    """Returns what a value of a field with this annotation must be; '' if it is that.
 
     Raises:
         TypeError: the annotation does not say which values can be.

@@ -58,9 +58,9 @@ class CachedProgram:
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:  # of a network or a scorer, which are given these arrays
-            said = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+            detail = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
             raise UserError(
-                f"The detector's arrays do not fit its settings ({said}); make it again by "
+                f"The detector's arrays do not fit its settings ({detail}); make it again by "
                 "repeating the run's command."
             ) from error
         self._compiled[shape] = program
@@ -119,7 +119,7 @@ def _make_room(folder: str) -> None:
 
 
 def _folder() -> str | None:
-    """Where programs are kept, or None where nothing compiled is kept either."""
+    """Returns the folder of programs; None where nothing compiled is kept either."""
     config: Any = jax.config  # makes its fields at run time
     if not (config.jax_compilation_cache_dir and config.jax_enable_compilation_cache):
         return None

@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from asd_jax import memory, project
-from asd_jax.errors import Interrupted, Lost, UserError, WriteError
+from asd_jax.errors import Interrupted, PeerLost, UserError, WriteError
 from asd_jax.files import private_folder, why
 from asd_jax.naming import printable
 
 
 class _Plain(std_logging.Formatter):
-    """What was said and when, not from which thread and line; and nothing a terminal obeys."""
+    """Formats a record as time, level and message, without control characters."""
 
     def formatMessage(self, record: std_logging.LogRecord) -> str:
         if isinstance(record.args, tuple):
@@ -81,7 +81,7 @@ def prepare_jax() -> None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """absl's flags, with one sentence instead of a traceback for what a user can get wrong."""
+    """Parses absl's flags; what a user can get wrong is one sentence, not a traceback."""
     try:
         return flags.FLAGS(project.with_config_files(argv))
     except UserError as error:
@@ -111,7 +111,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
-    """`main`'s status; what stops it is one sentence."""
+    """Returns `main`'s status; reports what stops it in one sentence."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
     logging.get_absl_handler().setFormatter(_PLAIN)
@@ -127,13 +127,13 @@ def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -
             raise
         logging.debug("%s", traceback.format_exc())
         where = os.fsdecode(error.filename or "a file")
-        said = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
-        print(f"error: {said}", file=sys.stderr)
+        message = printable(f"{where}: {why(error)}; mend that, and the same command goes on.")
+        print(f"error: {message}", file=sys.stderr)
         return 1
     except Interrupted as stop:
         print(f"{stop} The same command goes on from here.", file=sys.stderr)
         return STOPPED
-    except Lost as error:
+    except PeerLost as error:
         print(f"error: {error} The same commands go on from the last save.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -18,14 +18,14 @@ from asd_jax.detector_folder import read_folder, understood
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.scoring.threshold import percentile
+from asd_jax.types import Group
 
-Group = tuple[str, str]  # machine type and ID
 SIZES = (1, 4, 16)  # of the batches that are compiled
 LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
 
 
 class Detector:
-    """What every recipe's detector has and answers.
+    """Base class of every recipe's detector.
 
     Attributes:
         config: the settings of the run that made it.
@@ -75,7 +75,7 @@ class Detector:
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Float[Array, "batch machines"]], Any, list[str]]:
-        """What is exported: `score(arrays, waves)`, its arrays, and what was left out, by name.
+        """Returns what is exported: `score(arrays, waves)`, its arrays, and names left out.
 
         Args:
             rows: the groups that are wanted.
@@ -140,7 +140,7 @@ def padded_batches(
 
 
 def decide(score: float, threshold: float) -> int:
-    """1 above the threshold, 0 up to it, UNKNOWN where there is none or the score is no number."""
+    """Returns 1 above the threshold, 0 up to it, UNKNOWN unless both are finite."""
     return int(score > threshold) if np.isfinite(threshold) and np.isfinite(score) else UNKNOWN
 
 

@@ -1,7 +1,7 @@
 """The files of a detector: `detector.json` (settings, machines, names) and `arrays.npz`.
 
 Every array is in the second, without pickle: a detector may come from anywhere. The first holds a
-hash of both, so that the files of two saves, or a damaged one, are told from a detector.
+hash of both, so that the files of two saves, or a damaged one, are recognised.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _DIGEST = "sha256"
 
 
 class _DamageError(Exception):
-    """What is wrong with the files, in a few words."""
+    """The files are damaged; the message says how."""
 
 
 def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -49,11 +49,11 @@ def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.
 
 
 def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """`detector.json` and the arrays of a detector folder; raises UserError if it is none."""
+    """Reads `detector.json` and the arrays of a folder; raises UserError if it is not one."""
     try:
         about = _json(_read(folder, "detector.json"))
         if not isinstance(about.get("format", 0), int):
-            raise _DamageError("its format is no number")
+            raise _DamageError("its format is not a number")
         if about.get("format", 0) > FORMAT:
             raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
         data = _read(folder, "arrays.npz")
@@ -80,7 +80,7 @@ def read_arrays(data: bytes) -> dict[str, np.ndarray]:
     """The arrays of an .npz file that `np.savez` wrote, each no larger than the bytes it is in.
 
     Raises:
-        ValueError: it is damaged, or holds something that is no array of numbers or text.
+        ValueError: it is damaged, or holds something that is not an array of numbers or text.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
@@ -89,8 +89,8 @@ def read_arrays(data: bytes) -> dict[str, np.ndarray]:
                 raise _DamageError("it unfolds to more than it holds")
             return {m.filename.removesuffix(".npy"): _array(file.read(m)) for m in members}
     except Exception as error:  # zipfile and NumPy raise whatever they stumble over
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        raise _ArraysError(f"its arrays are damaged: {said}") from error
+        detail = " ".join(str(error).split())[:120] or type(error).__name__
+        raise _ArraysError(f"its arrays are damaged: {detail}") from error
 
 
 class _ArraysError(_DamageError, ValueError):
@@ -105,7 +105,7 @@ def _array(data: bytes) -> np.ndarray:
     shape, by_column, dtype = getattr(np.lib.format, headers[version])(file)
     left = len(data) - file.tell()
     if dtype.kind not in "biufU" or dtype.subdtype:
-        raise _DamageError(f"{dtype} is no number")
+        raise _DamageError(f"{dtype} is not a number")
     if math.prod(shape) * dtype.itemsize != left or min(shape, default=0) < 0:
         raise _DamageError(f"{shape} of {dtype} are not {left} bytes")
     values = np.frombuffer(bytearray(data[len(data) - left :]), dtype)
@@ -115,7 +115,7 @@ def _array(data: bytes) -> np.ndarray:
 def _read(folder: str, name: str) -> bytes:
     path = os.path.join(folder, name)
     if not os.path.isfile(path) and os.path.exists(path):
-        raise _DamageError(f"{name} is no file")
+        raise _DamageError(f"{name} is not a file")
     with open(path, "rb") as file:
         data = file.read(LARGEST[name] + 1) if os.path.getsize(path) <= LARGEST[name] else None
     if data is None or len(data) > LARGEST[name]:
@@ -127,15 +127,15 @@ def _json(data: bytes) -> dict[str, Any]:
     try:
         about = json.loads(data.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:120]
-        raise _DamageError(f"detector.json is damaged: {said}") from error
+        detail = " ".join(str(error).split())[:120]
+        raise _DamageError(f"detector.json is damaged: {detail}") from error
     if not isinstance(about, dict):
         raise _DamageError("detector.json is damaged")
     return about
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _digest(about: Mapping[str, Any], arrays: str) -> str:
@@ -149,15 +149,18 @@ def understood(folder: str) -> Iterator[None]:
     """Turns whatever goes wrong with a detector whose files were read into one sentence.
 
     The content is somebody else's, so no list of errors that it may cause would be complete.
+
+    Raises:
+        UserError: in place of the errors of a damaged or outdated detector.
     """
     try:
         yield
     except Exception as error:
         lost = isinstance(error, KeyError)
-        said = f"{error} is missing" if lost else str(error) or type(error).__name__
-        said = " ".join(said.split())[:300].rstrip(".")
+        detail = f"{error} is missing" if lost else str(error) or type(error).__name__
+        detail = " ".join(detail.split())[:300].rstrip(".")
         raise UserError(
-            f"{folder} holds a detector that this version cannot use ({said}); make it again by "
+            f"{folder} holds a detector that this version cannot use ({detail}); make it again by "
             "repeating the run's command."
         ) from error
 

@@ -58,7 +58,7 @@ def missing() -> list[str]:
 
 
 def devices() -> str:
-    """What JAX computes on, or why it does not."""
+    """Describes the devices that JAX uses, or why it has none."""
     commands.prepare_jax()
     try:
         import jax
@@ -90,8 +90,8 @@ def ffmpeg() -> str:
     path = shutil.which("ffmpeg")
     if not path:
         return "not here; wav, flac, ogg and mp3 need none"
-    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"ffmpeg version (\S+)", said)
+    output = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"ffmpeg version (\S+)", output)
     return f"{found[1] if found else 'of an unknown version'}, {path}"
 
 

@@ -17,5 +17,5 @@ class Interrupted(Exception):
     """The user, or the cluster, asked the run to stop; what was done is saved."""
 
 
-class Lost(Exception):
+class PeerLost(Exception):
     """Another process of the run has ended, so this one cannot go on."""

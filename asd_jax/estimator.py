@@ -41,7 +41,7 @@ Recordings = Any  # a folder, a path, paths, or waveforms; see `AnomalousSoundDe
 
 
 class _Refused(UserError, ValueError):
-    """What a user can mend, and what scikit-learn's callers expect of a wrong argument."""
+    """A UserError that is a ValueError too, as scikit-learn's callers expect."""
 
 
 class _NotLearned(UserError, NotFittedError):
@@ -64,7 +64,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
     below it), or as waveforms: `[clips, samples]`, or a list of `[samples]`, 16-bit integers or
     floats of full scale 1. A result has one number a recording, in their order, folders sorted; of
     a long one its most anomalous window counts. A recording gets the same number as a path and as
-    an array of its samples. What cannot be read or is no sound (silence, less than 0.1 s) is
+    an array of its samples. What cannot be read or is not sound (silence, less than 0.1 s) is
     named in a warning and gets NaN, and 0 of `predict`.
 
     An outlier detector of scikit-learn: `clone`, pipelines, searches and `cross_val_score` take it,
@@ -85,7 +85,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         detector_: once fitted, an `asd_jax.detector.Detector`.
 
     Raises:
-        ValueError: (a UserError) an override is no setting.
+        ValueError: (a UserError) an override is not a setting.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         for name in params:
             if name not in OWN and not _is_setting(name):
                 field = name.replace("__", ".")
-                raise _Refused(f"{name} is no parameter: config.{field} is no field.")
+                raise _Refused(f"{name} is not a parameter: config.{field} is not a field.")
         for name, value in params.items():
             setattr(self, name, value)
         return self
@@ -152,12 +152,12 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return -self._judged(X)[0]
 
     def decision_function(self, X: Recordings) -> Float[np.ndarray, "recordings"]:
-        """How far below its machine's threshold each recording is; negative is anomalous."""
+        """Returns threshold minus score of each recording; negative is anomalous."""
         score, threshold = self._judged(X)
         return threshold - score
 
     def predict(self, X: Recordings) -> Int[np.ndarray, "recordings"]:
-        """1 for normal and -1 for anomalous recordings, as scikit-learn's detectors say it.
+        """Returns 1 for normal and -1 for anomalous recordings, as scikit-learn's detectors.
 
         0 where there is no score.
         """
@@ -173,8 +173,8 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
                 so that one less the result is the rate of false alarms. For an AUC,
                 `cross_val_score(..., scoring="roc_auc")`.
         """
-        said = self.predict(X)
-        return float(np.mean(said == (1 if y is None else np.asarray(y))))
+        predicted = self.predict(X)
+        return float(np.mean(predicted == (1 if y is None else np.asarray(y))))
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the detector's folder, for `load`, `asd_jax.score` and `asd_jax.export`."""
@@ -199,7 +199,7 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return hasattr(self, "detector_")
 
     def __sklearn_tags__(self) -> Any:
-        """What it takes: waveforms as rows, or paths."""
+        """Describes the input to scikit-learn: waveforms as rows, or paths."""
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
@@ -380,7 +380,9 @@ def _pieces(
     from asd_jax.live.recordings import STDIN, read_pieces
 
     known = clip_scorer.machine is not None
-    told = clip_scorer.candidates(STDIN) if known else list(range(len(clip_scorer.detector.groups)))
+    candidates = (
+        clip_scorer.candidates(STDIN) if known else list(range(len(clip_scorer.detector.groups)))
+    )
     with tempfile.TemporaryDirectory() as folder:
         for number, item in enumerate(recordings):
             path = name = item
@@ -390,7 +392,7 @@ def _pieces(
             try:
                 for piece in read_pieces(clip_scorer, path):
                     shown = piece.name.replace(path, name)
-                    yield number, piece._replace(name=shown, candidates=told)
+                    yield number, piece._replace(name=shown, candidates=candidates)
             except UnreadableError as error:
                 if not isinstance(item, str):  # the caller's mistake, not a recorder's
                     raise _Refused(f"{name}: {error.reason}.") from error

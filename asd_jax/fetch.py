@@ -59,7 +59,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen_parts(data: Any) -> list[str]:
-    """What --snr and --parts ask for: the parts of `records.choose`, all if empty."""
+    """Returns the parts that --snr and --parts ask for, as `records.choose`; empty for all.
+
+    Raises:
+        UserError: the data set is not chosen from by such a flag.
+    """
     if data.name == "mimii":
         if PARTS.value:
             raise UserError("--parts is not for mimii; it is chosen from by --snr and --machines.")
@@ -76,6 +80,9 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
         data: `records.DataSet`.
         root: the folder; what is there already is not fetched again.
         source: `source.Source`.
+
+    Raises:
+        UserError: the folder holds another data set.
     """
     from asd_jax.data.download import job, licence, manifest, records
     from asd_jax.data.download.source import complete_facts

@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder(name: str) -> str:
-    """`$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
+    """Returns `$XDG_CACHE_HOME/asd_jax/<name>`, or the same under `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(base, "asd_jax", name)
 
@@ -83,7 +83,7 @@ def existing(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def why(error: OSError, path: str | os.PathLike = "", needs: int = 0) -> str:
-    """What an OSError means, in a few words; where room lacks, how much of it.
+    """Explains an OSError in a few words, with the room that lacks if it is that.
 
     Args:
         error: as the system raised it.
@@ -93,12 +93,12 @@ def why(error: OSError, path: str | os.PathLike = "", needs: int = 0) -> str:
     if error.errno not in _NO_ROOM:
         return (error.strerror or str(error) or type(error).__name__).rstrip(".")
     needs = needs or getattr(error, "needs", 0)
-    said = [f"{size_text(needs)} needed"] * bool(needs)
+    parts = [f"{size_text(needs)} needed"] * bool(needs)
     if where := path or error.filename:
         with contextlib.suppress(OSError):
-            said.append(f"{size_text(free_bytes(where))} free")
+            parts.append(f"{size_text(free_bytes(where))} free")
     full = "the file is too long" if error.errno == errno.EFBIG else "the disk is full"
-    return ", ".join([full, *said])
+    return ", ".join([full, *parts])
 
 
 @contextlib.contextmanager
@@ -116,8 +116,8 @@ def writing(path: str | os.PathLike, remedy: str, *, needs: int = 0) -> Iterator
     try:
         yield
     except OSError as error:
-        said = why(error, path, needs)
-        raise WriteError(f"{os.fspath(path)} can't be written ({said}); {remedy}.") from error
+        reason = why(error, path, needs)
+        raise WriteError(f"{os.fspath(path)} can't be written ({reason}); {remedy}.") from error
 
 
 def place(temporary: str | os.PathLike, path: str | os.PathLike, *, sync: bool = True) -> None:

@@ -71,7 +71,7 @@ def class_cosines(
 def member_cosines(
     embedding: Float[Array, "batch dim"], prototypes: Array, members: int
 ) -> list[Float[Array, "batch classes"]]:
-    """`class_cosines` of each of the networks whose embeddings stand side by side."""
+    """Returns `class_cosines` of each of the networks whose embeddings stand side by side."""
     parts = (jnp.split(x, members, axis=-1) for x in (embedding, prototypes))
     return [class_cosines(x, centres) for x, centres in zip(*parts, strict=True)]
 
@@ -116,7 +116,7 @@ def _margin_cross_entropy(
 
 
 def _add_margin(cosines: Float[Array, "batch classes"], m: ArrayLike) -> Float[Array, "b c"]:
-    """cos(theta + m) while theta + m < pi; beyond, cos theta - m sin m, which keeps falling."""
+    """Returns cos(theta + m) for theta + m < pi; beyond, cos theta - m sin m: it keeps falling."""
     # Clip before the root: its slope is infinite at cos = +-1, and rounding may pass beyond.
     sine = jnp.sqrt(jnp.clip(1.0 - jnp.square(cosines), min=1e-12))
     moved = cosines * jnp.cos(m) - sine * jnp.sin(m)

@@ -28,11 +28,11 @@ def keep() -> None:
         return
     libc.mallopt(_MMAP_MAX, 0)
     # Never: the largest positive int is 2 GiB, and beyond it what a step frees would go back to the
-    # system, to be mapped anew in the next. GhostNetV2's batch of 32 has 2.6 GB of temporaries.
+    # system, to be mapped anew in the next.
     libc.mallopt(_TRIM_THRESHOLD, -1)
     libc.mallopt(_TOP_PAD, 64 << 20)
-    # With one arena the compiler's threads wait for each other: 39 s instead of 29 for the
-    # contrastive step. With many, buffers are kept that no other thread may use.
+    # With one arena the compiler's threads wait for each other. With many, buffers are kept that
+    # no other thread may use.
     libc.mallopt(_ARENA_MAX, 4)
 
 

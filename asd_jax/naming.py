@@ -8,13 +8,13 @@ ONLY_ID = "00"
 
 
 def first_few(names: Sequence[str], most: int) -> str:
-    """`a, b, c and 4 more`, with at most so many named."""
+    """Returns `a, b, c and 4 more`, with at most so many named."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def machine_name(group: Sequence[str], among: Iterable[Sequence[str]]) -> str:
-    """What a person reads for a machine: `fan 02`, and `pump` where its ID tells nothing apart.
+    """Returns a machine's display name: `fan 02`, or `pump` where its ID tells nothing apart.
 
     Args:
         group: (machine_type, machine_id); both may be ''.
@@ -41,7 +41,7 @@ _FORMULA = re.compile("'*[=+\\-@]")
 
 
 def printable(text: object) -> str:
-    r"""Text with what is no printable character written out, for a terminal: a name may hold any.
+    r"""Writes out what is not printable in a text for a terminal: a name may hold any character.
 
     Line ends, escape sequences, marks that reverse the direction of writing and bytes that are no
     text are shown as `\\n`, `\\x1b` or `\\u202e`.

@@ -58,7 +58,7 @@ def _found(path: str, below: str, given: str) -> str:
         for file in folder.rglob("*.py")
         if below != "configs" or "sweeps" not in file.parts
     )
-    raise UserError(f"{given} is no file, and none of {', '.join(known)}.")
+    raise UserError(f"{given} is not a file, and none of {', '.join(known)}.")
 
 
 def _in(folder: pathlib.Path) -> bool:

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     if not WORKDIR.value or not OUTPUT.value:
         raise UserError("give a finished run and a folder: --workdir=RUN --output=DIR.")
     if len(argv) > 1:
-        raise UserError(f"{argv[1]} is no flag; give --workdir=RUN --output=DIR.")
+        raise UserError(f"{argv[1]} is not a flag; give --workdir=RUN --output=DIR.")
     from asd_jax.report import submission
 
     for path in submission.write_submission(WORKDIR.value, OUTPUT.value, year=YEAR.value):

@@ -32,7 +32,7 @@ def compiling_for(platform: str) -> contextlib.AbstractContextManager[None]:
 
 
 def platform() -> str:
-    """What operations are traced for: the override if there is one, else the default backend."""
+    """Returns the platform that operations are traced for: the override, or the default backend."""
     return _override.get() or jax.default_backend()
 
 

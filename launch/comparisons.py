@@ -11,13 +11,13 @@ from asd_jax.report.files import read_results, read_scores
 from asd_jax.scoring.classification import compare
 from asd_jax.scoring.paired import compare_areas, compare_seeds
 from launch.cells import file_of, is_done
-from launch.sweep_file import Run, Sweep
+from launch.sweep_file import Sweep, SweepRun
 
 Row = dict[str, Any]
 
 
 def decisions_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | None:
-    """How a row's decisions compare with the reference row's on the same clips, seeds together."""
+    """Compares a row's decisions with the reference row's on the same clips, seeds together."""
     labels, first, second, recordings = [], [], [], []
     for _, mine, other in pairs(sweep, folder, row):
         for own, their in zip(mine, other, strict=True):
@@ -34,7 +34,7 @@ def decisions_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | N
 
 
 def areas_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | None:
-    """How a row's AUC compares with the reference row's on the same clips, seeds together.
+    """Compares a row's AUC with the reference row's on the same clips, seeds together.
 
     The AUC is the one of the sweep's first metric: of each machine, averaged over the machines of a
     type and then over types, or of all clips together for a classifier.
@@ -85,7 +85,7 @@ def score_column(sweep: Sweep) -> tuple[str, bool] | None:
 
 
 def seeds_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any]:
-    """How a row's first metric compares with the reference row's, seed by seed."""
+    """Compares a row's first metric with the reference row's, seed by seed."""
     path = sweep.metrics[sweep.headline]
     found = []
     for _, own, reference in _same_seed(sweep, folder, row):
@@ -107,7 +107,7 @@ def pairs(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, list[Row],
 
 
 def recording(row: Row) -> str:
-    """What recording a clip is of: versions at other noise levels lie in other upper folders."""
+    """Names the recording of a clip: versions at other noise levels lie in other upper folders."""
     below = row["path"].partition("#")[0].replace(os.sep, "/").split("/")[-3:]
     return "/".join([row["machine_type"], row["machine_id"], *below])
 
@@ -120,7 +120,7 @@ def lookup(results: dict[str, Any], path: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _same_seed(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, Run, Run]]:
+def _same_seed(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, SweepRun, SweepRun]]:
     """The finished runs of a row, each with the finished run of the reference of its seed."""
     own, reference = (
         {

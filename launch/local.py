@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from asd_jax.errors import Interrupted, UserError
-from launch.cells import Group, command_of, group_cells, is_done, lock_path, log_path
-from launch.sweep_file import Run
+from launch.cells import PackedRuns, command_of, group_cells, is_done, lock_path, log_path
+from launch.sweep_file import SweepRun
 
 WRONG = 2  # the exit status for what the user must mend: no other try would end otherwise
 LONGEST = 600.0  # seconds between two tries
@@ -24,8 +24,8 @@ _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 
 
 def run_all(
-    runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str] = ()
-) -> list[Run]:
+    runs: Sequence[SweepRun], options: argparse.Namespace, extra: Sequence[str] = ()
+) -> list[SweepRun]:
     """Makes every run that is not finished; returns those that failed.
 
     Args:
@@ -52,10 +52,10 @@ def run_all(
 
 
 class Launcher:
-    """What the threads share: groups that wait, processes that run, and whether to stop."""
+    """State of all threads: groups that wait, processes that run, and whether to stop."""
 
     def __init__(
-        self, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
+        self, runs: Sequence[SweepRun], options: argparse.Namespace, extra: Sequence[str]
     ) -> None:
         self._options, self._extra = options, extra
         left = self._left(runs)
@@ -68,9 +68,9 @@ class Launcher:
         if self._done:
             print(f"{self._done} of {self._total} runs are there already.", flush=True)
 
-    def work(self, environment: Mapping[str, str]) -> list[Run]:
+    def work(self, environment: Mapping[str, str]) -> list[SweepRun]:
         """Makes groups in one place until none waits; returns the runs that failed."""
-        failed: list[Run] = []
+        failed: list[SweepRun] = []
         while not self.stopping.is_set():
             try:
                 group = self._waiting.popleft()
@@ -88,7 +88,9 @@ class Launcher:
             self.stopping.wait(1.0)
         return failed
 
-    def _make(self, group: Group, locks: list[int], environment: Mapping[str, str]) -> Group:
+    def _make(
+        self, group: PackedRuns, locks: list[int], environment: Mapping[str, str]
+    ) -> PackedRuns:
         """Tries a group until it is done, or no other try can help; returns what failed of it."""
         name, began, last = " + ".join(run.name for run in group), time.monotonic(), 0
         word = "failed" if self._left(group) else "done elsewhere"
@@ -113,7 +115,7 @@ class Launcher:
             print(f"[{self._done}/{self._total}] {word}: {name} ({taken})", flush=True)
         return self._left(group) if word == "failed" else ()
 
-    def _run(self, group: Group, locks: list[int], environment: Mapping[str, str]) -> int:
+    def _run(self, group: PackedRuns, locks: list[int], environment: Mapping[str, str]) -> int:
         """The exit status of the process that makes a group, negative for a signal."""
         first, *others = group
         for run in others:
@@ -139,7 +141,7 @@ class Launcher:
             os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
         return status
 
-    def _left(self, runs: Sequence[Run]) -> Group:
+    def _left(self, runs: Sequence[SweepRun]) -> PackedRuns:
         return tuple(run for run in runs if not is_done(self._options.out, run))
 
     def stop(self, number: int, _: object) -> None:
@@ -168,7 +170,7 @@ def take_lock(path: str) -> int | None:
 
 
 def end_with_parent(*ignored: int) -> Callable[[], None]:
-    """What a child does before its program: Linux shall end it when its parent ends, however.
+    """Asks Linux, in a child before its program, to end it when its parent ends.
 
     The SIGTERM lets a run save first. Signals in `ignored` do not reach the child's program.
     """
@@ -187,7 +189,7 @@ def end_with_parent(*ignored: int) -> Callable[[], None]:
 
 
 def device_environment(slot: int, devices: int) -> dict[str, str]:
-    """What shows a process one of `devices` accelerators of this machine; nothing for 0.
+    """Returns the variables that show a process one of `devices` accelerators; none for 0.
 
     A GPU by CUDA_VISIBLE_DEVICES, a TPU chip by the variables of libtpu. Where the launcher itself
     is shown some only, these are what is given out.

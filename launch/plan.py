@@ -52,7 +52,7 @@ A_CHIP = flags.DEFINE_integer(
 def main(argv: Sequence[str]) -> int:
     """Prints the report; 0 if every stage fits."""
     if len(argv) > 1:
-        raise UserError(f"{argv[1]!r} is no flag; settings are given as --config.FIELD=VALUE.")
+        raise UserError(f"{argv[1]!r} is not a flag; settings are given as --config.FIELD=VALUE.")
     config = read_config()
     recipes.check(config.get("recipe", ""))
     if not TOPOLOGY.value:
@@ -74,17 +74,25 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen(size: Size, only: Sequence[str] | None) -> list[str]:
-    """The stages to plan, in their order."""
+    """The stages to plan, in their order.
+
+    Raises:
+        UserError: --stages names a stage that the recipe does not have.
+    """
     for name in only or ():
         if name not in size.clips:
-            raise UserError(f"--stages={name} is no stage; there are {', '.join(size.clips)}.")
+            raise UserError(f"--stages={name} is not a stage; there are {', '.join(size.clips)}.")
     return [name for name in size.clips if not only or name in only]
 
 
 def set_batch(
     values: dict[str, Any], stage: str, topology: Topology, size: Size, a_chip: int
 ) -> None:
-    """Puts the batch that is asked for into the settings, if the chips can share it."""
+    """Puts the batch that is asked for into the settings, if the chips can share it.
+
+    Raises:
+        UserError: the chips cannot share such a batch.
+    """
     if a_chip:
         values[stage]["batch_size"] = a_chip * topology.devices
     batch = min(values[stage]["batch_size"], size.clips[stage])

@@ -18,7 +18,7 @@ from typing import Any
 from asd_jax.errors import UserError
 from asd_jax.files import write_bytes
 from launch.cells import chunks, is_done, job_command
-from launch.sweep_file import Run, Sweep
+from launch.sweep_file import Sweep, SweepRun
 
 BUCKETS = ("gs", "s3", "r2")
 RUNS = "/asd_jax_runs"  # where a machine sees the bucket
@@ -41,7 +41,11 @@ def add_flags(group: Any) -> None:
 
 
 def write(
-    path: str, sweep: Sweep, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
+    path: str,
+    sweep: Sweep,
+    runs: Sequence[SweepRun],
+    options: argparse.Namespace,
+    extra: Sequence[str],
 ) -> None:
     """Writes a task file for every `--cells_per_job` runs and prints how to launch them.
 
@@ -68,7 +72,7 @@ def task_file(
     name: str,
     sweep: Sweep,
     path: str,
-    runs: Sequence[Run],
+    runs: Sequence[SweepRun],
     options: argparse.Namespace,
     extra: Sequence[str],
 ) -> str:
@@ -108,7 +112,7 @@ def resources(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def setup(accelerator: str) -> str:
-    """What a machine does before its first run; machines come with older Pythons."""
+    """Returns the commands of a machine before its first run; machines have older Pythons."""
     extra = "tpu" if accelerator.startswith("tpu") else "cuda"
     return (
         "set -e\n"

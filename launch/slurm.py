@@ -21,7 +21,7 @@ from asd_jax.errors import UserError
 from asd_jax.report.files import write_results
 from launch.cells import chunks, job_command
 from launch.local import end_with_parent
-from launch.sweep_file import Run
+from launch.sweep_file import SweepRun
 
 
 def add_flags(group: Any) -> None:
@@ -44,7 +44,7 @@ def add_flags(group: Any) -> None:
 
 
 class Job:
-    """What a job runs; submitit pickles it. Queued again it runs the same command again."""
+    """The callable of a job; submitit pickles it. Queued again it runs the same command again."""
 
     def __init__(self, command: Sequence[str], root: str) -> None:
         self._command, self._root = list(command), root
@@ -78,7 +78,7 @@ class Job:
 
 
 def submit(
-    path: str, runs: Sequence[Run], options: argparse.Namespace, extra: Sequence[str]
+    path: str, runs: Sequence[SweepRun], options: argparse.Namespace, extra: Sequence[str]
 ) -> int:
     """Queues the runs that are neither done nor queued; 0 if that went well.
 
@@ -117,7 +117,7 @@ def submit(
 
 
 def parameters(options: argparse.Namespace, root: str) -> dict[str, Any]:
-    """What submitit is told of a job."""
+    """The parameters of a job for submitit."""
     named = {
         "slurm_partition": options.partition,
         "slurm_account": options.account,
@@ -139,7 +139,11 @@ def parameters(options: argparse.Namespace, root: str) -> dict[str, Any]:
 
 
 def queued_cells(folder: str) -> dict[str, str]:
-    """The job of each cell that an earlier command queued and that SLURM still has."""
+    """The job of each cell that an earlier command queued and that SLURM still has.
+
+    Raises:
+        UserError: `squeue` fails.
+    """
     try:
         with open(os.path.join(folder, "jobs.json"), encoding="utf-8") as file:
             known: Mapping[str, str] = json.load(file)

@@ -21,7 +21,7 @@ from asd_jax.commands import STOPPED
 from asd_jax.errors import Interrupted, UserError
 from launch import cells, local, sky, slurm
 from launch.collect import write_table
-from launch.sweep_file import Run, Sweep, add_file, file_given, read_sweep
+from launch.sweep_file import Sweep, SweepRun, add_file, file_given, read_sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, extra = _parser().parse_known_args(argv)
     strange = [word for word in extra if not word.startswith("--config.")]
     if strange:
-        raise UserError(f"{strange[0]} is no option; see python -m launch.sweep --help.")
+        raise UserError(f"{strange[0]} is not an option; see python -m launch.sweep --help.")
     _check(options)
     path = file_given(options)
     sweep = read_sweep(path)
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _here(sweep: Sweep, runs: list[Run], options: argparse.Namespace, extra: list[str]) -> int:
+def _here(sweep: Sweep, runs: list[SweepRun], options: argparse.Namespace, extra: list[str]) -> int:
     """Makes the runs on this machine and, of a whole sweep, the table."""
     failed = local.run_all(runs, options, extra)
     if not options.cell:

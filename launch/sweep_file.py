@@ -27,7 +27,7 @@ from asd_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class SweepRun:
     """One run of a sweep."""
 
     row: str
@@ -56,7 +56,7 @@ class Sweep:
     name: str
     title: str
     config: str
-    runs: tuple[Run, ...]
+    runs: tuple[SweepRun, ...]
     metrics: Mapping[str, str]
     paper: Mapping[str, Mapping[str, str]]
     reference: str = ""
@@ -80,7 +80,7 @@ def read_sweep(path: str) -> Sweep:
         UserError: it is not there, or lacks a name that it must have.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path} is no sweep file; they lie in configs/sweeps.")
+        raise UserError(f"{path} is not a sweep file; they lie in configs/sweeps.")
     names = runpy.run_path(path)
     missing = [name for name in ("CONFIG", "TITLE", "METRICS", "sweep") if name not in names]
     if missing:
@@ -88,7 +88,7 @@ def read_sweep(path: str) -> Sweep:
     runs = []
     for given in names["sweep"]():
         overrides = dict(given)
-        runs.append(Run(str(overrides.pop("row", "")), overrides))
+        runs.append(SweepRun(str(overrides.pop("row", "")), overrides))
     if len({run.name for run in runs}) < len(runs):
         raise UserError(f"{path} yields the same run twice.")
     return Sweep(

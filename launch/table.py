@@ -52,7 +52,7 @@ def as_text(sweep: Sweep, lines: Sequence[dict[str, Any]]) -> str:
 
 
 def notes(sweep: Sweep, lines: Sequence[dict[str, Any]]) -> list[str]:
-    """What a reader of the table must know."""
+    """Returns what a reader of the table must know."""
     found = ["Mean ± standard deviation over the seeds that are finished."]
     if any("split.seed" in run.overrides for run in sweep.runs):
         found.append("Each seed draws its own test clips.")
@@ -70,7 +70,7 @@ def notes(sweep: Sweep, lines: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def judge_published(sweep: Sweep) -> str:
-    """What a published difference between two rows can mean at most, given its number of clips."""
+    """Judges a published difference between two rows, given its number of clips."""
     if sweep.published is None:
         return ""
     row, other, clips = sweep.published

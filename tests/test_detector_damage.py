@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asd_jax import detector_folder
-from asd_jax.cached_program import Traced
+from asd_jax.cached_program import CachedProgram
 from asd_jax.detector import load_detector
 from asd_jax.detector_folder import read_arrays, read_folder, write_folder
 from asd_jax.errors import UserError
@@ -134,7 +134,12 @@ WRONG = {
     "too long": lambda value: np.resize(value, (value.shape[0] + 1, *value.shape[1:])),
 }
 CHECKED = {
-    "ensemble": ("thresholds", "frame_mean", "scorers/statistics/1/factors", "scorers/tap/2/mean"),
+    "ensemble": (
+        "thresholds",
+        "frame_mean",
+        "scorers/statistics/1/factors",
+        "scorers/early_layers/2/mean",
+    ),
     "pump_classifier": ("normal_scores/0", "frame_std", "calibration"),
 }
 
@@ -169,7 +174,7 @@ def test_networks_that_do_not_fit_their_settings_are_one_sentence(folders, tmp_p
 
 
 def test_arrays_that_no_program_takes_are_one_sentence():
-    traced = Traced(lambda: lambda arrays, waves: arrays @ waves, np.ones((2, 3)), {})
+    traced = CachedProgram(lambda: lambda arrays, waves: arrays @ waves, np.ones((2, 3)), {})
     for _ in range(2):
         with pytest.raises(UserError, match="do not fit its settings"):
             traced(np.ones(4))
@@ -184,7 +189,7 @@ def test_sizes_are_bounded_before_they_are_read(folders, tmp_path, monkeypatch):
         load_detector(str(place))
     (place / "detector.json").unlink()
     os.mkfifo(place / "detector.json")
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         load_detector(str(place))
 
 

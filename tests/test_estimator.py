@@ -161,9 +161,9 @@ def test_the_default_is_the_config_for_own_recordings():
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"pretrain__epoch": 1.0}, r"config.pretrain.epoch is no field"),
-        ({"seed__a": 1}, "config.seed.a is no field"),
-        ({"nothing": 1}, "config.nothing is no field"),
+        ({"pretrain__epoch": 1.0}, r"config.pretrain.epoch is not a field"),
+        ({"seed__a": 1}, "config.seed.a is not a field"),
+        ({"nothing": 1}, "config.nothing is not a field"),
     ],
 )
 def test_a_wrong_setting_is_named(overrides, said):

@@ -20,7 +20,7 @@ SMALL = {
     "scoring": {"branches": ("statistics",), "bootstrap": 20},
     "statistics": {"n_mels": 32},
 }
-LENGTH = "recordings may be of any length: the number of samples is no number of features"
+LENGTH = "recordings may be of any length: the number of samples is not a number of features"
 WHOLE = "it gives int64, of which no full scale is known"
 ROUNDING = "batches of other sizes are other programs, which round float32 differently"
 EXCLUDED = {

@@ -34,7 +34,9 @@ def test_a_file_that_is_there_comes_before_a_name(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(UserError, match=r"--config=none:x is no file.*ensemble, pump_classifier"):
+    with pytest.raises(
+        UserError, match=r"--config=none:x is not a file.*ensemble, pump_classifier"
+    ):
         project.config_file("none:x")
     with pytest.raises(UserError, match="sun_table4"):
         project.sweep_file("sun_table9")

@@ -45,7 +45,7 @@ def mixup(
 def mix(
     x: Float[Array, "batch *shape"], other: Float[Array, "batch *shape"], share: Float[Array, "b"]
 ) -> Float[Array, "batch *shape"]:
-    """`share * x + (1 - share) * other`, one share an example, in the type of `x`."""
+    """Returns `share * x + (1 - share) * other`, one share an example, in the type of `x`."""
     share = share.reshape(-1, *[1] * (x.ndim - 1)).astype(x.dtype)
     return share * x + (1 - share) * other
 
@@ -53,7 +53,7 @@ def mix(
 def smooth_labels(
     label: Float[Array, "batch"], *, epsilon: ArrayLike = 0.1
 ) -> Float[Array, "batch"]:
-    """y (1 - eps) + eps / 2: labels 0 and 1 as eps / 2 and 1 - eps / 2.
+    """Returns y (1 - eps) + eps / 2: labels 0 and 1 as eps / 2 and 1 - eps / 2.
 
     Label smoothing (Szegedy et al., 2016) for one logit and two classes. Sun gives no eps; 0.1 is
     that of the official EfficientNetV2.

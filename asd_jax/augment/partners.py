@@ -22,8 +22,8 @@ def group_size(batch: int) -> int:
 def draw_partners(key: Key[Array, ""], batch: int) -> Int[Array, "batch"]:
     """A partner for each clip, each clip being the partner of one.
 
-    In a batch of several groups nobody is alone: each group is one ring in random order. A batch
-    that is one group is permuted, so that a clip may meet itself.
+    Each group of a batch of several is one ring in random order, so no clip is its own partner. A
+    batch that is one group is permuted, so that a clip may meet itself.
     """
     size = group_size(batch)
     if size == batch:
@@ -35,7 +35,7 @@ def draw_partners(key: Key[Array, ""], batch: int) -> Int[Array, "batch"]:
 
 
 def neighbours(key: Key[Array, ""], batch: int, wanted: int) -> Int[Array, "batch wanted"]:
-    """For each clip others of its group, at random distances that are the same for all clips.
+    """Picks for each clip others of its group, at random distances that are the same for all clips.
 
     They repeat where more are wanted than there are; only a batch of one gives a clip itself.
     """
@@ -49,7 +49,7 @@ def neighbours(key: Key[Array, ""], batch: int, wanted: int) -> Int[Array, "batc
 
 
 def take(x: Float[Array, "batch *shape"], places: Int[Array, "batch *more"]) -> Array:
-    """`x[places]`, where the places are in the clip's own group, `[batch, *more, *shape]`."""
+    """Returns `x[places]`, for places in the clip's own group, `[batch, *more, *shape]`."""
     size = group_size(len(x))
     groups = len(x) // size
     if groups == 1:

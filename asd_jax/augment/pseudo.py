@@ -129,16 +129,16 @@ def tone_comb(
     """A steady harmonic comb of random spacing (40 to 1000 Hz) and up to 16 lines.
 
     Each line is `level_db` beside the average power of the mel bin in which it lies, so it is about
-    equally hard to hear in each bin; being steady, it fills the bin's quiet moments.
+    equally hard to detect in each bin; being steady, it fills the bin's quiet moments.
     """
     spacing_key, level_key, count_key = jax.random.split(key, 3)
     spacing = 40.0 * jnp.exp(jax.random.uniform(spacing_key) * math.log(25.0))
     harmonic = jnp.arange(1, 17)
     hz = jnp.asarray(mel_hz, jnp.float32)
-    heard = (harmonic <= jax.random.randint(count_key, (), 1, 17)) & (harmonic * spacing < hz[-1])
+    audible = (harmonic <= jax.random.randint(count_key, (), 1, 17)) & (harmonic * spacing < hz[-1])
     place = jnp.interp(harmonic * spacing, hz, jnp.arange(hz.size, dtype=jnp.float32))
     lines = jnp.maximum(0.0, 1.0 - jnp.abs(jnp.arange(hz.size)[:, None] - place))
-    profile = jnp.where(heard, lines, 0.0).max(axis=1)[:, None, None]
+    profile = jnp.where(audible, lines, 0.0).max(axis=1)[:, None, None]
     level = jax.random.uniform(level_key, (), minval=level_db[0], maxval=level_db[1])
     power = db_to_power(x)
     line = db_to_power(level) * profile * power.mean(axis=1, keepdims=True)

@@ -89,7 +89,7 @@ def change_speed(x: Float[Array, "samples"], speed: ArrayLike) -> Float[Array, "
 
 
 def _positions(samples: int, speed: ArrayLike) -> tuple[Array, Array]:
-    """Whole and fractional positions in the doubled loop at which the output samples lie.
+    """Returns whole and fractional positions of the output samples in the doubled loop.
 
     Split into blocks: `2 * n * speed` passes 10^5, where float32 resolves a sixtieth of a sample.
     """
@@ -130,7 +130,7 @@ def fade(
     ends_key, length_key, shape_key = jax.random.split(key, 3)
     lengths = jax.random.uniform(length_key, (2,), maxval=max_share * x.size)
     which = jax.random.randint(ends_key, (), 0, 3)
-    # A length of one sample is no fade at all; 0 = in, 1 = out, 2 = both.
+    # A length of one sample is not a fade at all; 0 = in, 1 = out, 2 = both.
     fade_in = jnp.where(which == 1, 1.0, jnp.maximum(lengths[0], 1.0))
     fade_out = jnp.where(which == 0, 1.0, jnp.maximum(lengths[1], 1.0))
     n = jnp.arange(x.size, dtype=jnp.float32)

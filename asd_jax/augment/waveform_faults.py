@@ -1,7 +1,7 @@
 """Weak synthetic faults of one waveform, by which scoring weighs the branches without anomalies.
 
 A branch that cannot tell held-out normals from the same clips with a weak fault has nothing to say
-about real faults either. The faults act on the waveform, so every branch hears the same one. They
+about real faults either. The faults act on the waveform, so every branch gets the same one. They
 are for weighing only: no network is trained on them.
 """
 
@@ -103,7 +103,7 @@ def _sine(phase: UInt32[Array, "samples"]) -> Float[Array, "samples"]:
 def _beside(
     wave: Float[Array, "samples"], added: Float[Array, "samples"], level_db: Array
 ) -> Float[Array, "samples"]:
-    """`added`, brought to `level_db` relative to the clip; nothing beside a silent clip."""
+    """Returns `added`, scaled to `level_db` relative to the clip; nothing beside a silent clip."""
     ratio = jnp.square(wave).mean() / jnp.maximum(jnp.square(added).mean(), 1e-12)
     return added * jnp.sqrt(ratio) * jnp.power(10.0, level_db / 20.0)
 

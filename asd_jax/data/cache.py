@@ -87,7 +87,7 @@ class CachedClips:
         return len(self.clips)
 
     def only(self, kept: Sequence[int]) -> "CachedClips":
-        """Of these clips alone."""
+        """Returns these clips alone."""
         waves = WaveCache(self.waves.data, self.waves.rows[list(kept)], self.waves.samples)
         return dataclasses.replace(self, clips=tuple(self.clips[k] for k in kept), waves=waves)
 

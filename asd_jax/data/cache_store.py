@@ -1,7 +1,7 @@
 """The files of a wave cache: rows that are written once, and an index that is only replaced.
 
 The index names what is valid. It is written to a temporary file and renamed into place after the
-rows it names have reached the disk, so a killed build leaves at worst rows that nobody names.
+rows it names have reached the disk, so a killed build leaves at worst rows without an index entry.
 
 Every build writes its rows into a file of its own, of a name that no other has. So builds that no
 lock keeps apart, as on hosts whose network drive has none, may do work twice, but never read each
@@ -37,11 +37,11 @@ from asd_jax.errors import UserError
 from asd_jax.files import locked, remove_leftovers, write_json, writing
 
 _VERSION = 3
-_FORGOTTEN = 86400.0  # seconds after which a data file that no index names is in nobody's hands
+_FORGOTTEN = 86400.0  # seconds after which a data file that no index names is unused
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
 _SPARE = 64 * 2**20  # bytes to leave free on the disk
 _LARGE = 16 * 2**20  # bytes of a recording of which not all rows are held at once
-_STRIDE = 16  # every so-manieth sample is hashed: who finds equal hashes compares the rows
+_STRIDE = 16  # one in so many samples is hashed: where hashes are equal, rows are compared
 _RESAMPLER_TAIL = 0.1  # seconds read beyond a cut, so that no resampler's edge is in the clip
 
 
@@ -88,7 +88,7 @@ class Store:
         return tuple((str(self.folder / name), rows) for name, rows in self._data.items())
 
     def entry(self, path: str) -> Entry:
-        """A file that `update` has made available; its row is counted through all data files."""
+        """Returns the entry of an available file; its row counts through all data files."""
         entry = self._files[os.path.abspath(path)]
         names = list(self._data)
         before = sum(self._data[name] for name in names[: names.index(entry.data)])
@@ -146,7 +146,7 @@ class Store:
         self._data, self._files = self._read()
 
     def _read(self) -> tuple[dict[str, int], dict[str, Entry]]:
-        """What the index names and what is there; nothing where it is absent, or not ours."""
+        """Reads the index; returns nothing where it is absent, or not ours."""
         try:
             index = json.loads(self._index.read_text("utf-8", "surrogateescape"))
             if index["version"] != _VERSION:
@@ -302,8 +302,8 @@ def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     rows = settings.rows(wave)
     counted = wave[: settings.samples] if settings.long == "cut" else wave
     about = _About()
-    about.heard(counted)
-    if len(rows) > 1:  # of a single one, the recording's flags have said all
+    about.hashed(counted)
+    if len(rows) > 1:  # of a single one, the recording's flags say it all
         about.seen(rows)
     return _Rows(rows, about.entry(len(wave), rate, flags, settings))
 
@@ -317,7 +317,7 @@ def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
         longest=settings.longest_hours,
     )
     about = _About()
-    blocks = map(about.heard, recording.blocks())
+    blocks = map(about.hashed, recording.blocks())
     for _, row, _ in settings.windows(blocks):
         about.seen(row[None])
         yield _Rows(row[None])
@@ -326,14 +326,14 @@ def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
 
 
 class _About:
-    """What is kept of a recording beside its rows."""
+    """Collects what the index holds of a recording: digest, length and flags."""
 
     def __init__(self) -> None:
         self.frames = 0
         self._digest = hashlib.blake2b(digest_size=16)
         self._of_rows: list[set[str]] = []
 
-    def heard(self, wave: np.ndarray) -> np.ndarray:
+    def hashed(self, wave: np.ndarray) -> np.ndarray:
         self._digest.update(wave[-self.frames % _STRIDE :: _STRIDE].tobytes())
         self.frames += len(wave)
         return wave
@@ -342,7 +342,7 @@ class _About:
         self._of_rows += [quality.of_clip(row) for row in rows]
 
     def entry(self, frames: int, rate: int, flags: Iterable[str], settings: WaveSettings) -> Entry:
-        """What is to be remembered, but for the file's size and time."""
+        """Returns the recording's entry of the index, without the file's size and time."""
         flags = set(flags)
         flags |= {"resampled"} if rate != settings.sample_rate else set()
         flags |= {"repeated"} if frames < settings.samples else set()
@@ -354,8 +354,8 @@ class _About:
 
 
 def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
-    """What a user should know of a recording, in words that follow 'Recordings'."""
-    said = {
+    """Yields warnings about a recording, in words that follow 'Recordings'."""
+    texts = {
         "resampled": f"at {entry.rate} Hz were resampled to {settings.sample_rate} Hz",
         "repeated": f"were repeated to fill {settings.clip_seconds:g} s",
         "clipped": "went beyond full scale and were clipped",
@@ -367,7 +367,7 @@ def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
         "unfinished": "have a header that was not finished, and were read to the end",
     }
     flags = entry.flags.split()
-    yield from (what for flag, what in said.items() if flag in flags)
+    yield from (what for flag, what in texts.items() if flag in flags)
     if settings.long == "cut" and entry.frames > settings.samples:
         yield f"were cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
     if any(quality.no_sound(more) for more in entry.of_rows.values()):

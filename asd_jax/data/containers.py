@@ -41,7 +41,7 @@ class _Chunk(NamedTuple):
 
 
 def find_sound(file: BinaryIO) -> Sound | None:
-    """The sound of a file by its header; None where it is no such format or has no sound."""
+    """The sound of a file by its header; None where it is not such a format or has no sound."""
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(40)
@@ -74,7 +74,7 @@ def find_sound(file: BinaryIO) -> Sound | None:
 
 
 class Repaired:
-    """A file with other bytes in a few places, as `soundfile` reads one that is no path."""
+    """A file with other bytes in a few places, as `soundfile` reads one that is not a path."""
 
     def __init__(
         self, file: io.BufferedIOBase | io.RawIOBase, repairs: tuple[tuple[int, bytes], ...]

@@ -191,8 +191,8 @@ class Recording:
     def _check_end(self, file: Any, done: int, stop: float) -> None:
         if not done:
             raise UnreadableError(self.name, "it holds no samples")
-        told = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
-        if told and min(file.frames, stop) - done > _TOLERATED * self.rate:
+        length_known = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
+        if length_known and min(file.frames, stop) - done > _TOLERATED * self.rate:
             self._cut_off()
         if done < quality.SHORTEST * self.rate:
             self.flags.add("short")
@@ -319,7 +319,7 @@ def _regular(name: str) -> int:
 
 @functools.cache
 def _forward() -> type:
-    """`soundfile.SoundFile` that only reads on: to seek fails in a FLAC of unknown length."""
+    """A `soundfile.SoundFile` that only reads on: to seek fails in a FLAC of unknown length."""
     import soundfile
 
     class Forward(soundfile.SoundFile):
@@ -350,7 +350,7 @@ def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarr
 def _resampler(
     rate: int, sample_rate: int, whole: bool
 ) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """From blocks to float32 in [-1, 1] at the new rate; in float, for soxr dithers integers.
+    """Resamples blocks to float32 in [-1, 1]; in float, for soxr dithers integers.
 
     Args:
       rate: of the blocks, Hz.
@@ -372,7 +372,7 @@ def _resampler(
 
 
 def why_unreadable(name: str, error: Exception) -> str:
-    """What is wrong with a file that raised `error`, in words for its owner."""
+    """Explains to the owner of a file why reading it raised `error`."""
     if not os.path.exists(name):
         return "there is no such file"
     if os.path.isdir(name):
@@ -381,5 +381,5 @@ def why_unreadable(name: str, error: Exception) -> str:
         return "the file is empty"
     if not os.access(name, os.R_OK):
         return "it may not be read (permissions)"
-    said = getattr(error, "error_string", None) or str(error) or type(error).__name__
-    return f"it can't be decoded ({' '.join(said.split())})".replace(".)", ")")
+    detail = getattr(error, "error_string", None) or str(error) or type(error).__name__
+    return f"it can't be decoded ({' '.join(detail.split())})".replace(".)", ")")

@@ -86,6 +86,6 @@ def converted(path: str, longest: float) -> Iterator[str]:
         limit = _PATIENCE + os.path.getsize(path) / _SLOWEST
         done = subprocess.run(call, capture_output=True, timeout=limit, check=False)
         if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
-            raise RuntimeError(said[-1].split("] ")[-1].rstrip("."))
+            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason"]
+            raise RuntimeError(lines[-1].split("] ")[-1].rstrip("."))
         yield target

@@ -1,9 +1,9 @@
 """Batches of waveforms from the cache to the devices: the only file that knows grain.
 
 An element of the pipelines is a whole batch: its clips are drawn together and gathered from the
-memory map in one copy, so Python's cost is per batch, not per clip (grain's own shuffle and batch
-cost about 0.15 ms a clip, 20 ms for a batch of 128). Threads only, no worker
-processes: copying releases the interpreter's lock, and threads start at once.
+memory map in one copy, so Python's cost is per batch, not per clip as with grain's own
+shuffle and batch. Threads only, no worker processes: copying releases the interpreter's lock, and
+threads start at once.
 """
 
 import collections
@@ -23,7 +23,7 @@ _AHEAD = 2  # batches on the device: one in use, one on its way
 
 
 @runtime_checkable
-class Waves(Protocol):
+class WaveSource(Protocol):
     """Waveforms by position, as `asd_jax.data.cache.WaveCache` has them."""
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ class Rows(Protocol):
     """Waveforms that lie on the devices, as `asd_jax.train.device_data.DeviceData` has them."""
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
-        """Where the waveforms at `indices` lie: int32, in the shape of `indices`."""
+        """Returns the rows of the waveforms at `indices`: int32, in the shape of `indices`."""
         ...
 
     def take(self, rows: jax.Array) -> jax.Array:
@@ -88,7 +88,7 @@ class Batches(Iterator[dict[str, Any]]):
 
 
 def train_batches(
-    waves: Waves | Rows,
+    waves: WaveSource | Rows,
     labels: np.ndarray,
     indices: Sequence[int] | np.ndarray,
     *,
@@ -174,7 +174,7 @@ def side_by_side(
 
 
 def eval_batches(
-    waves: Waves,
+    waves: WaveSource,
     indices: Sequence[int] | np.ndarray,
     *,
     batch_size: int,
@@ -269,7 +269,7 @@ def _local_rows(sharding: NamedSharding | None, batch_size: int) -> np.ndarray:
 
 
 def _placer(sharding: NamedSharding | None, batch_size: int) -> Callable[[dict], dict]:
-    """From this process's part of a batch to the global batch."""
+    """Returns a function from this process's part of a batch to the global batch."""
     if sharding is None:
         return lambda batch: batch
     return lambda batch: {
@@ -281,7 +281,7 @@ def _placer(sharding: NamedSharding | None, batch_size: int) -> Callable[[dict],
 
 
 def _taking(waves: Rows, place: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """From the rows of a batch to the batch."""
+    """Returns a function from the rows of a batch to the batch."""
 
     def taken(batch: dict[str, np.ndarray]) -> dict[str, Any]:
         placed = place(batch)

@@ -28,7 +28,7 @@ LEVEL = 20.0  # dB from the training's level: ten times the pressure, as of anot
 _STEPS = 2  # of 16 bits: what does not vary by more holds no waveform
 _CLIPPED = 1e-4  # share of samples at full scale
 _CANCELLED = 0.1  # of the power that channels without common sound keep in their mean
-_STRIDE = 1024  # a channel is first looked at in every so-manieth frame
+_STRIDE = 1024  # of the frames in which a channel is looked at first, one in so many
 
 
 def words(flags: Collection[str]) -> str:
@@ -63,7 +63,7 @@ def is_clipped(wave: Shaped[np.ndarray, " samples"], full: float) -> bool:
 
 
 def dead_channels(frames: Shaped[np.ndarray, "frames channels"]) -> np.ndarray:
-    """Which channels are silent throughout, bool `[channels]`."""
+    """Marks the channels that are silent throughout, bool `[channels]`."""
     dead = np.logical_not(frames[::_STRIDE].any(axis=0))
     for channel in np.flatnonzero(dead):
         dead[channel] = not frames[:, channel].any()

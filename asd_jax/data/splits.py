@@ -138,7 +138,7 @@ def _random(keys: list[str], abnormal: int, seed: int, fraction: float) -> tuple
 
 
 def _dcase2020(keys: list[str], abnormal: int, seed: int, fraction: float) -> tuple[list[int], int]:
-    """As DCASE 2020 did with MIMII: 100 drawn normals of each machine are tested."""
+    """Splits as DCASE 2020 did with MIMII: 100 drawn normals of each machine are tested."""
     return _drawn(keys, seed), _DCASE2020_TEST_NORMALS
 
 

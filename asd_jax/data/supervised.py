@@ -53,7 +53,7 @@ def split_supervised(
         clips: the table; the split that its layout or a rule for detectors gave is ignored.
         rule: a key of `SPLITS`. `sun_721` draws clip by clip, as printed: versions of a recording
             at other noise levels then lie on both sides. `group_clip` keeps the versions and
-            windows of a recording together. `leave_one_id_out` tests on a machine never heard.
+            windows of a recording together. `leave_one_id_out` tests on an unseen machine.
         draw: which clips take part. `all`; `balanced`, as many normal as anomalous ones, `total`
             together; `any`, `total` at random. The printed 2700 of 12615 leave both readings open.
         total: clips to draw; fewer where there are fewer.

@@ -1,4 +1,4 @@
-"""One row of a clip table, and the little that can be said of a table without decoding it."""
+"""One row of a clip table, and the little that is known of a table without decoding it."""
 
 import dataclasses
 import os

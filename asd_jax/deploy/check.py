@@ -1,4 +1,4 @@
-"""Is a written file the detector it was made of? Scores, what fewer bits cost, and latency."""
+"""Is a written file the detector it was made of? ScoreTable, what fewer bits cost, and latency."""
 
 import dataclasses
 import functools
@@ -23,23 +23,23 @@ _LABELS = {
     NORMAL: re.compile(r"(?<!ab)normal|healthy", re.IGNORECASE),
 }
 
-Waves = Int16[np.ndarray, "clips samples"]
-Scores = Float[np.ndarray, "clips machines"]
+PcmClips = Int16[np.ndarray, "clips samples"]
+ScoreTable = Float[np.ndarray, "clips machines"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """What files are checked on.
+    """Clips on which exported files are checked.
 
     Attributes:
         names: of the clips.
         waves: 16-bit.
-        told: the machines that each may be of, indices into the detector's groups.
+        candidates: the machines that each may be of, indices into the detector's groups.
     """
 
     names: tuple[str, ...]
-    waves: Waves
-    told: tuple[tuple[int, ...], ...]
+    waves: PcmClips
+    candidates: tuple[tuple[int, ...], ...]
 
     @property
     def labels(self) -> np.ndarray:
@@ -57,13 +57,13 @@ def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
     from asd_jax.live.recordings import find_recordings, machines_of, read_windows
 
     settings = detector.config.data
-    names, waves, told = [], [], []
+    names, waves, candidates = [], [], []
     for path in find_recordings(paths):
         for window in read_windows(path, settings):
             names.append(window.name)
             waves.append(window.wave)
-            told.append(tuple(machines_of(path, detector.groups)))
-    return Clips(tuple(names), np.stack(waves), tuple(told))
+            candidates.append(tuple(machines_of(path, detector.groups)))
+    return Clips(tuple(names), np.stack(waves), tuple(candidates))
 
 
 def generated_clips(detector: Detector) -> Clips:
@@ -92,20 +92,20 @@ def label_of(path: str) -> int:
     return UNKNOWN
 
 
-def live_scores(detector: Detector, program: Program, waves: Waves) -> Scores:
+def live_scores(detector: Detector, program: Program, waves: PcmClips) -> ScoreTable:
     """The detector's own scores of the machines that the program scores."""
     parts = [detector.each_score(part) for part in _batches(waves)]
     return np.concatenate(parts)[: len(waves), list(program.rows)]
 
 
-def traced_scores(program: Program, waves: Waves) -> Scores:
+def traced_scores(program: Program, waves: PcmClips) -> ScoreTable:
     """The scores of the program run by JAX here: what the file must give, bits included."""
     run = jax.jit(functools.partial(program.run, program.arrays))
     parts = [np.asarray(run(program.feed(part))[0]) for part in _batches(waves)]
     return np.concatenate(parts)[: len(waves)]
 
 
-def file_scores(reader: Callable, program: Program, waves: Waves) -> Scores:
+def file_scores(reader: Callable, program: Program, waves: PcmClips) -> ScoreTable:
     """The scores of a written file; the last clip also alone, for another size of batch."""
     parts = [reader(program.feed(part))[0] for part in _batches(waves)]
     scores = np.concatenate(parts)[: len(waves)]
@@ -113,14 +113,14 @@ def file_scores(reader: Callable, program: Program, waves: Waves) -> Scores:
     return scores
 
 
-def difference(scores: Scores, reference: Scores) -> float:
+def difference(scores: ScoreTable, reference: ScoreTable) -> float:
     """The largest difference, of a score above 1 in size as a share of it; NaN is infinite."""
     away = np.abs(scores - reference) / np.maximum(1.0, np.abs(reference))
     return float(np.where(np.isnan(away), np.inf, away).max())
 
 
 def mean_auc(
-    detector: Detector, program: Program, clips: Clips, scores: Scores
+    detector: Detector, program: Program, clips: Clips, scores: ScoreTable
 ) -> tuple[float, int] | None:
     """Mean AUC over the machines with clips of both labels, and the number of such clips.
 
@@ -131,9 +131,9 @@ def mean_auc(
 
     labels, thresholds = clips.labels, detector.thresholds[: len(detector.groups)]
     values, columns = np.full(len(scores), np.nan), np.full(len(scores), -1)
-    for clip, told in enumerate(clips.told):
+    for clip, candidates in enumerate(clips.candidates):
         one = len(program.rows) == 1 and program.about["machines"] == ["any"]
-        wanted = [0] if one else [program.rows.index(g) for g in told if g in program.rows]
+        wanted = [0] if one else [program.rows.index(g) for g in candidates if g in program.rows]
         if wanted:
             above = scores[clip, wanted]
             if len(wanted) > 1:
@@ -151,7 +151,7 @@ def mean_auc(
 
 
 def latency(
-    detector: Detector, reader: Callable, program: Program, wave: Waves
+    detector: Detector, reader: Callable, program: Program, wave: PcmClips
 ) -> tuple[float, float]:
     """Milliseconds to score one clip, of the file and of the live detector: medians, in turns."""
     fed = program.feed(wave)
@@ -166,7 +166,7 @@ def latency(
     return float(np.median(times[0])), float(np.median(times[1]))
 
 
-def _batches(waves: Waves) -> list[Waves]:
+def _batches(waves: PcmClips) -> list[PcmClips]:
     """All clips in batches of one size; the last is filled up with its last clip."""
     missing = -len(waves) % BATCH
     waves = np.concatenate([waves, np.repeat(waves[-1:], missing, axis=0)])

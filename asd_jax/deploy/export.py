@@ -49,7 +49,7 @@ def export(
     clips = _clips(detector, recordings)
     commands.prepare_jax()
     made = program.make_program(detector, machine=group, kind=kind, precision=precision)
-    # Not `files.replacing`: what does not pass the check is no error, and its suffix is read.
+    # Not `files.replacing`: what does not pass the check is not an error, and its suffix is read.
     temporary = f"{output[: -len(suffix)]}.unchecked{suffix}"
     try:
         files.write(temporary, made, platforms)
@@ -66,7 +66,7 @@ def export(
 
 
 def _clips(detector: Detector, recordings: Sequence[str]) -> check.Clips:
-    """What the file is checked on."""
+    """Returns the clips on which the file is checked."""
     if recordings:
         return check.read_clips(detector, recordings)
     return check.generated_clips(detector)
@@ -120,8 +120,8 @@ def _tell_auc(
     detector: Detector,
     made: program.Program,
     clips: check.Clips,
-    live: check.Scores,
-    found: check.Scores,
+    live: check.ScoreTable,
+    found: check.ScoreTable,
 ) -> None:
     before = check.mean_auc(detector, made, clips, live)
     after = check.mean_auc(detector, made, clips, found)

@@ -51,7 +51,7 @@ def write(path: str, program: Program, platforms: Sequence[str] = PLATFORMS) -> 
 
 
 def read(path: str) -> tuple[Reader, dict[str, Any]]:
-    """What runs a written file, `[batch, samples]` to the three outputs, and what it tells."""
+    """Returns a function that runs a written file, and the facts that the file holds."""
     return _read_onnx(path) if path.endswith(".onnx") else _read_stablehlo(path)
 
 
@@ -88,7 +88,7 @@ def _read_onnx(path: str) -> tuple[Reader, dict[str, Any]]:
     import onnxruntime  # pyright: ignore[reportMissingImports]  the extra `onnx`
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # its warnings speak of shapes that nobody asked about
+    options.log_severity_level = 3  # its warnings are about shapes of no interest here
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     found = session.get_modelmeta().custom_metadata_map
 

@@ -84,7 +84,7 @@ def _bind(equation: Any, values: list[Any]) -> list[Any]:
 
 
 def _pad(x: jax.Array, value: Any, *, padding_config: Any) -> jax.Array:
-    """`lax.pad`, one axis after the other, by joining what lies before and after."""
+    """Pads as `lax.pad`, one axis after the other, by joining what lies before and after."""
     if any(between or low < 0 or high < 0 for low, high, between in padding_config):
         return lax.pad_p.bind(x, value, padding_config=padding_config)
     for axis, (low, high, _) in enumerate(padding_config):

@@ -42,17 +42,17 @@ class Program:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the waveform that goes in."""
+        """Returns the dtype of the waveform that goes in."""
         return np.dtype(self.about["input"])
 
     def feed(self, waves: Int16[np.ndarray, "clips samples"]) -> np.ndarray:
-        """16-bit clips as this program takes them."""
+        """Converts 16-bit clips to the input of this program."""
         if self.dtype == np.int16:
             return waves
         return waves.astype(np.float32) / np.float32(32768.0)
 
     def text(self) -> str:
-        """`about` as JSON."""
+        """Returns `about` as JSON."""
         return json.dumps(self.about, ensure_ascii=False)
 
 

@@ -59,7 +59,7 @@ def unpack(tree: Any) -> Any:
 
 
 def _pack(array: Any, precision: str, shared: int) -> Any:
-    """`Packed`, or the array as it is where it is small or no matrix.
+    """Packs an array; returns it as it is where it is small or not a matrix.
 
     In int8, `shared` axes before the last share a scale; each index of the last (a filter, a
     direction of a scorer) has its own.

@@ -8,7 +8,7 @@ from asd_jax.features.settings import FLOOR
 
 
 def power_to_db(power: Float[Array, "..."], *, floor: float = FLOOR) -> Float[Array, "..."]:
-    """10 log10 of a power, with powers under `floor` counted as `floor`. No `top_db`."""
+    """Returns 10 log10 of a power, with powers under `floor` counted as `floor`. No `top_db`."""
     return 10.0 * jnp.log10(jnp.maximum(power, floor))
 
 
@@ -18,5 +18,5 @@ def db_to_power(db: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def magnitude_to_db(magnitude: Float[Array, "..."], *, floor: float = FLOOR) -> Float[Array, "..."]:
-    """20 log10 of a magnitude, with the same floor in dB as `power_to_db`."""
+    """Returns 20 log10 of a magnitude, with the same floor in dB as `power_to_db`."""
     return power_to_db(jnp.square(magnitude), floor=floor)

@@ -33,19 +33,19 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 def to_float(
     wave: Int16[Array, "*batch samples"] | Float[Array, "*batch samples"],
 ) -> Float[Array, "*batch samples"]:
-    """16-bit samples as float32 in [-1, 1); a float waveform as it is."""
+    """Converts 16-bit samples to float32 in [-1, 1); keeps a float waveform."""
     if jnp.issubdtype(wave.dtype, jnp.floating):
         return wave
     return wave.astype(jnp.float32) / 32768.0
 
 
 def num_frames(samples: int, spec: LogMel) -> int:
-    """How many frames a clip of so many samples gives (frames are centred)."""
+    """Counts the frames of a clip of so many samples (frames are centred)."""
     return 1 + samples // spec.hop_length
 
 
 def mel_frequencies(spec: LogMel) -> Float[np.ndarray, "mels"]:
-    """Where each mel filter peaks, in Hz."""
+    """Returns the peak of each mel filter, in Hz."""
     edges = mel.mel_edges(n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.top, scale=spec.mel_scale)
     return edges[1:-1]
 

@@ -1,7 +1,7 @@
 """Spectrogram pictures for image networks: waveform in, `[batch, height, width, 3]` out, in jit.
 
 Sun (2025) compares four kinds (table 6, figure 4). Their names are the titles of librosa's plots;
-how they were computed is not said. The readings here:
+how they were computed is not stated. The readings here:
 
 - `spectrogram`: linear frequency in dB as `matplotlib.pyplot.specgram` draws it, frames of 256
   samples every 128;
@@ -103,7 +103,7 @@ def _resize(
 
 
 def row_weights(bins: int, spec: Picture) -> Float[np.ndarray, "height bins"]:
-    """How much each bin counts in each row of the picture, lowest row first; rows sum to 1."""
+    """Returns the weights of bins in rows of the picture, lowest first; rows sum to 1."""
     if spec.kind != "log_frequency":
         return area_weights(bins, np.linspace(0.0, bins, spec.size + 1))
     # A bin's level stands for half a bin around it, and the picture ends at the outer bins' middle.

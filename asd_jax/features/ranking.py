@@ -11,8 +11,7 @@ def loudest_first(x: Float[Array, "*batch frames"]) -> Float[Array, "*batch fram
 
     XLA's sort for a CPU takes one row after another, with a call for each comparison. There a
     bitonic network (Batcher, "Sorting networks and their applications", 1968) exchanges whole
-    rows of values at once: of 16 clips of 224 mels and 313 frames, 25 ms in a prototype, where the
-    sort took 183 of a whole program's 519.
+    rows of values at once.
     """
     if target.platform() != "cpu":
         return -jnp.sort(-x, axis=-1)

@@ -176,7 +176,7 @@ class Pictures(Checked):
 
     @property
     def frame(self) -> tuple[int, int]:
-        """(n_fft, hop_length) in samples, the kind's own where the settings say 0."""
+        """Returns (n_fft, hop_length) in samples, the kind's own where the settings say 0."""
         n_fft, hop = _FRAMES.get(self.kind, _LIBROSA)
         return self.n_fft or n_fft, self.hop_length or hop
 

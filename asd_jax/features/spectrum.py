@@ -136,7 +136,7 @@ def _waves(turns: Int[np.ndarray, "rows columns"], length: int) -> tuple[np.ndar
 
 
 def _factors(n_fft: int) -> tuple[int, int]:
-    """p q = n_fft with p the largest factor up to its root."""
+    """Factors n_fft = p q with p the largest factor up to its root."""
     p = next(f for f in range(math.isqrt(n_fft), 0, -1) if n_fft % f == 0)
     return p, n_fft // p
 
@@ -146,9 +146,8 @@ def _windowed(
 ) -> Float[Array, "batch frames n_fft"]:
     """The frames times the Hann window.
 
-    If a frame is as long as so many hops, every so-manieth frame begins where the last one ends:
-    a CPU cuts the clip into these without looking up where each sample lies. 32 clips of 10 s
-    took 12 ms, gathered 31 (medians of eight; the best, 9 and 11).
+    If a frame is as long as n hops, every n-th frame begins where the last one ends: a CPU cuts
+    the clip into these without looking up where each sample lies.
     """
     window = jnp.asarray(hann(n_fft), jnp.float32)
     phases, rest = divmod(n_fft, hop_length)
@@ -183,7 +182,7 @@ def _pad(wave: Float[Array, "batch samples"], n_fft: int) -> Float[Array, "batch
 
 
 def _starts(wave: Float[Array, "batch samples"], hop_length: int) -> Int[Array, "frames 1"]:
-    """Where the frames begin in the padded clip.
+    """Returns the first sample of each frame in the padded clip.
 
     Counted in the program: as a constant, the table of all indices is read from memory each time.
     """

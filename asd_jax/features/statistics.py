@@ -12,7 +12,7 @@ from asd_jax.features.settings import TimePooling
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 VIEWS = ("mean", "power", "loud", "quiet", "changes")  # of `level_views`
-WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.25)  # the changes alone hear least, and fluctuate of themselves
+WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.25)  # the changes alone find least, and fluctuate of themselves
 LOUD, QUIET = 0.1, 0.3  # shares of the frames
 REFERENCES = ("mean", "loud", "quiet", "power")  # of `reference_views`
 
@@ -45,7 +45,7 @@ def level_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch v
 
     No pooling over time is right for every machine: the mean loses a fault that strikes now and
     then, the loud moments belong to the background where that comes in bursts, the quiet ones to
-    nobody where the machine only strikes. So all are taken, and the scorer ('views') adds what each
+    none where the machine only strikes. So all are taken, and the scorer ('views') adds what each
     of them finds odd without choosing.
 
     Args:
@@ -71,7 +71,7 @@ def level_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch v
 
 
 def reference_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch views mels"]:
-    """What the simple references look at, in the order of `REFERENCES`, in dB.
+    """Computes the views of the simple references, in the order of `REFERENCES`, in dB.
 
     The mean level; the loud moments (each rank weighs 0.9 of the louder one before); the mean of
     the quietest 60 % of frames, each band for itself; the level of the mean power.

@@ -26,7 +26,7 @@ BACKBONES: dict[str, Callable[..., Model]] = {
 
 
 def backbone(name: str, input_shape: tuple[int, ...], **options: Any) -> Model:
-    """The network called `name`; its `apply` returns (embedding, taps).
+    """The network called `name`; its `apply` returns (embedding, intermediates).
 
     Args:
         name: a key of `BACKBONES`.

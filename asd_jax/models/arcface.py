@@ -31,5 +31,5 @@ class ClassCentres(nn.Module):
 
 
 def class_centres(classes: int, dim: int, *, sub_centres: int = 1) -> Model:
-    """`ClassCentres`; `apply` takes no input and returns `[classes, sub_centres, dim]`."""
+    """Wraps `ClassCentres`; `apply` takes no input and returns `[classes, sub_centres, dim]`."""
     return wrap(ClassCentres(classes, dim, sub_centres))

@@ -25,7 +25,7 @@ from asd_jax.models.soca import Soca
 
 SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
 SE_RATIO = 0.25  # squeezed channels of 'se' as a share of the *block's input* channels
-TAPS = 3  # of 'eca'
+KERNEL_SIZE = 3  # of 'eca'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +91,10 @@ class Eca(nn.Module):
     def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
         """Returns x gated by channel."""
         channels = x.shape[-1]
-        weight = self.param("kernel", kernel_init, (TAPS, 1))
+        weight = self.param("kernel", kernel_init, (KERNEL_SIZE, 1))
         pooled = jnp.mean(x, (1, 2), dtype=jnp.float32)
-        padded = jnp.pad(pooled, ((0, 0), (TAPS // 2, TAPS // 2)))
-        mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(TAPS))
+        padded = jnp.pad(pooled, ((0, 0), (KERNEL_SIZE // 2, KERNEL_SIZE // 2)))
+        mixed = sum(weight[i] * padded[:, i : i + channels] for i in range(KERNEL_SIZE))
         return x * nn.sigmoid(mixed)[:, None, None].astype(x.dtype)
 
 
@@ -197,7 +197,7 @@ def simam(
     definition: str = "official",
     strength: float = 1e-4,
 ) -> Float[Array, "batch h w channels"]:
-    """`channel * x` times SimAM's gate for it; the gate is computed in float32.
+    """Returns `channel * x` times SimAM's gate; the gate is computed in float32.
 
     With n positions, d the deviation from the map's mean and S the sum of d squared:
 

@@ -17,7 +17,7 @@ from asd_jax.models.model import Model, wrap
 
 # Channels at width 1 and strides of both axes.
 LAYERS = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1))
-AT_A_TIME = 4
+AT_A_TIME = 4  # clips of inference, whose maps then stay in the cache
 SMALLEST = 16  # mels and pairs of frames that leave two rows and columns
 
 
@@ -45,7 +45,7 @@ class BandCNN(nn.Module):
     def __call__(
         self, x: Float[Array, "batch mels frames channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Embeds spectrograms; taps, of the first member: stage1 ... stage5, and pool (vectors)."""
+        """Embeds spectrograms; intermediates (first member): stage1 ... stage5, pool (vectors)."""
         batch, mels, frames, channels = x.shape
         # Pairs of frames: half the work, and levels that fluctuate less.
         x = x[:, :, : frames // 2 * 2].reshape(batch, mels, frames // 2, 2, channels).mean(axis=3)
@@ -55,7 +55,7 @@ class BandCNN(nn.Module):
     def _member(
         self, x: Float[Array, "batch mels frames channels"], number: int, *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        batch, prefix, taps = len(x), f"member{number}_" if number else "", {}
+        batch, prefix, intermediates = len(x), f"member{number}_" if number else "", {}
         for stage, (features, stride) in enumerate(LAYERS, start=1):
             layer = ConvBN(
                 round_channels(features * self.width),
@@ -65,19 +65,19 @@ class BandCNN(nn.Module):
                 dtype=self.dtype,
                 name=f"{prefix}layer{stage}",
             )
-            taps[f"stage{stage}"] = x = layer(x, train=train)
+            intermediates[f"stage{stage}"] = x = layer(x, train=train)
         x = x.astype(jnp.float32)
         over_time = [x.mean(axis=2), jnp.sqrt(x.var(axis=2) + 1e-6), x.max(axis=2)]
-        taps["pool"] = x = jnp.concatenate(over_time, axis=-1).reshape(batch, -1)
+        intermediates["pool"] = x = jnp.concatenate(over_time, axis=-1).reshape(batch, -1)
         x = dense(self.embed_dim // self.members, name=f"{prefix}embedding")(x)
         if self.embedding_norm:
             norm = BatchNorm(use_bias=False, use_scale=False, name=f"{prefix}embedding_norm")
             x = norm(x, train=train)
-        return x, taps
+        return x, intermediates
 
 
 def band_cnn(input_shape: tuple[int, int, int], **options: Any) -> Model:
-    """`BandCNN` for inputs `[batch, mels, frames, channels]`; returns (embedding, taps).
+    """`BandCNN` for inputs `[batch, mels, frames, channels]`; gives (embedding, intermediates).
 
     Args:
         input_shape: (mels, frames, channels).

@@ -45,7 +45,7 @@ _EFFICIENTNET = (
 )
 
 CLASSIFIERS: dict[str, Classifier] = {
-    # Inference of 32 on two cores: 1182 ms by fours, whole 1264.
+    # Fours: their maps stay in the cache (tests/benchmarks/README.md).
     "efficientnetv2_s": Classifier(efficientnetv2_s, 224, _EFFICIENTNET, at_a_time=4),
     **{
         f"efficientnet_b{i}": Classifier(functools.partial(efficientnet_b, i), size, _EFFICIENTNET)
@@ -118,10 +118,10 @@ def build_classifier(
     head: str = "mean",
     **options: Any,
 ) -> Model:
-    """The network called `name`; its `apply` returns (logits or embedding, taps).
+    """The network called `name`; its `apply` returns (logits or embedding, intermediates).
 
-    taps["embedding"] is the vector that the last linear layer sees, `[batch, dim]`; the others are
-    maps by stage.
+    intermediates["embedding"] is the vector before the last linear layer, `[batch, dim]`; the
+    others are maps by stage.
 
     Args:
         name: a key of `CLASSIFIERS`.

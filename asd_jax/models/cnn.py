@@ -32,16 +32,16 @@ class CNN(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps): stage1 ..., and embedding."""
+        """Returns (logits or embedding, intermediates): stage1 ..., and embedding."""
         check_channels(x, self.in_channels)
-        taps = {}
+        intermediates = {}
         for stage, features in enumerate(self.features, start=1):
             features = round_channels(features * self.width, 8)
             options = {"activation": relu, "dtype": self.dtype, "name": f"stage{stage}"}
             x = ConvBN(features, (3, 3), **options)(x, train=train)
-            taps[f"stage{stage}"] = x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        taps["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+            intermediates[f"stage{stage}"] = x = nn.max_pool(x, (2, 2), strides=(2, 2))
+        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
         if not self.num_outputs:
-            return x, taps
+            return x, intermediates
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), taps
+        return dense(self.num_outputs, name="classifier")(x), intermediates

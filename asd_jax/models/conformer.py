@@ -95,7 +95,7 @@ class ConformerBlock(nn.Module):
 
     Attributes:
         heads: of the attention.
-        kernel: odd number of taps of the depthwise convolution.
+        kernel: odd size of the kernel of the depthwise convolution.
         dropout: in training, of each branch.
         dtype: what it computes in.
     """
@@ -127,7 +127,7 @@ class Conformer(nn.Module):
         dim: width of the encoder.
         blocks: number of blocks.
         heads: of the attention.
-        kernel: odd number of taps of the depthwise convolutions.
+        kernel: odd size of the kernel of the depthwise convolutions.
         width: factor on `dim`.
         depth: factor on `blocks`, rounded up.
         dropout: in training, inside the blocks and before the linear layer.
@@ -149,7 +149,7 @@ class Conformer(nn.Module):
     def __call__(
         self, x: Float[Array, "batch mels frames channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps): stem `[batch, frames / 4, dim]`, block0 ..."""
+        """Returns (logits or embedding, intermediates): stem `[batch, frames / 4, dim]`, block0."""
         check_channels(x, self.in_channels)
         dim = round_channels(self.dim * self.width, 2 * self.heads)
         drop = nn.Dropout(self.dropout, deterministic=not train)
@@ -157,15 +157,15 @@ class Conformer(nn.Module):
             x = relu(Conv(dim, (3, 3), (2, 2), dtype=self.dtype, name=f"subsample{i}")(x))
         x = x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
         x = drop(dense(dim, name="lift", dtype=self.dtype)(x))
-        taps = {"stem": x}
+        intermediates = {"stem": x}
         options = {"dropout": self.dropout, "dtype": self.dtype}
         for i in range(math.ceil(self.blocks * self.depth)):
             block = ConformerBlock(self.heads, self.kernel, **options, name=f"block{i}")
-            taps[f"block{i}"] = x = block(x, train=train)
-        taps["embedding"] = x = x.mean(axis=1, dtype=jnp.float32)
+            intermediates[f"block{i}"] = x = block(x, train=train)
+        intermediates["embedding"] = x = x.mean(axis=1, dtype=jnp.float32)
         return (
             dense(self.num_outputs, name="classifier")(drop(x)) if self.num_outputs else x
-        ), taps
+        ), intermediates
 
 
 def distance_codes(frames: int, dim: int) -> Float[np.ndarray, "distances dim"]:
@@ -178,7 +178,7 @@ def distance_codes(frames: int, dim: int) -> Float[np.ndarray, "distances dim"]:
 def _shift(
     scores: Float[Array, "batch heads frames distances"],
 ) -> Float[Array, "batch heads frames frames"]:
-    """From scores by (query i, distance) to scores by (query i, key j).
+    """Shifts scores by (query i, distance) to scores by (query i, key j).
 
     Column frames - 1 - (i - j) holds distance i - j. One padded column and a reshape move row i by
     i columns, without a gather.

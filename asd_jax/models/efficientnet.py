@@ -23,8 +23,6 @@ from asd_jax.models.layers import (
     run_block,
 )
 
-Tree = Any
-
 EPSILON = 1e-3  # of every BatchNorm here; its momentum is that of layers.py, 0.9
 DROP_PATH = 0.2  # rate to which stochastic depth rises
 
@@ -34,7 +32,7 @@ class Block:
     """One row of the table: a stage of `repeats` residual blocks.
 
     Attributes:
-        kernel: taps of the spatial convolution.
+        kernel: size of the kernel of the spatial convolution.
         stride: of the first block; the others have 1.
         expand: expanded channels as a multiple of the input's.
         out: channels of the result.
@@ -135,8 +133,8 @@ class Residual(nn.Module):
         block, channels = self.block, x.shape[-1]
         norm = {"epsilon": EPSILON, "dtype": self.dtype}
         act = {"activation": nn.silu, **norm}
-        taps, stride = (block.kernel,) * 2, (self.stride,) * 2
-        spatial = {"kernel": taps, "stride": stride, "padding": "same"}
+        kernel_size, stride = (block.kernel,) * 2, (self.stride,) * 2
+        spatial = {"kernel": kernel_size, "stride": stride, "padding": "same"}
         attend = make_attention(self.attention, block_channels=channels, name="attention")
 
         if block.fused:
@@ -190,21 +188,21 @@ class EfficientNet(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps): stem, stage1 ..., final, and embedding."""
+        """Returns (logits or embedding, intermediates): stem, stage1 ..., final, and embedding."""
         check_channels(x, self.in_channels)
         act = {"activation": nn.silu, "epsilon": EPSILON, "dtype": self.dtype}
         stem = {"kernel": (3, 3), "stride": (2, 2), "padding": "same"}
         x = ConvBN(self.stem, **stem, **act, name="stem")(x, train=train)
-        taps = {"stem": x}
+        intermediates = {"stem": x}
         rates = drop_path_rates(self.stages, self.drop_path)
         for number, (block, drops) in enumerate(zip(self.stages, rates, strict=True), start=1):
-            taps[f"stage{number}"] = x = self._stage(number, block, drops, x, train)
-        taps["final"] = x = ConvBN(self.head, **act, name="final")(x, train=train)
-        taps["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+            intermediates[f"stage{number}"] = x = self._stage(number, block, drops, x, train)
+        intermediates["final"] = x = ConvBN(self.head, **act, name="final")(x, train=train)
+        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
         if not self.num_outputs:
-            return x, taps
+            return x, intermediates
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), taps
+        return dense(self.num_outputs, name="classifier")(x), intermediates
 
     def _stage(self, number: int, block: Block, drops: list[float], x: Array, train: bool) -> Array:
         carries = block.attention

@@ -14,8 +14,7 @@ from jaxtyping import Array, Float
 from asd_jax.errors import UserError
 from asd_jax.models.layers import ConvBN, PReLU, SqueezeExcite, dense
 from asd_jax.models.model import Model, wrap
-
-Pair = tuple[int, int]
+from asd_jax.types import Pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,22 +62,22 @@ class Fusion(nn.Module):
         *,
         train: bool,
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Fuses two embeddings of each clip; taps: input, layer1 ... layer4."""
+        """Fuses two embeddings of each clip; intermediates: input, layer1 ... layer4."""
         layout = self.layout
         maps = [self._map("temporal", temporal), self._map("spectral", spectral)]
-        taps = {"input": jnp.concatenate(maps, axis=-1)}
+        intermediates = {"input": jnp.concatenate(maps, axis=-1)}
 
-        x = PReLU(name="prelu1")(ConvBN(16, name="layer1")(taps["input"], train=train))
-        taps["layer1"] = x = SqueezeExcite(8, name="squeeze1")(x)
+        x = PReLU(name="prelu1")(ConvBN(16, name="layer1")(intermediates["input"], train=train))
+        intermediates["layer1"] = x = SqueezeExcite(8, name="squeeze1")(x)
         x = ConvBN(64, layout.kernel, layout.strides[0], name="layer2")(x, train=train)
         x = PReLU(name="prelu2")(x)
-        taps["layer2"] = x = SqueezeExcite(32, name="squeeze2")(x)
+        intermediates["layer2"] = x = SqueezeExcite(32, name="squeeze2")(x)
         x = ConvBN(256, layout.kernel, layout.strides[1], name="layer3")(x, train=train)
-        taps["layer3"] = x
+        intermediates["layer3"] = x
         x = ConvBN(512, layout.last, (1, 1), (0, 0), name="layer4")(x, train=train)
-        taps["layer4"] = x = x.mean(axis=(1, 2), keepdims=True)
+        intermediates["layer4"] = x = x.mean(axis=(1, 2), keepdims=True)
         x = ConvBN(self.embed_dim, name="layer5")(x, train=train)
-        return x[:, 0, 0], taps
+        return x[:, 0, 0], intermediates
 
     def _map(self, name: str, embedding: Array) -> Array:
         if self.layout.project:
@@ -87,7 +86,7 @@ class Fusion(nn.Module):
 
 
 def fusion(dims: Pair, *, layout: str = "24x24", embed_dim: int = 128) -> Model:
-    """The fusion classifier; `apply` takes (temporal, spectral) and returns (embedding, taps).
+    """The fusion classifier: `apply` maps (temporal, spectral) to (embedding, intermediates).
 
     Args:
         dims: widths of the temporal and the spectral embedding.

@@ -34,7 +34,7 @@ class Block:
     """One bottleneck, at width 1.
 
     Attributes:
-        kernel: taps of its own depthwise convolution, which it has where the stride is 2.
+        kernel: size of the kernel of its depthwise convolution, where the stride is 2.
         expanded: channels between the two ghost modules.
         out: channels of the result.
         squeeze: hidden width of squeeze-and-excitation as a share of `expanded`; 0 for none.
@@ -73,14 +73,13 @@ STAGES: tuple[tuple[Block, ...], ...] = (
 )
 
 
-# Inference of 32 on two cores: 231 ms, whole 262; by twos 258. Of 16: 104, whole 111.
-AT_A_TIME = 4
+AT_A_TIME = 4  # clips of inference, whose maps then stay in the cache
 POOLS = ("global", "frequency")
 SMALLEST = 33  # height and width of an input whose last maps can still be halved for attention
 
 
 def hard_sigmoid(x: Array) -> Array:
-    """clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
+    """Returns clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
     return jnp.clip(x / 6 + 0.5, min=0.0, max=1.0)
 
 
@@ -135,18 +134,22 @@ class Bottleneck(nn.Module):
         block = self.block
         expanded = round_channels(block.expanded * self.width)
         out = round_channels(block.out * self.width)
-        taps, strides = (block.kernel, block.kernel), (block.stride, block.stride)
+        kernel_size, strides = (block.kernel, block.kernel), (block.stride, block.stride)
 
         y = Ghost(expanded, relu, block.attention, self.dtype, name="ghost1")(x, train=train)
         if block.stride > 1:
-            y = ConvBN(None, taps, strides, dtype=self.dtype, name="depthwise")(y, train=train)
+            y = ConvBN(None, kernel_size, strides, dtype=self.dtype, name="depthwise")(
+                y, train=train
+            )
         if block.squeeze:
             squeezed = round_channels(expanded * block.squeeze)
             y = SqueezeExcite(squeezed, hard_sigmoid, dtype=self.dtype, name="squeeze")(y)
         y = Ghost(out, None, dtype=self.dtype, name="ghost2")(y, train=train)
 
         if block.stride > 1 or x.shape[-1] != out:
-            depthwise = ConvBN(None, taps, strides, dtype=self.dtype, name="shortcut_depthwise")
+            depthwise = ConvBN(
+                None, kernel_size, strides, dtype=self.dtype, name="shortcut_depthwise"
+            )
             x = depthwise(x, train=train)
             x = ConvBN(out, dtype=self.dtype, name="shortcut_pointwise")(x, train=train)
         return y + x
@@ -185,37 +188,40 @@ class GhostNetV2(nn.Module):
     def __call__(
         self, x: Float[Array, "batch mels frames channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Embeds spectrograms; taps: stem, stage1 ... stage5, final, and (vectors) pool, head."""
+        """Embeds spectrograms; intermediates: stem, stage1 ... stage5, final, pool and head.
+
+        The last two are vectors, the others maps.
+        """
         options = {"activation": relu, "dtype": self.dtype}
         stem = round_channels(16 * self.width)
         x = ConvBN(stem, (3, 3), (2, 2), **options, name="stem")(x, train=train)
-        taps, number = {"stem": x}, 0
+        intermediates, number = {"stem": x}, 0
         for stage, blocks in enumerate(self.stages, start=1):
             for block in blocks:
                 name = f"block{number}"
                 bottleneck = Bottleneck(block, self.width, self.dtype, name=name)
                 x = run_block(bottleneck, x, train=train, rematerialise=self.rematerialise)
                 number += 1
-            taps[f"stage{stage}"] = x
+            intermediates[f"stage{stage}"] = x
 
         features = round_channels(self.stages[-1][-1].expanded * self.width)
-        taps["final"] = x = ConvBN(features, **options, name="final")(x, train=train)
+        intermediates["final"] = x = ConvBN(features, **options, name="final")(x, train=train)
         x = x.astype(jnp.float32)
         if self.pool == "frequency":
-            taps["pool"] = x = x.mean(axis=2).reshape(x.shape[0], -1)
+            intermediates["pool"] = x = x.mean(axis=2).reshape(x.shape[0], -1)
         else:
-            taps["pool"] = x = x.mean(axis=(1, 2))
-            taps["head"] = x = relu(dense(self.head, name="head")(x))
+            intermediates["pool"] = x = x.mean(axis=(1, 2))
+            intermediates["head"] = x = relu(dense(self.head, name="head")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.embed_dim:
             x = dense(self.embed_dim, name="embedding")(x)
         if self.embed_dim and self.embedding_norm:
             x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
-        return x, taps
+        return x, intermediates
 
 
 def ghostnetv2(input_shape: tuple[int, int, int], **options: Any) -> Model:
-    """GhostNetV2 for inputs `[batch, mels, frames, channels]`; returns (embedding, taps).
+    """GhostNetV2 for inputs `[batch, mels, frames, channels]`; returns (embedding, intermediates).
 
     Args:
         input_shape: (mels, frames, channels).

@@ -14,8 +14,8 @@ from jax import Array
 class Draw:
     """Hands out the pieces of one long draw from U(-1, 1).
 
-    A random generator is compiled for each shape that it is asked for, which took 50 s for
-    GhostNetV2 on two cores, more than its training step. One draw that is cut takes 2 s.
+    A random generator is compiled for each shape that it is asked for, which takes longer than a
+    training step of a network of many layers; one draw that is cut is compiled once.
 
     Args:
         values: the draw; None to hand out zeros and only count.

@@ -13,8 +13,8 @@ from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.initialise import kernel_init
+from asd_jax.types import Pair
 
-Pair = tuple[int, int]
 # The underscores: a layer's result has a size and channels of its own.
 Maps = Float[Array, "batch _height _width _channels"]
 Activation = Callable[[Array], Array] | None
@@ -71,20 +71,20 @@ class BatchNorm(nn.Module):
 def affine(
     scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
 ) -> tuple[Array, Array]:
-    """What BatchNorm does outside training, as x * factor + shift."""
+    """Returns BatchNorm outside training as (factor, shift): x * factor + shift."""
     factor = scale * jax.lax.rsqrt(var + epsilon)
     return factor, bias - mean * factor
 
 
 def leaky_relu(x: Array) -> Array:
     """LeakyReLU with PyTorch's slope 0.01."""
-    if target.platform() == "onnx":  # onnxruntime chooses element by element, ten times slower
+    if target.platform() == "onnx":  # onnxruntime chooses element by element, which is slow
         return jnp.maximum(x, 0.01 * x)
     return jnp.where(x >= 0, x, 0.01 * x)
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0), with the gradient 0 at 0."""
+    """Returns max(x, 0), with the gradient 0 at 0."""
     return jax.nn.relu(x)
 
 
@@ -93,9 +93,9 @@ class Conv(nn.Module):
 
     Attributes:
         features: output channels.
-        kernel: taps along height and width.
+        kernel: its size along height and width.
         stride: steps along height and width.
-        padding: zeros on both sides; None for half the taps, as PyTorch's reference networks pad;
+        padding: zeros on both sides; None for half the kernel's size, as PyTorch's networks pad;
             "same" for TensorFlow's, which has one more on the far side where the number is odd.
         dtype: what it computes in; the parameters stay float32.
     """
@@ -183,7 +183,7 @@ class ConvBN(nn.Module):
 def fold(
     params: Mapping[str, Any], averages: Mapping[str, Any], epsilon: float
 ) -> dict[str, np.ndarray]:
-    """What a `ConvBN` needs outside training, from its parameters and statistics.
+    """Folds parameters and statistics into what a `ConvBN` needs outside training.
 
     On the host: `affine` is the same for a program.
     """
@@ -197,7 +197,7 @@ def fold(
 def run_block(
     block: nn.Module, x: Array, *arguments: Any, train: bool, rematerialise: bool
 ) -> Array:
-    """`block(x, *arguments, train=train)`; if asked, with nothing kept for its gradient but x.
+    """Calls `block(x, *arguments, train=train)`; if asked, keeps only x for its gradient.
 
     The backward pass then computes the block's maps again.
     """

@@ -146,12 +146,12 @@ class MobileViT(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps): stem, stage1 ... stage5, final, and embedding."""
+        """Returns (logits or embedding, intermediates): stem, stage1 to 5, final, embedding."""
         check_channels(x, self.in_channels)
         options = {"activation": nn.silu, "dtype": self.dtype}
         stem = round_channels(16 * self.width, 8)
         x = ConvBN(stem, (3, 3), (2, 2), **options, name="stem")(x, train=train)
-        taps = {"stem": x}
+        intermediates = {"stem": x}
         for stage, block in enumerate(self.stages, start=1):
             out = round_channels(block.out * self.width, 8)
             for i in range(block.repeats):
@@ -163,14 +163,14 @@ class MobileViT(nn.Module):
                     f"stage{stage}_global",
                 )
                 x = Global(dim, block.depth, self.dtype, name=name)(x, train=train)
-            taps[f"stage{stage}"] = x
+            intermediates[f"stage{stage}"] = x
         final = 4 * round_channels(self.stages[-1].out * self.width, 8)
-        taps["final"] = x = ConvBN(final, **options, name="final")(x, train=train)
-        taps["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+        intermediates["final"] = x = ConvBN(final, **options, name="final")(x, train=train)
+        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
         if not self.num_outputs:
-            return x, taps
+            return x, intermediates
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), taps
+        return dense(self.num_outputs, name="classifier")(x), intermediates
 
 
 def _resize(x: Array, size: tuple[int, int]) -> Array:

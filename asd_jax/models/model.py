@@ -15,8 +15,8 @@ from asd_jax.models import ops
 from asd_jax.models.initialise import Draw, drawing_from
 from asd_jax.models.layers import ConvBN
 from asd_jax.models.layers import fold as fold_conv_bn
+from asd_jax.types import Tree
 
-Tree = Any
 Shape = tuple[int, ...]
 
 
@@ -84,7 +84,7 @@ def wrap(module: nn.Module, *example_shapes: Shape, at_a_time: int = 0) -> Model
 
 
 def _folded(module: nn.Module, shapes: Sequence[Shape], variables: dict[str, Tree]) -> Tree:
-    """What each `ConvBN` needs outside training.
+    """Returns what each `ConvBN` needs outside training.
 
     The layers are found by a trace of the network, and folded on the host: a program for a
     hundred small products takes seconds to compile.
@@ -113,7 +113,7 @@ def _below(tree: Tree, path: Sequence[str]) -> Tree:
 
 
 def _by_groups(forward: Callable[..., Tree], inputs: Sequence[jax.Array], size: int) -> Tree:
-    """`forward` of `size` examples after another, where that is known to be faster.
+    """Calls `forward` on groups of `size` examples, where that is known to be faster.
 
     Not with several (virtual) devices: the batch is split over them, and a loop over groups would
     gather it.

@@ -12,8 +12,8 @@ from flax import traverse_util
 
 from asd_jax.errors import UserError
 from asd_jax.models.timm_names import MODULES
+from asd_jax.types import Tree
 
-Tree = Any
 State = Mapping[str, np.ndarray]
 
 LEAVES = {
@@ -32,7 +32,7 @@ def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a .safetensors file by name.
 
     Raises:
-        UserError: where the file is absent or is no safetensors file.
+        UserError: where the file is absent or is not a safetensors file.
     """
     import safetensors
     import safetensors.numpy
@@ -42,8 +42,8 @@ def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
-        said = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise UserError(f"{path} is no readable .safetensors file: {said}.") from error
+        detail = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise UserError(f"{path} is not a readable .safetensors file: {detail}.") from error
 
 
 def check_padding(name: str, path: str | pathlib.Path) -> None:
@@ -64,12 +64,12 @@ def check_padding(name: str, path: str | pathlib.Path) -> None:
     if not name.startswith("efficientnet"):
         return
     path = pathlib.Path(path)
-    told = _architecture(path.with_name("config.json")) or path.name
-    if told.startswith("tf_"):
+    found_name = _architecture(path.with_name("config.json")) or path.name
+    if found_name.startswith("tf_"):
         return
     raise UserError(
-        f"config.init_from: {path} is not known to hold timm's tf_{name}, but {told!r}. Networks "
-        f"without tf_ in their name pad otherwise and would give other outputs here. Take "
+        f"config.init_from: {path} is not known to hold timm's tf_{name}, but {found_name!r}. "
+        f"Networks without tf_ in their name pad otherwise and would give other outputs here. Take "
         f"tf_{name}.*, and keep timm's config.json beside it or begin the file's name with tf_."
     )
 

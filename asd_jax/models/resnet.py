@@ -62,12 +62,12 @@ class ResNet(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps): stem, stage1 ... stage4, and embedding."""
+        """Returns (logits or embedding, intermediates): stem, stage1 ... stage4, and embedding."""
         check_channels(x, self.in_channels)
         stem = round_channels(64 * self.width, 8)
         options = {"activation": relu, "dtype": self.dtype, "name": "stem"}
         x = ConvBN(stem, (7, 7), (2, 2), **options)(x, train=train)
-        taps = {"stem": x}
+        intermediates = {"stem": x}
         # Flax has no types here: pyright reads `padding: str` off the default.
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         for stage, (inner, blocks) in enumerate(STAGES, start=1):
@@ -76,9 +76,9 @@ class ResNet(nn.Module):
                 stride = 2 if i == 0 and stage > 1 else 1
                 name = f"stage{stage}_block{i}"
                 x = Bottleneck(inner, stride, self.dtype, name=name)(x, train=train)
-            taps[f"stage{stage}"] = x
-        taps["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+            intermediates[f"stage{stage}"] = x
+        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
         if not self.num_outputs:
-            return x, taps
+            return x, intermediates
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), taps
+        return dense(self.num_outputs, name="classifier")(x), intermediates

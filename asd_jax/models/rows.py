@@ -1,4 +1,4 @@
-"""Image networks made to hear: a row of a spectrogram is a frequency, a row of a photograph is not.
+"""Image networks for spectrograms, whose rows are frequencies: those of photographs are not.
 
 Two options around any network of the registry. Neither is in Sun (2025); `literal` has none.
 
@@ -31,7 +31,7 @@ class Rows(nn.Module):
     """A network on pictures whose rows are frequencies.
 
     Attributes:
-        network: the network inside, without its last layer: it returns (embedding, taps).
+        network: the network inside, without its last layer: it returns (embedding, intermediates).
         num_outputs: logits; 0 for the embedding.
         normalise: each row by its mean and deviation over the batch and over time.
         head: 'mean', a linear layer on the network's embedding; 'rows', and one on the means and
@@ -49,23 +49,26 @@ class Rows(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Returns (logits or embedding, taps); taps as the network's, "embedding" with the rows."""
+        """Returns (logits or embedding, the network's intermediates); "embedding" has the rows."""
         rows = row_statistics(x)
         if self.normalise:
             fixed = BatchNorm(use_bias=False, use_scale=False, name="input")
             x = jnp.moveaxis(fixed(jnp.moveaxis(x, 1, -1), train=train), -1, 1)
-        deep, taps = self.network(x, train=train)
+        deep, intermediates = self.network(x, train=train)
         wide = self.head == "rows"
-        taps = {**taps, "embedding": jnp.concatenate([deep, rows], -1) if wide else deep}
+        intermediates = {
+            **intermediates,
+            "embedding": jnp.concatenate([deep, rows], -1) if wide else deep,
+        }
         if not self.num_outputs:
-            return taps["embedding"], taps
+            return intermediates["embedding"], intermediates
         seen = nn.Dropout(self.dropout, deterministic=not train)(deep)
         logits = dense(self.num_outputs, name="classifier")(seen)
         if wide:
             shape = (rows.shape[-1], self.num_outputs)
             kernel = self.param(WIDE, nn.initializers.zeros, shape)
             logits += lax.stop_gradient(jnp.dot(rows, kernel, precision=lax.Precision.HIGHEST))
-        return logits, taps
+        return logits, intermediates
 
 
 def row_statistics(

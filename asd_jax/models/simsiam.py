@@ -50,10 +50,10 @@ class Predictor(nn.Module):
 
 
 def projector(dim: int, *, out: int = 512, hidden: int | None = None) -> Model:
-    """`Projector` for embeddings `[batch, dim]`; returns `[batch, out]`."""
+    """Wraps `Projector` for embeddings `[batch, dim]`; returns `[batch, out]`."""
     return wrap(Projector(out, hidden), (1, dim))
 
 
 def predictor(dim: int = 512, *, hidden: int = 128) -> Model:
-    """`Predictor` for projections `[batch, dim]`; returns `[batch, dim]`."""
+    """Wraps `Predictor` for projections `[batch, dim]`; returns `[batch, dim]`."""
     return wrap(Predictor(hidden), (1, dim))

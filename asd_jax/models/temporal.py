@@ -37,7 +37,7 @@ BLOCKS: tuple[Block, ...] = (
     Block(2, 256, 1),
 )
 
-AT_A_TIME = 16  # inference of 128 on two cores: 112 ms, whole 127; by eights 117
+AT_A_TIME = 16  # clips of inference, whose maps then stay in the cache
 
 
 class InvertedResidual(nn.Module):
@@ -74,28 +74,28 @@ class Temporal(nn.Module):
     def __call__(
         self, x: Float[Array, "batch samples"], *, train: bool
     ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
-        """Embeds waveforms; taps: stem, block0 ... block9, final `[batch, length, channels]`."""
+        """Embeds waveforms; intermediates `[batch, length, channels]`: stem, block0 to 9, final."""
         options = {"activation": leaky_relu, "dtype": self.dtype}
         x = x[:, None, :, None]
         x = ConvBN(16, (1, 256), (1, 128), (0, 64), **options, name="stem")(x, train=train)
-        taps = {"stem": x[:, 0]}
+        intermediates = {"stem": x[:, 0]}
         for number, block in enumerate(BLOCKS):
             name = f"block{number}"
             residual = InvertedResidual(block, self.dtype, name=name)
             x = run_block(residual, x, train=train, rematerialise=self.rematerialise)
-            taps[name] = x[:, 0]
+            intermediates[name] = x[:, 0]
         x = ConvBN(512, **options, name="final")(x, train=train)  # 256 channels become 512
-        taps["final"] = x = x[:, 0].astype(jnp.float32)
+        intermediates["final"] = x = x[:, 0].astype(jnp.float32)
         mean = x.mean(axis=1)
         if self.embedding_norm:
             # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
             norm = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")
             mean = norm(mean, train=train)
-        return mean, taps
+        return mean, intermediates
 
 
 def temporal(input_shape: tuple[int], **options: Any) -> Model:
-    """The waveform network for inputs `[batch, samples]`; returns (embedding of 512, taps).
+    """The waveform network: from `[batch, samples]` to (embedding of 512, intermediates).
 
     Args:
         input_shape: (samples,).

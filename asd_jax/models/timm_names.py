@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
-Tree = Any
+from asd_jax.types import Tree
+
 Path = tuple[str, ...]
 
 

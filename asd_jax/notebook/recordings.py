@@ -49,7 +49,7 @@ def _given(source: str) -> pathlib.Path:
         colab.mount_drive()
     if not source or not folder.is_dir():
         known = ", ".join(SOURCES)
-        raise UserError(f"{source!r} is no folder; give one that is there, or one of {known}.")
+        raise UserError(f"{source!r} is not a folder; give one that is there, or one of {known}.")
     return folder
 
 
@@ -100,7 +100,7 @@ def further(source: str, folder: str | os.PathLike[str], *, seconds: float = 10.
 
 
 def overview(folder: str | os.PathLike[str]) -> str:
-    """Which machines there are, with how many recordings and minutes for what use: Markdown.
+    """Lists machines with numbers of recordings and minutes by use, in Markdown.
 
     Raises:
         UserError: there is no healthy recording to learn from.

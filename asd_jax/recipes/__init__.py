@@ -23,7 +23,7 @@ def find(name: str) -> "Recipe":
 
 
 def detector_class(name: str) -> "type[Detector]":
-    """What reads the folders of detectors that the recipe has made; as `find`."""
+    """Returns the class of the recipe's detectors, which reads their folders; as `find`."""
     return importlib.import_module(f"{_folder(name)}.detector").DETECTOR
 
 

@@ -17,7 +17,7 @@ from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
 from asd_jax.runs.recipe import Recipe, compile_ahead
 from asd_jax.runs.recordings import listing
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import flatten, from_config
 from asd_jax.runs.side_by_side import train_together
 from asd_jax.runs.trainer import Plan, Trainer
@@ -28,6 +28,7 @@ from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
 from asd_jax.train.sharding import runs_mesh
 from asd_jax.train.step import Step, compile_packed
+from asd_jax.types import Variables
 
 
 def run(cells: Sequence[Cell]) -> int:
@@ -69,7 +70,11 @@ def check(cells: Sequence[Cell]) -> None:
 
 
 def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
-    """Makes these runs, none of which is finished."""
+    """Makes these runs, none of which is finished.
+
+    Raises:
+        UserError: runs diverged; the others are finished first.
+    """
     clock = Clock()
     runs = open_runs(recipe, cells)
     clock.lap("data")
@@ -98,7 +103,11 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
 
 
 def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
-    """The runs with their clips; all share the networks and compiled programs of the first."""
+    """The runs with their clips; all share the networks and compiled programs of the first.
+
+    Raises:
+        UserError: the runs have different machines, so different networks.
+    """
     runs: list[Run] = []
     for cell in cells:
         config = from_config(recipe.settings, cell.values)
@@ -115,7 +124,7 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
         if first and first.corpus.told_apart != clips.told_apart:
             raise UserError("The runs have different machines, and cannot train as one program.")
         nets = first.nets if first else recipe.build(config, clips)
-        runs.append(recipe.run(config, workdir, clips, nets, shares_with=first))
+        runs.append(recipe.run(config, workdir, clips, nets, shares_programs_with=first))
     return runs
 
 

@@ -12,12 +12,13 @@ from absl import logging
 from asd_jax import recipes
 from asd_jax.data.table import recording_keys
 from asd_jax.runs.recordings import listing, news
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Clock, Workdir
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import agree, is_primary, primary_first
+from asd_jax.types import Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         clips = recipe.load(config)
     workdir.begin(values, there)
     config, clips = recipe.adjust(config, clips)
-    agree(settings=_counting(config), recordings=_told(clips.clips), classes=_roles(clips))
+    agree(settings=_counting(config), recordings=_without_paths(clips.clips), classes=_roles(clips))
     clock.lap("data")
     made = recipe.run(config, workdir, clips, recipe.build(config, clips))
 
@@ -146,8 +147,8 @@ def _counting(config: Any) -> list[tuple[str, Any]]:
     return [(n, v) for n, v in flatten(dataclasses.asdict(config)).items() if n not in free]
 
 
-def _told(clips: Sequence[Any]) -> list[tuple]:
-    """What a clip table says, wherever its recordings lie on this host."""
+def _without_paths(clips: Sequence[Any]) -> list[tuple]:
+    """Returns keys and rows of a clip table without paths, so that hosts can compare them."""
     rows = [dataclasses.astuple(dataclasses.replace(clip, path="")) for clip in clips]
     return list(zip(recording_keys(clips), rows, strict=True))
 

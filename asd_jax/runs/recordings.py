@@ -79,7 +79,7 @@ def listing(config: Any) -> dict[str, int]:
 
 
 def news(config: Any, before: Mapping[str, int]) -> str:
-    """What has changed since `listing` gave `before`, and what to do: a sentence, or ''."""
+    """Compares the recordings with an earlier `listing`: a sentence on changes, or ''."""
     now = listing(config) if before else {}
     if not now:
         return ""
@@ -88,14 +88,14 @@ def news(config: Any, before: Mapping[str, int]) -> str:
         "gone": [name for name in before if name not in now],
         "changed": [name for name in now if now[name] != before.get(name, now[name])],
     }
-    said = [
+    listed = [
         f"{len(names)} {word} ({first_few(names, 2)})" for word, names in changes.items() if names
     ]
-    if not said:
+    if not listed:
         return ""
     return printable(
-        f"Recordings in {config.data.root} since this run began: {', '.join(said)}. The run is of "
-        "those before; give another --workdir to learn from what is there now."
+        f"Recordings in {config.data.root} since this run began: {', '.join(listed)}. The run "
+        "is of those before; give another --workdir to learn from what is there now."
     )
 
 
@@ -113,7 +113,11 @@ def collected_warnings() -> Iterator[list[str]]:
 
 
 def write_synthetic(config: Any, *, progress: bool = True) -> str:
-    """Writes the synthetic machines of a config unless they are there; returns their folder."""
+    """Writes the synthetic machines of a config unless they are there; returns their folder.
+
+    Raises:
+        UserError: no folder is named, and the user's cache cannot be used.
+    """
     root = synthetic_root(config.synthetic, config.data)
     if not config.data.root and not private_folder("synthetic", "No machines are written"):
         raise UserError("The user's cache cannot be used; name a folder by config.data.root.")
@@ -122,7 +126,7 @@ def write_synthetic(config: Any, *, progress: bool = True) -> str:
 
 
 def synthetic_root(settings: synthetic.SyntheticMachines, data: Data) -> str:
-    """Where these synthetic machines lie: `data.root`, or a folder named after their settings."""
+    """Returns the synthetic machines' folder: `data.root`, or one named after their settings."""
     digest = hashlib.sha256(repr((synthetic.VERSION, settings)).encode()).hexdigest()[:12]
     return data.root or os.path.join(cache_folder("synthetic"), digest)
 

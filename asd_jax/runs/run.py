@@ -10,9 +10,7 @@ from absl import logging
 from asd_jax.runs.workdir import Workdir
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.device_data import DeviceDataCache
-
-Tree = Any
-Variables = dict[str, Tree]  # of networks (and what else is learned) by name
+from asd_jax.types import Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +22,23 @@ class Run:
         workdir: its folder.
         corpus: its clips, with `notes` for the user.
         nets: its networks, by attribute.
-        shares_with: another run of the same networks, whose compiled programs serve this one too.
+        shares_programs_with: a run of the same networks, whose compiled programs this one uses.
     """
 
     config: Any
     workdir: Workdir
     corpus: Any
     nets: Any
-    shares_with: "Run | None" = None
+    shares_programs_with: "Run | None" = None
 
     @functools.cached_property
     def device_data(self) -> DeviceDataCache:
         """Where the clips of a stage lie on the devices."""
-        return self.shares_with.device_data if self.shares_with else DeviceDataCache()
+        return (
+            self.shares_programs_with.device_data
+            if self.shares_programs_with
+            else DeviceDataCache()
+        )
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles ahead of time what comes between and after the stages."""
@@ -46,4 +48,6 @@ def noted(run: Any, sentence: str) -> Any:
     """The run with one more sentence for its log, its results and its report."""
     logging.warning("%s", sentence)
     corpus = dataclasses.replace(run.corpus, notes=(*run.corpus.notes, sentence))
-    return dataclasses.replace(run, corpus=corpus, shares_with=run.shares_with or run)
+    return dataclasses.replace(
+        run, corpus=corpus, shares_programs_with=run.shares_programs_with or run
+    )

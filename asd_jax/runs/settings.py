@@ -50,7 +50,7 @@ def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> 
     for name, value in values.items():
         if name not in known:
             fields = ", ".join(sorted(known))
-            raise UserError(f"{where}.{name} is no field; the fields are {fields}.")
+            raise UserError(f"{where}.{name} is not a field; the fields are {fields}.")
         if dataclasses.is_dataclass(known[name]) and isinstance(value, Mapping):
             arguments[name] = from_config(known[name], value, f"{where}.{name}")
         else:
@@ -72,7 +72,7 @@ def as_config(settings: Any) -> Any:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    """Turns `{"a": {"b": 1}}` into `{"a.b": 1}`."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):

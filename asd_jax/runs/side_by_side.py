@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 from asd_jax import memory
 from asd_jax.data.cache import WaveCache
 from asd_jax.data.loader import Batches, side_by_side
-from asd_jax.runs.run import Variables
 from asd_jax.runs.trainer import Clips, Trainer
 from asd_jax.train.device_data import Copied, keep_on_device
 from asd_jax.train.loop import Diverged, Stage
@@ -19,6 +18,7 @@ from asd_jax.train.pack import Member, train_pack, unstacked
 from asd_jax.train.sharding import by_run, runs_mesh
 from asd_jax.train.state import TrainState, final_variables
 from asd_jax.train.step import Step, compile_packed
+from asd_jax.types import Variables
 
 
 def train_together(
@@ -105,7 +105,7 @@ def _batches(
 
 
 def _on_devices(trainer: Trainer, clips: Sequence[Clips], mesh: Mesh) -> Copied | None:
-    """What the runs train on, on every device, if they read one file and it is to lie there.
+    """Puts the runs' clips on every device, if they read one file and it is to lie there.
 
     The runs hold out other clips, and may number them in another order; the file's rows are common.
     """

@@ -11,8 +11,8 @@ from absl import logging
 from jax.sharding import NamedSharding
 
 from asd_jax import memory
-from asd_jax.data.loader import Batches, Rows, Waves, train_batches
-from asd_jax.runs.run import Run, Variables
+from asd_jax.data.loader import Batches, Rows, WaveSource, train_batches
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.train.ahead import Ahead, Program, batch_shapes
 from asd_jax.train.best import Best
@@ -23,13 +23,14 @@ from asd_jax.train.processes import to_host
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables, own, zeros
 from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
+from asd_jax.types import Variables
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """What a stage trains on: clips of a source with their classes."""
+    """Clips that a stage trains on, with their classes."""
 
-    waves: Waves
+    waves: WaveSource
     label: np.ndarray  # of every clip of the source
     indices: np.ndarray  # positions in the source; one that stands there twice counts twice
 
@@ -149,13 +150,13 @@ class Trainer:
         return self._begun(key, self._draw(key) | start, frozen)
 
     def program(self, variables: Variables) -> Program:
-        """Its step, from shapes and dtypes of all variables."""
+        """Returns the program of its step, from shapes and dtypes of all variables."""
         state = jax.eval_shape(self._state, jax.random.key(0), *self._inputs(variables))
         batch = batch_shapes(self.size, self.plan.clip)
         return Program(self.plan.name, self.step, state, batch, self.total)
 
     def stage(self, batches: Callable[[int], Batches]) -> Stage:
-        """What the loop needs to know of it; `batches` gives those from a step on."""
+        """Returns the stage as the loop takes it; `batches` gives those from a step on."""
         return Stage(
             name=self.folder,
             step=self.step,
@@ -185,13 +186,17 @@ class Trainer:
         return self.chosen(to_host(final_variables(state)))
 
     def chosen(self, last: Variables) -> Variables:
-        """What the stage leaves, given the variables after its last step, on the host."""
+        """Returns what the stage leaves, given the variables after its last step, on the host."""
         if self.plan.validate:
             _, _, last = self._best.load_best(last)
         return jax.device_get(last)
 
     def batches(
-        self, waves: Waves | Rows, clips: Clips, begin: int, sharding: NamedSharding | None = None
+        self,
+        waves: WaveSource | Rows,
+        clips: Clips,
+        begin: int,
+        sharding: NamedSharding | None = None,
     ) -> Batches:
         """The batches of these clips from step `begin` on, read from `waves`."""
         return train_batches(

@@ -68,6 +68,9 @@ class Workdir:
         """Keeps the config, and the sizes of the recordings that the run is of by their names.
 
         From here on the folder belongs to this config; before, a typo costs nothing.
+
+        Raises:
+            UserError: the folder cannot be used.
         """
         if not is_primary() or os.path.exists(self.path("config.json")):
             return
@@ -94,7 +97,7 @@ class Workdir:
         return read_results(self.path("config.json"))
 
     def checkpoints(self, stage: str) -> str:
-        """Where a stage keeps its checkpoints."""
+        """Returns the folder of a stage's checkpoints."""
         return self.path("checkpoints", stage)
 
     def metrics_log(self) -> MetricsLog:

@@ -19,7 +19,7 @@ Interval = tuple[float, float]
 
 
 class Confusion(NamedTuple):
-    """How many clips of each kind; the cells of the confusion matrix."""
+    """The cells of the confusion matrix, in clips."""
 
     normal_as_normal: int
     normal_as_anomaly: int  # false alarms
@@ -228,7 +228,7 @@ def _at_least_wilson(
 def _draw_recordings(
     labels: Labels, recordings: np.ndarray, draws: int, seed: int
 ) -> tuple[Float[np.ndarray, "draws recordings"], Int[np.ndarray, "clips"]]:
-    """How often each recording is drawn, and each clip's recording; a recording has one label."""
+    """Draws recordings: how often each, and each clip's recording; a recording has one label."""
     _, index = np.unique([f"{y}:{r}" for y, r in zip(labels, recordings, strict=True)],
                          return_inverse=True)  # fmt: skip
     label = np.zeros(index.max() + 1, int)

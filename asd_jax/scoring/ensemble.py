@@ -3,7 +3,7 @@
 `literal` is the paper's raw weighted sum (Liao et al., eq. 9: 0.9 and 0.1 on raw negative
 log-likelihoods). All other rules z-score each branch on held-out normals of the same machine.
 
-`recommended` does not ask which branch hears made-up faults, for a real one may be of another kind:
+`recommended` does not ask which branch finds made-up faults, for a real one may be of another kind:
 choosing by proxies saturates, adding z-scores does not (arXiv 2606.19269). A branch that a network
 learned has weight `NETWORK` if the network names the machine of held-out clips more often than
 guessing would, and the more the better it does; at chance it has learned nothing, and says nothing.
@@ -37,7 +37,7 @@ Names = Mapping[str, Float[np.ndarray, "clips"]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Ensemble:
+class BranchWeights:
     """Calibration and weights of branches, by group.
 
     Attributes:
@@ -68,7 +68,7 @@ class Ensemble:
 
     @property
     def reasons(self) -> list[str]:
-        """All that a reader should know about the weights, in sentences."""
+        """Returns all that a reader should know about the weights, in sentences."""
         if len(self.gated) < 2:
             return [*self.gated.values(), *self.notes]
         *others, last = self.gated
@@ -77,8 +77,8 @@ class Ensemble:
             if self.rule == "recommended"
             else "of faint faults, made from held-out healthy clips, they hear next to nothing."
         )
-        told = f"{', '.join(others)} and {last} are left out: {why}"
-        return [told, *self.notes]
+        left_out = f"{', '.join(others)} and {last} are left out: {why}"
+        return [left_out, *self.notes]
 
 
 def fit_ensemble(
@@ -89,7 +89,7 @@ def fit_ensemble(
     rule: str = "recommended",
     weights: Sequence[float] = (),
     learned: Mapping[str, tuple[float, float]] | None = None,
-) -> Ensemble:
+) -> BranchWeights:
     """Calibrates and weighs branches by held-out normal clips.
 
     Args:
@@ -124,7 +124,7 @@ def fit_ensemble(
     else:
         mixing = _mixing(rule, auc, [z[rows] for rows in pools], weights)
         gated, notes = _explain(tuple(normal), rule, mixing, table)
-    return Ensemble(
+    return BranchWeights(
         rule=rule,
         branches=tuple(normal),
         groups=names,
@@ -138,7 +138,7 @@ def fit_ensemble(
 
 
 def combine(
-    ensemble: Ensemble, scores: Names, groups: Sequence[Group] | None = None
+    ensemble: BranchWeights, scores: Names, groups: Sequence[Group] | None = None
 ) -> Float[np.ndarray, "clips"]:
     """The ensemble's scores; higher is more anomalous. On the host, in float64.
 
@@ -167,7 +167,7 @@ def weighted_sum(
     *,
     rule: str,
 ) -> Float[Array | np.ndarray, "*any"]:
-    """What `combine` computes, on NumPy's arrays or inside `jax.jit`.
+    """Computes what `combine` returns, on NumPy's arrays or inside `jax.jit`.
 
     Args:
         scores: raw, branches in the ensemble's order.
@@ -182,7 +182,7 @@ def weighted_sum(
 
 
 def group_index(
-    ensemble: Ensemble, groups: Sequence[Group] | None, clips: int
+    ensemble: BranchWeights, groups: Sequence[Group] | None, clips: int
 ) -> Int[np.ndarray, "clips"]:
     """Rows in `ensemble.groups` of the clips' machines; raises UserError for an unknown one."""
     if groups is None:
@@ -199,23 +199,23 @@ def group_index(
     return np.array([rows[group] for group in wanted], np.int64)
 
 
-def to_dict(ensemble: Ensemble) -> dict[str, Any]:
+def to_dict(ensemble: BranchWeights) -> dict[str, Any]:
     """The ensemble as JSON can hold it."""
     values = {f.name: getattr(ensemble, f.name) for f in dataclasses.fields(ensemble)}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 
 
-def from_dict(values: Mapping[str, Any]) -> Ensemble:
+def from_dict(values: Mapping[str, Any]) -> BranchWeights:
     """The ensemble that `to_dict` wrote; raises UserError when a field is missing."""
     arrays = ("mean", "std", "mixing")
     try:
-        fields = {f.name: values[f.name] for f in dataclasses.fields(Ensemble)}
+        fields = {f.name: values[f.name] for f in dataclasses.fields(BranchWeights)}
     except KeyError as error:
         raise UserError(f"A stored ensemble lacks {error}; train the detector again.") from error
     fields |= {name: np.asarray(fields[name], np.float64) for name in arrays}
     fields |= {name: tuple(fields[name]) for name in ("branches", "notes")}
     fields["groups"] = tuple(tuple(group) for group in fields["groups"])
-    return Ensemble(**fields)
+    return BranchWeights(**fields)
 
 
 def _trust(
@@ -260,17 +260,17 @@ def _mixing(
 def _discriminant(
     auc: Float[np.ndarray, "branches"], normal: Float[np.ndarray, "clips branches"]
 ) -> Float[np.ndarray, "branches"]:
-    """Non-negative weights that sum to 1: what each branch hears against what it shares."""
+    """Non-negative weights that sum to 1: the skill of each branch against its overlap."""
     from scipy.optimize import nnls
 
-    heard = np.maximum(auc - 0.5, 0.0) ** 2
+    skill = np.maximum(auc - 0.5, 0.0) ** 2
     shrinkage = min(SHRINKAGE[0] + SHRINKAGE[1] / len(normal), 1.0)
     correlation = evidence.correlation(normal)
     mixed = (1.0 - shrinkage) * correlation + shrinkage * np.eye(len(auc))
     lower = np.linalg.cholesky(mixed)
-    weights = nnls(lower.T, np.linalg.solve(lower, heard))[0]
+    weights = nnls(lower.T, np.linalg.solve(lower, skill))[0]
     weights = np.where(weights < GATE * weights.sum(), 0.0, weights)
-    weights = weights if weights.any() else np.ones_like(weights)  # nobody hears anything
+    weights = weights if weights.any() else np.ones_like(weights)  # no branch has any skill
     return weights / weights.sum()
 
 
@@ -298,8 +298,8 @@ def _explain(
         "{} is left out: of faint faults, made from held-out healthy clips, it hears next to "
         "nothing (AUC {:.2f} at best, {}; {} has {:.2f})."
     )
-    told = {b: sentence.format(b, *best[b], leader, best[leader][0]) for b in out}
-    return told, ()
+    sentences = {b: sentence.format(b, *best[b], leader, best[leader][0]) for b in out}
+    return sentences, ()
 
 
 def _clips(normal: Names) -> int:

@@ -103,7 +103,7 @@ def _pooled_mean(alike: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
 def correlation(
     normal: Float[np.ndarray, "clips branches"],
 ) -> Float[np.ndarray, "branches branches"]:
-    """Of the branches' z-scores on normals, about zero; a branch without spread has none."""
+    """Correlates the branches' z-scores on normals, about zero; 0 for a branch without spread."""
     square = normal.T @ normal / len(normal)
     scale = np.sqrt(np.maximum(np.diag(square), 1e-12))
     found = square / scale / scale[:, None]

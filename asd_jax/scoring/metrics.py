@@ -24,7 +24,7 @@ class RocCurve(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """What the decisions get right; NaN where there was nothing to count."""
+    """Measures of decisions; NaN where there was nothing to count."""
 
     recall: float
     precision: float

@@ -113,7 +113,7 @@ def compare_seeds(
 
 
 def _shares(labels: Labels, apart: Scores, index: Int[np.ndarray, "clips"]) -> Scores:
-    """What each clip adds to the error of a stratum's difference; NaN of a single recording."""
+    """Returns each clip's share of the error of a stratum's difference; NaN of one recording."""
     share = np.zeros(len(labels))
     for label in (0, 1):
         own = labels == label

@@ -78,9 +78,11 @@ def _newton(x: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[floa
     loss = _loss(design @ found, target, weight)
     for _ in range(_STEPS):
         value = design @ found
-        said = np.exp(-np.logaddexp(0.0, -value))
-        gradient = design.T @ (weight * (said - target))
-        curve = (design * (weight * said * (1 - said))[:, None]).T @ design + _RIDGE * np.eye(2)
+        predicted = np.exp(-np.logaddexp(0.0, -value))
+        gradient = design.T @ (weight * (predicted - target))
+        curve = (
+            design * (weight * predicted * (1 - predicted))[:, None]
+        ).T @ design + _RIDGE * np.eye(2)
         step, share = np.linalg.solve(curve, gradient), 1.0
         while _loss(design @ (found - share * step), target, weight) > loss and share > 1e-6:
             share /= 2
@@ -96,8 +98,8 @@ def _offset(value: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
     low, high = -100.0 - np.abs(value).max(), 100.0 + np.abs(value).max()
     for _ in range(200):
         middle = 0.5 * (low + high)
-        said = np.exp(-np.logaddexp(0.0, -(value + middle)))
-        low, high = (low, middle) if np.sum(weight * (said - target)) > 0 else (middle, high)
+        predicted = np.exp(-np.logaddexp(0.0, -(value + middle)))
+        low, high = (low, middle) if np.sum(weight * (predicted - target)) > 0 else (middle, high)
     return 0.5 * (low + high)
 
 

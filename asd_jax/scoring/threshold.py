@@ -12,7 +12,7 @@ from asd_jax.scoring.metrics import eer
 
 METHODS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 ORACLES = ("eer",)  # found with test labels: to report, never to deploy
-# Below this skewness a gamma distribution can't be told from a normal one.
+# Below this skewness a gamma distribution is practically a normal one.
 LEAST_SKEW = 0.05
 
 

@@ -64,7 +64,7 @@ class Ahead:
         return self._compiling.submit(_compiled, lowered).result
 
     def close(self) -> None:
-        """No more programs come: the threads end with those that were asked for."""
+        """Ends the threads once the programs that were asked for are compiled."""
         self._tracing.shutdown(wait=False)
         self._compiling.shutdown(wait=False)
 

@@ -1,15 +1,13 @@
 """The best variables of a stage by validation, kept on the disk while it trains on."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from asd_jax.train.checkpoint import Checkpoints
 from asd_jax.train.processes import broadcast_from_primary
-
-Tree = Any
+from asd_jax.types import Tree
 
 
 class Best:

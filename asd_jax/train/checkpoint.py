@@ -20,8 +20,8 @@ from asd_jax.errors import UserError, WriteError
 from asd_jax.files import free_bytes, why
 from asd_jax.naming import size_text
 from asd_jax.train.processes import is_primary, place
+from asd_jax.types import Tree
 
-Tree = Any
 Vectors = dict[str, np.ndarray]
 _DIGEST = "digest"  # beside the vectors, which are named as their dtypes
 # Errors that speak of the disk, the net or the rights, not of what was written.
@@ -104,7 +104,7 @@ class Checkpoints:
             return False
 
     def _vectors(self, step: int) -> Vectors:
-        """What `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
+        """Reads what `write` wrote; raises whatever a damaged checkpoint makes orbax raise."""
         if self._whole is None or self._whole[0] != step:
             args = self._ocp.args.StandardRestore()
             with _without_tracebacks():
@@ -134,9 +134,9 @@ class Checkpoints:
             if system := _of_system(error):
                 reason = why(system, where, needs)
             else:
-                said = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+                message = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
                 size = f"{size_text(needs)} needed, " * bool(needs)
-                reason = f"{said}; {size}{size_text(free_bytes(where))} free"
+                reason = f"{message}; {size}{size_text(free_bytes(where))} free"
             raise WriteError(
                 f"{where} can't be written ({reason}); make room or give another --workdir."
             ) from error
@@ -167,7 +167,11 @@ class Checkpoints:
         return _unpack(self.read(step, _sizes(like)), like)
 
     def read(self, step: int, sizes: dict[str, int]) -> Vectors:
-        """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`."""
+        """The vectors of a checkpoint, which must have these sizes by dtype; see `restore`.
+
+        Raises:
+            UserError: the checkpoint does not fit this version or config.
+        """
         vectors = self._vectors(step)
         self._whole = None  # it may be large
         if {name: len(vector) for name, vector in vectors.items()} != sizes:
@@ -244,9 +248,9 @@ class PackedCheckpoints:
 
 
 def _remove_leftovers(directory: str, keep: int | None) -> None:
-    """What a kill in a save has left: the half of a checkpoint, or one older than those to keep.
+    """Removes what a kill in a save has left: half a checkpoint, or one too old to keep.
 
-    Each is as large as a checkpoint, and after a stage's last save nobody would remove it. Orbax's
+    Each is as large as a checkpoint, and after a stage's last save nothing would remove it. Orbax's
     `cleanup_tmp_directories` removes the halves, but in a thread, which two managers that are
     opened one after the other would have at the same folder at once.
     """
@@ -267,17 +271,17 @@ def _of_system(error: Exception) -> OSError | None:
 
 @contextlib.contextmanager
 def _without_tracebacks() -> Iterator[None]:
-    """What orbax raises is told in our words; its threads would log it as it is, twice."""
+    """Drops log records with a traceback: orbax's threads log what is raised here as well."""
     logger = logging.get_absl_logger()
 
-    def told(record: std_logging.LogRecord) -> bool:
+    def has_no_traceback(record: std_logging.LogRecord) -> bool:
         return not record.exc_info
 
-    logger.addFilter(told)
+    logger.addFilter(has_no_traceback)
     try:
         yield
     finally:
-        logger.removeFilter(told)
+        logger.removeFilter(has_no_traceback)
 
 
 def _digest(vectors: Vectors) -> np.ndarray:

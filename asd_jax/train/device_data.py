@@ -14,7 +14,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from asd_jax.data.loader import Waves
+from asd_jax.data.loader import WaveSource
 from asd_jax.train.sharding import by_run, replicated, sharded, take_rows
 
 # Of a device's memory, what clips may take: the rest is for the network and its step.
@@ -29,7 +29,7 @@ class DeviceData:
             make their number a multiple of the devices'.
     """
 
-    def __init__(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> None:
+    def __init__(self, source: WaveSource, indices: np.ndarray, mesh: Mesh) -> None:
         """Copies the clips at `indices` (positions in `source`) to where they belong."""
         self._clips = np.unique(np.asarray(indices, np.int64))
         last = len(self._clips) - 1
@@ -60,7 +60,7 @@ class Copied:
         array: `[clips, samples]`.
     """
 
-    def __init__(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> None:
+    def __init__(self, source: WaveSource, indices: np.ndarray, mesh: Mesh) -> None:
         """Copies the clips at `indices` (positions in `source`) to each device."""
         self._clips, everywhere, split = np.unique(indices), replicated(mesh), by_run(mesh)
         self.array = jax.device_put(source.gather(self._clips), everywhere)
@@ -83,9 +83,9 @@ class DeviceDataCache:
     """Room for the clips of one stage; the next one with the same clips finds them there."""
 
     def __init__(self) -> None:
-        self._held: tuple[Waves, np.ndarray, Mesh, DeviceData] | None = None
+        self._held: tuple[WaveSource, np.ndarray, Mesh, DeviceData] | None = None
 
-    def put(self, source: Waves, indices: np.ndarray, mesh: Mesh) -> DeviceData:
+    def put(self, source: WaveSource, indices: np.ndarray, mesh: Mesh) -> DeviceData:
         """These clips on these devices; others that were there are let go of first."""
         if self._held is not None:
             held, those, devices, data = self._held
@@ -123,7 +123,7 @@ def has_room(setting: str, needed: int, memory: float) -> bool:
 
 
 def bytes_a_device(clips: int, clip: jax.ShapeDtypeStruct, devices: int) -> int:
-    """What so many such clips take of each device."""
+    """Returns the bytes that so many such clips take of each device."""
     return -(-clips // devices) * clip.shape[-1] * clip.dtype.itemsize
 
 

@@ -23,7 +23,7 @@ from asd_jax.train.state import TrainState
 from asd_jax.train.step import Step, compile_step
 
 # Steps handed to the device before the first of them is done: enough to keep it busy, few enough
-# for a request to stop to be heard soon.
+# for a request to stop to be noticed soon.
 _FLYING = 3
 
 
@@ -33,7 +33,7 @@ class Diverged(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What the loop needs to know of one stage of a recipe.
+    """A stage of a recipe as the loop needs it.
 
     Attributes:
         name: for logs and the checkpoint folder.
@@ -72,7 +72,7 @@ Metrics = dict[str, np.ndarray]
 
 @runtime_checkable
 class Keeper(Protocol):
-    """What a stage leaves, of one run or of several side by side."""
+    """Saves and loads what a stage leaves, of one run or of several side by side."""
 
     def latest(self) -> int:
         """The step to go on from; 0 for the start."""
@@ -114,7 +114,7 @@ def train(
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; in all processes at the same step,
             whichever of them was asked.
-        Lost: another process of the run has ended.
+        PeerLost: another process of the run has ended.
         Diverged: when a logged loss is not finite; the last good checkpoint stays.
     """
     everywhere = replicated(stage.mesh)
@@ -184,7 +184,7 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
                 pending = None
                 keeper.save(number, state)
                 saved = time.monotonic()
-            if agreed == STOP:  # after the last step too: nobody would ask again
+            if agreed == STOP:  # after the last step too: no later check would see it
                 raise Interrupted(f"Stopped in stage {stage.name} after step {number}; saved.")
             bar.advance()
     return state
@@ -242,7 +242,7 @@ class _Stop:
     def __init__(self) -> None:
         self.asked = False
 
-    def ask(self, number: int, _: object) -> None:
+    def handle(self, number: int, _: object) -> None:
         if self.asked and number == signal.SIGINT:  # a second Ctrl-C does not wait for the step
             raise KeyboardInterrupt
         if self.asked:  # clusters say SIGTERM twice: to a job, and to each of its processes
@@ -256,7 +256,7 @@ def _stop_requests() -> Iterator[_Stop]:
     """Turns SIGINT and SIGTERM into a request that the loop reads between two steps."""
     stop = _Stop()
     try:
-        before = {s: signal.signal(s, stop.ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.signal(s, stop.handle) for s in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread (a notebook's executor): nothing to catch there
         before = {}
     try:

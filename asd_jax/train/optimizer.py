@@ -13,9 +13,8 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from asd_jax.train.state import Optimizer, zeros
-
-Tree = Any
+from asd_jax.train.state import TunableOptimizer, zeros
+from asd_jax.types import Tree
 
 
 def _moments(settings: Any) -> optax.GradientTransformation:
@@ -52,7 +51,7 @@ def _updates(settings: Any, gradients: Tree, moments: Tree, params: Tree, decay:
     return direction, moments
 
 
-def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer:
+def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> TunableOptimizer:
     """One optimizer for each named network.
 
     Args:
@@ -85,4 +84,4 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> Optimizer
             )
         return new_params, new_state
 
-    return Optimizer(init, update, tunables)
+    return TunableOptimizer(init, update, tunables)

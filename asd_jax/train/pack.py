@@ -14,8 +14,7 @@ from asd_jax.train.loop import Diverged, Metrics, Stage, check_loss, train_loop
 from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.sharding import by_run
 from asd_jax.train.state import TrainState
-
-Tree = Any
+from asd_jax.types import Tree
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, Sharding
 
-from asd_jax.errors import Lost, UserError
+from asd_jax.errors import PeerLost, UserError
 from asd_jax.train.sharding import replicated, sharded
 
 # Seconds without a sign of life after which a process counts as dead, and the others stop; jax
@@ -79,7 +79,7 @@ def wait(name: str) -> None:
     """Returns when all processes are here.
 
     Raises:
-        Lost: one of them has ended.
+        PeerLost: one of them has ended.
     """
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
@@ -90,13 +90,17 @@ def wait(name: str) -> None:
 
 @contextlib.contextmanager
 def peer_lost() -> Iterator[None]:
-    """Says in one sentence what breaks when another process has ended in the block."""
+    """Says in one sentence what breaks when another process has ended in the block.
+
+    Raises:
+        PeerLost: another process has ended in the block.
+    """
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if jax.process_count() == 1 or not _is_of_network(error):
             raise
-        raise Lost(
+        raise PeerLost(
             f"Process {jax.process_index()} of {jax.process_count()} has lost another one, "
             f"whose log says why ({_first_line(error)})."
         ) from error
@@ -158,7 +162,7 @@ def place(values: Any, sharding: Sharding) -> jax.Array:
 
 
 def to_host(tree: Any) -> Any:
-    """What lies on the devices of all processes, for this one's own computations."""
+    """Copies what lies on the devices of all processes to this process's host."""
     return jax.device_get(tree) if jax.process_count() > 1 else tree
 
 
@@ -175,7 +179,7 @@ NOTHING, SAVE, STOP = range(3)
 
 
 class Agreement:
-    """What the processes do after a step, which must be the same step for all.
+    """Decides what the processes do after a step, the same for all.
 
     Saving is a joint act: a process that saved alone would wait for the others for ever, while they
     wait for it in the next step. But each has a clock of its own, and a signal reaches them at

@@ -70,7 +70,7 @@ class Trace:
 
 
 class _Nothing:
-    """What stands in for a trace that nobody asked for."""
+    """Stands in for a trace where none was asked for."""
 
     def step(self, result: jax.Array) -> None:
         """Does nothing."""

@@ -1,14 +1,14 @@
 """What training carries from step to step, as one pytree."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-Tree = Any
+from asd_jax.types import Tree
 
 
 class TrainState(NamedTuple):
@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
     average: dict[str, Tree]  # exponential moving average of params; {} when off
 
 
-class Optimizer(NamedTuple):
+class TunableOptimizer(NamedTuple):
     """An optimizer over several named networks whose rates are read from the state's tunables."""
 
     init: Callable[[dict[str, Tree]], Tree]
@@ -38,7 +38,7 @@ class Optimizer(NamedTuple):
 def create_state(
     key: Array,
     variables: Mapping[str, Mapping[str, Tree]],
-    optimizer: Optimizer,
+    optimizer: TunableOptimizer,
     *,
     tunables: Mapping[str, float] | None = None,
     frozen: Mapping[str, Tree] | None = None,

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +9,18 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
 from asd_jax.train.sharding import by_run, replicated, sharded, traced_for
-from asd_jax.train.state import Optimizer, TrainState
+from asd_jax.train.state import TrainState, TunableOptimizer
+from asd_jax.types import Tree
 
-Tree = Any
 Metrics = dict[str, Array]
 # loss(params, state, batch, key) -> (scalar loss, (new BatchNorm statistics, metrics))
 Loss = Callable[[dict[str, Tree], TrainState, dict[str, Array], Array], tuple]
 Step = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 
 
-def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0, accumulate: int = 1) -> Step:
+def make_step(
+    loss: Loss, optimizer: TunableOptimizer, *, ema: float = 0.0, accumulate: int = 1
+) -> Step:
     """A pure training step; jit it with `compile_step`, or vmap it over a `runs` axis first.
 
     The key of step n is `fold_in(state.key, n)`, so a resumed run draws what it would have drawn.

@@ -1,7 +1,7 @@
 """Compiles the step of one stage for hardware that is not there, in a process of its own.
 
 A crash of a compiler ends the process that it runs in, so `launch.plan` starts this one:
-`python -m launch.planning.compiling REQUEST.json`. It keeps what the compiler said in a file named
+`python -m launch.planning.compiling REQUEST.json`. It keeps the compiler's output in a file named
 after the program, the target and the compilers, so that nothing is compiled twice, and writes it to
 the request's `answer`.
 """
@@ -61,7 +61,7 @@ def main(path: str) -> None:
 
 
 def known_before(program: Program, chips: int) -> dict[str, Any]:
-    """What needs no compiler: sizes, and FLOPs of one chip's share of the batch."""
+    """Returns what needs no compiler: sizes, and FLOPs of one chip's share of the batch."""
     share = {
         name: jax.ShapeDtypeStruct((x.shape[0] // chips, *x.shape[1:]), x.dtype)
         for name, x in program.batch.items()
@@ -76,7 +76,7 @@ def known_before(program: Program, chips: int) -> dict[str, Any]:
 
 
 def clips_bytes(program: Program, clips: int, setting: str, topology: Topology) -> int:
-    """What clips that lie on the devices take of each; 0 where they are read for every batch.
+    """Returns the bytes of clips on each device; 0 where they are read for every batch.
 
     'auto' is decided by the memory that a program gets here; JAX on a GPU is given less of it by
     default, so that clips just below the limit may be read after all.
@@ -100,7 +100,7 @@ def devices(topology: Topology) -> list[Any]:
 
 
 def compiled(lowered: Any) -> dict[str, Any]:
-    """What the compiler says of a program; that it is too large for the memory is a fact too."""
+    """Compiles a program and returns its facts; that it is too large for the memory is one."""
     began, facts = time.monotonic(), {}
     try:
         program = lowered.compile()

@@ -62,12 +62,12 @@ class Topology:
 
     @property
     def chips(self) -> int:
-        """How many are paid for."""
+        """Counts the chips that are paid for."""
         return math.prod(self.shape)
 
     @property
     def devices(self) -> int:
-        """How many JAX sees: what shares a batch."""
+        """Counts the devices that JAX sees, which share a batch."""
         return self.chips * self.chip.devices
 
     def __str__(self) -> str:

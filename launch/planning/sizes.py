@@ -39,7 +39,7 @@ OTHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What a run trains on.
+    """The size of the data that a run trains on.
 
     Attributes:
         clips: that each stage goes through in an epoch; a stage that is left out has none.
@@ -51,7 +51,7 @@ class Size:
 
 
 def size_of(values: Mapping[str, Any], clips: int = 0, classes: int = 0) -> Size:
-    """The size of a config's data, or what is said instead of it.
+    """The size of a config's data, or what the flags give instead of it.
 
     Args:
         values: the resolved config.
@@ -59,7 +59,7 @@ def size_of(values: Mapping[str, Any], clips: int = 0, classes: int = 0) -> Size
         classes: 0 for what is known.
 
     Raises:
-        UserError: the size of this data set is not known, and not said.
+        UserError: the size of this data set is not known, and not given.
     """
     recipe = recipes.find(values["recipe"])
     machines = _machines(values)

@@ -35,7 +35,7 @@ GPU_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
 
 @dataclasses.dataclass
 class StagePlan:
-    """What is known of a stage; see `launch.planning.compiling` for most of it.
+    """Facts of a stage; see `launch.planning.compiling` for most of it.
 
     Attributes:
         too_large: why the compiler refused it, or ''.
@@ -151,7 +151,7 @@ def needed(memory: Mapping[str, int]) -> int:
 
 
 def _refused(message: str, topology: Topology) -> tuple[str, float]:
-    """What a compiler's refusal says, and the bytes that it asked for."""
+    """Returns the text of a compiler's refusal, and the bytes that it asked for."""
     found = re.search(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) \w+", message)
     if not found:
         return "the compiler finds no room for it", 2 * topology.chip.memory

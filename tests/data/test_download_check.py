@@ -92,7 +92,7 @@ def test_the_command_says_it_and_exits_1_where_something_is_missing(lay, fan, ca
     (fan / "fetch.json").write_text(json.dumps({"data": "mimii", "archives": []}))
     with pytest.raises(UserError, match=r"not as asd_jax\.fetch wrote it"):
         check(fan)
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         check(tmp_path / "nowhere")
 
 

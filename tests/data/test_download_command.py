@@ -33,7 +33,7 @@ from tests.data.fetching import Terminal, dcase_zip, md5, mimii_zip
         ("dcase2020", {"snr": ["0"]}, "--snr is for mimii only"),
         ("dcase2020", {"parts": ["train"]}, "--parts names 'train'; dcase2020 has dev, additional"),
         ("dcase2023", {"machines": ["shaker"]}, "dcase2023 has no shaker in dev"),
-        ("mimii", {"mirror": "ftp://x"}, "--mirror=ftp://x is no address"),
+        ("mimii", {"mirror": "ftp://x"}, "--mirror=ftp://x is not an address"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_sentence(command, server, name, settings, said):

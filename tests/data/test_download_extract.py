@@ -141,7 +141,7 @@ def test_a_damaged_archive_is_named(tmp_path, harm):
         path.write_bytes(data)
     else:
         zipped(path, {"fan/id_00/normal/0.wav": b"not a wav"})
-    said = r"0\.wav of .*x\.zip is no recording" if harm == "no wav" else r"x\.zip is damaged"
+    said = r"0\.wav of .*x\.zip is not a recording" if harm == "no wav" else r"x\.zip is damaged"
     with pytest.raises(DamagedArchiveError, match=said):
         unpack(path, tmp_path / "0dB", "fan", mono=True)
     assert not [name for name in names(tmp_path) if name.endswith("/0.wav")]

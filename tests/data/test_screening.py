@@ -1,4 +1,4 @@
-"""Data that contradict themselves are refused with names; what is no sound is left out."""
+"""Data that contradict themselves are refused with names; what is not a sound is left out."""
 
 import shutil
 

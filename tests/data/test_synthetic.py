@@ -45,12 +45,12 @@ def _power(sound: np.ndarray, low: float, high: float) -> float:
 
 
 def _pair(machine, fault: str, severity: float = 1.0):
-    """The same unit, run and random numbers, healthy and broken."""
+    """The same unit, state and random numbers, healthy and broken."""
     unit = machine.draw_unit(streams.stream(5, "unit"), 0)
-    run = machine.draw_run(streams.stream(5, "run"), unit)
-    broken = machine.damage(streams.stream(5, "fault"), run, fault, severity)
-    sound = [machine.sound(streams.stream(5, "s"), unit, state, CLOCK) for state in (run, broken)]
-    return unit, run, broken, *sound
+    state = machine.draw_state(streams.stream(5, "run"), unit)
+    broken = machine.damage(streams.stream(5, "fault"), state, fault, severity)
+    sound = [machine.sound(streams.stream(5, "s"), unit, state, CLOCK) for state in (state, broken)]
+    return unit, state, broken, *sound
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_alike_ids_are_one_unit_in_one_place():
     )
     a, b = (render.plan_clip(alike, "fan", unit, "normal", 0) for unit in ("id_00", "id_02"))
     assert a.unit == b.unit
-    assert a.run != b.run
+    assert a.state != b.state
     a, b = (render.plan_clip(differing, "fan", unit, "normal", 0) for unit in ("id_00", "id_02"))
     assert a.unit != b.unit
     # Same room, nominal level: given the same run and stream names, the sounds are equal.
@@ -240,12 +240,13 @@ def test_alike_ids_differ_no_more_than_halves_of_one_id():
 )
 def test_a_fault_grows_with_its_severity_from_nothing(machine, fault):
     unit = machine.draw_unit(streams.stream(5, "unit"), 1)
-    run = machine.draw_run(streams.stream(5, "run"), unit)
+    state = machine.draw_state(streams.stream(5, "run"), unit)
 
     def change(severity: float) -> float:
-        broken = machine.damage(streams.stream(5, "fault"), run, fault, severity)
+        broken = machine.damage(streams.stream(5, "fault"), state, fault, severity)
         healthy, sound = (
-            machine.sound(streams.stream(5, "sound"), unit, state, CLOCK) for state in (run, broken)
+            machine.sound(streams.stream(5, "sound"), unit, state, CLOCK)
+            for state in (state, broken)
         )
         frames = [np.abs(np.fft.rfft(x.reshape(-1, 1000))) ** 2 for x in (healthy, sound)]
         return float(np.sqrt(np.mean((np.log(frames[1] + 1e-9) - np.log(frames[0] + 1e-9)) ** 2)))
@@ -255,19 +256,19 @@ def test_a_fault_grows_with_its_severity_from_nothing(machine, fault):
 
 
 def test_unbalance_raises_the_shaft_tone_and_modulates():
-    unit, run, broken, healthy, sound = _pair(fan, "unbalance")
-    shaft = unit.shaft_hz * run.speed
+    unit, state, broken, healthy, sound = _pair(fan, "unbalance")
+    shaft = unit.shaft_hz * state.speed
     rise = _power(sound, shaft - 1, shaft + 1) / _power(healthy, shaft - 1, shaft + 1)
     assert 8 < 10 * np.log10(rise) < 16
     envelope = [np.abs(x - x.mean()) for x in (healthy, sound)]
     depth = [_power(e - e.mean(), shaft - 0.7, shaft + 0.7) for e in envelope]
     assert depth[1] > 4 * depth[0]
-    assert broken.whirl > run.whirl
+    assert broken.whirl > state.whirl
 
 
 def test_a_lower_voltage_lowers_the_blade_pass_tone():
-    unit, run, broken, _, sound = _pair(fan, "voltage")
-    assert abs(broken.speed / run.speed - 1) == pytest.approx(0.07)
+    unit, state, broken, _, sound = _pair(fan, "voltage")
+    assert abs(broken.speed / state.speed - 1) == pytest.approx(0.07)
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
     hz = np.fft.rfftfreq(len(sound), 1 / 16000)
     near = np.abs(hz / (unit.blades * unit.shaft_hz) - 1) < 0.12
@@ -285,34 +286,34 @@ def test_a_leak_hisses_in_its_band_and_particles_strike():
 
 
 def test_clogging_surges():
-    _, run, broken, healthy, starved = _pair(pump, "clogging")
+    _, state, broken, healthy, starved = _pair(pump, "clogging")
     level = [np.sqrt(np.mean(x.reshape(-1, 800) ** 2, axis=1)) for x in (healthy, starved)]
     assert np.std(level[1]) / np.mean(level[1]) > 2 * np.std(level[0]) / np.mean(level[0])
-    assert broken.surge > run.surge
+    assert broken.surge > state.surge
 
 
 def test_a_damaged_rail_clicks_once_a_pass():
-    unit, run, _, healthy, damaged = _pair(slider, "rail_damage")
+    unit, state, _, healthy, damaged = _pair(slider, "rail_damage")
     clicks = np.abs(damaged - healthy)
     loud = np.flatnonzero(clicks > 0.3 * clicks.max())
     count = 1 + np.sum(np.diff(loud) > 0.1 * 16000)
-    assert abs(count - 4.0 * run.speed / unit.stroke) <= 2
+    assert abs(count - 4.0 * state.speed / unit.stroke) <= 2
 
 
 def test_a_dry_rail_hisses_above_and_a_loose_belt_slaps():
     _, _, _, healthy, dry = _pair(slider, "no_grease")
     assert _power(dry, 2000, 7000) > 2 * _power(healthy, 2000, 7000)
-    _, run, broken, _, _ = _pair(slider, "loose_belt")
-    assert broken.jitter > 3 * run.jitter and np.isfinite(broken.slack_db)
+    _, state, broken, _, _ = _pair(slider, "loose_belt")
+    assert broken.jitter > 3 * state.jitter and np.isfinite(broken.slack_db)
 
 
 def test_a_sluggish_valve_misses_and_a_gritty_one_rubs():
     unit = valve.draw_unit(streams.stream(5, "unit"), 0)
-    run = valve.draw_run(streams.stream(5, "run"), unit)
-    late = valve.damage(streams.stream(5, "fault"), run, "sluggish", 1.0)
+    state = valve.draw_state(streams.stream(5, "run"), unit)
+    late = valve.damage(streams.stream(5, "fault"), state, "sluggish", 1.0)
     clock = Clock(60 * 16000, 16000)
     opens = [
-        valve.actuations(streams.stream(5, "s"), unit, state, clock)[0] for state in (run, late)
+        valve.actuations(streams.stream(5, "s"), unit, state, clock)[0] for state in (state, late)
     ]
     assert len(opens[1]) < 0.85 * len(opens[0])
     _, _, _, healthy, gritty = _pair(valve, "gritty")
@@ -329,7 +330,7 @@ def test_ground_truth_tells_what_was_drawn(small):
     assert all(render.LEAST_SEVERITY <= float(row["severity"]) <= 1 for row in broken)
     assert all(float(row["severity"]) == 0 for row in rows if row["label"] == "normal")
     plan = render.plan_clip(SMALL, "fan", "id_00", "normal", 0)
-    assert json.loads(rows[0]["run"])["speed"] == pytest.approx(plan.run.speed, abs=1e-6)
+    assert json.loads(rows[0]["run"])["speed"] == pytest.approx(plan.state.speed, abs=1e-6)
 
 
 def test_distance_scales_the_direct_sound():

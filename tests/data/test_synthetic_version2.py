@@ -49,16 +49,16 @@ def _files(root: pathlib.Path) -> dict[str, bytes]:
 
 
 def _pair(machine_type: str, fault: faults.Fault, severity: str = "severe"):
-    """The same unit, run and random numbers, healthy and broken."""
+    """The same unit, state and random numbers, healthy and broken."""
     model, unit = units.MODELS[machine_type], units.draw_unit(5, machine_type, 0).constants
-    run = model.draw_run(streams.stream(5, "run"), unit)
+    state = model.draw_state(streams.stream(5, "run"), unit)
     value = fault.steps[faults.SEVERITIES.index(severity)]
-    broken = faults.change_run(fault, value, run)
+    broken = faults.change_state(fault, value, state)
     healthy, body = (
-        model.sound(streams.stream(5, "s"), unit, state, CLOCK) for state in (run, broken)
+        model.sound(streams.stream(5, "s"), unit, state, CLOCK) for state in (state, broken)
     )
     rng = streams.stream(5, "fault")
-    return healthy, faults.add_sound(rng, fault, value, body, CLOCK, unit=unit, run=broken)
+    return healthy, faults.add_sound(rng, fault, value, body, CLOCK, unit=unit, state=broken)
 
 
 def _bands(sound: np.ndarray) -> np.ndarray:
@@ -194,7 +194,7 @@ def test_alike_ids_are_one_unit_in_the_same_sessions():
     assert len({plan.unit.mounting for plan in plans}) == 1
     assert len({plan.unit.constants.shaft_hz for plan in plans}) == 1
     assert len({plan.placement for plan in plans}) == sessions.TRAIN + sessions.TEST
-    assert len({plan.run for plan in plans}) == len(plans)
+    assert len({plan.state for plan in plans}) == len(plans)
 
 
 def test_test_clips_come_from_sessions_that_training_has_not_heard():
@@ -280,11 +280,11 @@ def test_the_level_of_a_new_sound_is_its_quantity(machine_type, fault):
 def test_a_valve_misses_its_share_of_strokes():
     missing = faults.FAULTS["valve"][2]
     model, unit = units.MODELS["valve"], units.draw_unit(5, "valve", 0).constants
-    run = model.draw_run(streams.stream(5, "run"), unit)
+    state = model.draw_state(streams.stream(5, "run"), unit)
     clock = Clock(60 * 16000, 16000)
     number = [
         len(model.actuations(streams.stream(5, "s"), unit, state, clock)[0])
-        for state in (run, faults.change_run(missing, 0.35, run))
+        for state in (state, faults.change_state(missing, 0.35, state))
     ]
     assert 0.5 < number[1] / number[0] < 0.8
 

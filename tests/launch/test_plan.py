@@ -118,7 +118,7 @@ def plan(*arguments):
     [
         (("--topology=v5e:16x16",), "stage pretrain: a batch of 128 can't be shared by 256 chips"),
         (("--topology=z9:1",), "--topology='z9:1' is not known"),
-        (("--topology=t4:1", "--stages=sleep"), "--stages=sleep is no stage"),
+        (("--topology=t4:1", "--stages=sleep"), "--stages=sleep is not a stage"),
         ((), "give a topology"),
     ],
 )

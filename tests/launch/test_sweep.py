@@ -174,7 +174,7 @@ def test_overrides_reach_the_command(folder, capsys):
     assert len(lines) == 4 and not (folder / "runs").exists()
     for part in ("--config=c.py:mimii", "--config.data.root=x", "--config.network.attention=a"):
         assert part in lines[0]
-    with pytest.raises(UserError, match="--colour=red is no option"):
+    with pytest.raises(UserError, match="--colour=red is not an option"):
         sweep.main(["table.py", "--colour=red"])
 
 
@@ -186,7 +186,7 @@ def test_one_cell_can_be_asked_for(folder, capsys):
     shown = capsys.readouterr()
     assert len([line for line in shown.out.splitlines() if "asd_jax.main" in line]) == 3
     assert "1 of 4 runs are there already" in shown.err
-    with pytest.raises(UserError, match="--cell=x is no cell of table"):
+    with pytest.raises(UserError, match="--cell=x is not a cell of table"):
         sweep.main(["table.py", "--cell=x"])
 
 
@@ -225,11 +225,11 @@ def test_runs_that_differ_in_their_seeds_or_rates_make_a_group(folder):
     assert cells.group_cells(runs, 8) == [runs[::2], runs[1::2]]
     assert cells.chunks(runs, 3) == [list(runs[:3]), list(runs[3:])]
     fields = ({"finetune.margin": 0.1}, {"finetune.margin": 0.2}, {"finetune.epochs": 3.0}, {})
-    runs = [sweep_file.Run("", own) for own in fields]
+    runs = [sweep_file.SweepRun("", own) for own in fields]
     # What a run leaves to the config may be anything.
     assert cells.group_cells(runs, 8) == [tuple(runs[:2]), (runs[2],), (runs[3],)]
     rates = [
-        sweep_file.Run("", {"seed": k, "temporal.optimizer.learning_rate": 1e-3 * k})
+        sweep_file.SweepRun("", {"seed": k, "temporal.optimizer.learning_rate": 1e-3 * k})
         for k in range(5)
     ]
     assert [len(group) for group in cells.group_cells(rates, 2)] == [2, 2, 1]
@@ -262,14 +262,14 @@ def test_a_group_waits_for_the_locks_of_all_its_runs(folder):
 
 
 def test_a_tuple_is_written_as_a_flag_takes_it():
-    run = sweep_file.Run("", {"data.snr": ("6", "0"), "network.attention_stages": (4,)})
+    run = sweep_file.SweepRun("", {"data.snr": ("6", "0"), "network.attention_stages": (4,)})
     words = run.command("c.py", "w")
     assert "--config.data.snr=('6','0',)" in words
     assert "--config.network.attention_stages=(4,)" in words
 
 
 def test_long_names_stay_different():
-    runs = [sweep_file.Run("", {"data.root": "x" * 200 + end}) for end in "ab"]
+    runs = [sweep_file.SweepRun("", {"data.root": "x" * 200 + end}) for end in "ab"]
     assert runs[0].name != runs[1].name and max(len(run.name) for run in runs) < 130
 
 

@@ -122,12 +122,14 @@ def test_improved_cbam_is_channel_attention_then_simam(definition):
 
 
 def test_eca():
-    x, taps = maps(), 3
+    x, kernel_size = maps(), 3
     out, v = run(Attention("eca"), x)
     weight = v["params"]["kernel"][:, 0]
-    assert weight.shape == (taps,)
-    pooled = np.pad(x.astype(np.float64).mean((1, 2)), ((0, 0), (taps // 2, taps // 2)))
-    mixed = np.stack([pooled[:, c : c + taps] @ weight for c in range(32)], -1)
+    assert weight.shape == (kernel_size,)
+    pooled = np.pad(
+        x.astype(np.float64).mean((1, 2)), ((0, 0), (kernel_size // 2, kernel_size // 2))
+    )
+    mixed = np.stack([pooled[:, c : c + kernel_size] @ weight for c in range(32)], -1)
     np.testing.assert_allclose(out, x * sigmoid(mixed)[:, None, None], rtol=1e-5)
 
 

@@ -56,9 +56,12 @@ def spectrograms(seed=0):
 def test_it_equals_numpy():
     model, variables = made()
     x = jnp.asarray(spectrograms())
-    (embedding, taps), _ = model.apply(variables, x, train=False)
+    (embedding, intermediates), _ = model.apply(variables, x, train=False)
     np.testing.assert_allclose(embedding, oracle(spectrograms(), variables), rtol=1e-3, atol=1e-4)
-    assert taps["stage5"].shape == (3, 4, 3, 32) and taps["pool"].shape == (3, 4 * 3 * 32)
+    assert intermediates["stage5"].shape == (3, 4, 3, 32) and intermediates["pool"].shape == (
+        3,
+        4 * 3 * 32,
+    )
     (folded, _), _ = model.apply(model.fold(variables), x, train=False)
     np.testing.assert_allclose(folded, embedding, rtol=1e-3, atol=1e-4)
 

@@ -25,7 +25,10 @@ def test_parameters_are_as_many_as_timms(timm_name):
 def test_all_return_logits_and_an_embedding(name):
     small = {"width": 0.25, "depth": 0.1} if name != "mobilevit_s" else {"width": 0.25}
     if name == "cnn":
-        small = {"width": 0.25, "depth": 1}  # a neutral value is no error where there is no option
+        small = {
+            "width": 0.25,
+            "depth": 1,
+        }  # a neutral value is not an error where there is no option
     x = jnp.zeros((3, 32, 32, 2))
     variables = shapes_of(classifier_module(name, in_channels=2, **small), x.shape)
     model = build_classifier(name, in_channels=2, input_size=32, **small)
@@ -35,13 +38,13 @@ def test_all_return_logits_and_an_embedding(name):
         jax.tree.map(lambda old, new: None, variables["batch_stats"], stats)
         return output
 
-    logits, taps = jax.eval_shape(run, variables, x)
-    assert logits.shape == (3, 1) and taps["embedding"].ndim == 2
+    logits, intermediates = jax.eval_shape(run, variables, x)
+    assert logits.shape == (3, 1) and intermediates["embedding"].ndim == 2
     bare = classifier_module(name, in_channels=2, num_outputs=0, **small)
     shapes = shapes_of(bare, x.shape)
     assert "classifier" not in shapes["params"]
     embedding, _ = jax.eval_shape(lambda v, x: bare.apply(v, x, train=False), shapes, x)
-    assert embedding.shape == taps["embedding"].shape
+    assert embedding.shape == intermediates["embedding"].shape
 
 
 @pytest.mark.parametrize("kind", ATTENTION)

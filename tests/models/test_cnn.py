@@ -11,7 +11,9 @@ def test_one_stage_is_correlation_batch_norm_relu_maximum_mean():
     module = CNN(num_outputs=3, in_channels=2, features=(8,))
     x = np.random.default_rng(0).standard_normal((2, 10, 7, 2)).astype(np.float32)
     variables = random_variables(module, x.shape)
-    logits, taps = jax.jit(lambda v, x: module.apply(v, x, train=False))(variables, jnp.asarray(x))
+    logits, intermediates = jax.jit(lambda v, x: module.apply(v, x, train=False))(
+        variables, jnp.asarray(x)
+    )
     params, stats = jax.tree.map(np.asarray, (variables["params"], variables["batch_stats"]))
     kernel = params["stage1"]["conv"]["kernel"].astype(np.float64)
     y = np.stack(
@@ -30,7 +32,7 @@ def test_one_stage_is_correlation_batch_norm_relu_maximum_mean():
     y = np.moveaxis(y, 1, -1)
     y = (y - running["mean"]) / np.sqrt(running["var"] + 1e-5) * bn["scale"] + bn["bias"]
     y = np.maximum(y, 0)[:, :, :6].reshape(2, 5, 2, 3, 2, 8).max((2, 4)).mean((1, 2))
-    np.testing.assert_allclose(taps["embedding"], y, rtol=1e-5)
+    np.testing.assert_allclose(intermediates["embedding"], y, rtol=1e-5)
     dense = params["classifier"]
     np.testing.assert_allclose(logits, y @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-5)
 

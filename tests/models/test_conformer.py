@@ -110,9 +110,11 @@ def test_encoder_keeps_a_quarter_of_the_frames():
     x = np.random.default_rng(0).standard_normal((2, 24, 30, 2)).astype(np.float32)
     variables = random_variables(module, x.shape)
     with ops.implementation("lax"):
-        logits, taps = jax.jit(lambda v, x: module.apply(v, x, train=False))(variables, x)
-    assert taps["stem"].shape == taps["block1"].shape == (2, 8, 16)
-    np.testing.assert_allclose(taps["embedding"], taps["block1"].mean(1), rtol=1e-5, atol=1e-6)
+        logits, intermediates = jax.jit(lambda v, x: module.apply(v, x, train=False))(variables, x)
+    assert intermediates["stem"].shape == intermediates["block1"].shape == (2, 8, 16)
+    np.testing.assert_allclose(
+        intermediates["embedding"], intermediates["block1"].mean(1), rtol=1e-5, atol=1e-6
+    )
     assert logits.shape == (2, 3)
 
 

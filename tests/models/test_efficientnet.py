@@ -71,10 +71,10 @@ def test_stochastic_depth_leaves_out_whole_examples(quick):
 
     @jax.jit
     def stages(key):
-        (_, taps), _ = dropping.apply(
+        (_, intermediates), _ = dropping.apply(
             variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
         )
-        return taps["stage2"], taps["stage1"]
+        return intermediates["stage2"], intermediates["stage1"]
 
     draws = [stages(jax.random.key(i)) for i in range(12)]
     assert len({np.asarray(d[1]).tobytes() for d in draws}) > 1
@@ -141,8 +141,8 @@ def test_half_precision_body(quick):
     x = picture()
     variables = random_variables(module, x.shape)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    logits, taps = jax.jit(partial(module.apply, train=False))(variables, x)
-    assert taps["stage3"].dtype == jnp.bfloat16 and logits.dtype == jnp.float32
+    logits, intermediates = jax.jit(partial(module.apply, train=False))(variables, x)
+    assert intermediates["stage3"].dtype == jnp.bfloat16 and logits.dtype == jnp.float32
     full = tiny(attention=Attention("simam_cbam"))
     full, _ = jax.jit(partial(full.apply, train=False))(variables, x)
     np.testing.assert_allclose(logits, full, atol=0.1)

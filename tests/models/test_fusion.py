@@ -26,15 +26,15 @@ def variables_of(module, *shapes):
 def test_maps_of_table_2(layout, sizes):
     module, shapes = Fusion(LAYOUTS[layout]), ((3, 512), (3, 512))
     variables = variables_of(module, *shapes)
-    embedding, taps = jax.eval_shape(
+    embedding, intermediates = jax.eval_shape(
         lambda v, a, b: module.apply(v, a, b, train=False),
         variables,
         *(jnp.zeros(shape) for shape in shapes),
     )
     assert embedding.shape == (3, 128)
-    assert taps["input"].shape == (3, *LAYOUTS[layout].shape, 2)
+    assert intermediates["input"].shape == (3, *LAYOUTS[layout].shape, 2)
     for number, size in enumerate(sizes, start=1):
-        assert taps[f"layer{number}"].shape == (3, *size)
+        assert intermediates[f"layer{number}"].shape == (3, *size)
     params = variables["params"]
     assert params["squeeze1"]["reduce"]["kernel"].shape == (16, 8)  # mid = 0.5 x channels
     assert params["squeeze2"]["reduce"]["kernel"].shape == (64, 32)
@@ -47,10 +47,10 @@ def test_first_channel_is_time_second_is_frequency():
     model = models.fusion((512, 512), layout="16x32")
     variables = model.init(jax.random.key(0))
     temporal, spectral = jnp.arange(512.0)[None], -jnp.arange(512.0)[None]
-    (_, taps), _ = jax.jit(lambda v, a, b: model.apply(v, a, b, train=False))(
+    (_, intermediates), _ = jax.jit(lambda v, a, b: model.apply(v, a, b, train=False))(
         variables, temporal, spectral
     )
-    np.testing.assert_array_equal(taps["input"][0, 1, 2], [34.0, -34.0])
+    np.testing.assert_array_equal(intermediates["input"][0, 1, 2], [34.0, -34.0])
 
 
 def test_fast_forms_give_the_same():

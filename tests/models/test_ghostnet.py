@@ -42,7 +42,7 @@ def block_names():
 
 
 def run(module, variables, x, train):
-    """Output, taps, every block's output, new statistics; the forms that compile fastest."""
+    """Output, stages, every block's output, new statistics; the forms that compile fastest."""
     with ops.implementation("lax"):
         return jax.jit(
             lambda variables, x: module.apply(
@@ -70,7 +70,7 @@ def trained(loaded):
 
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_is_timms_block_by_block(golden, loaded, trained, mode):
-    (head, taps), new = trained if mode == "train" else run(*loaded, False)
+    (head, intermediates), new = trained if mode == "train" else run(*loaded, False)
     # Small batches of 3 x 3 maps amplify rounding in training mode.
     tolerance = {"rtol": 1e-4, "atol": 2e-4} if mode == "eval" else {"rtol": 2e-3, "atol": 2e-3}
     for ours, theirs in block_names().items():
@@ -79,7 +79,7 @@ def test_is_timms_block_by_block(golden, loaded, trained, mode):
         np.testing.assert_allclose(sample(maps), wanted, **tolerance, err_msg=ours)
         np.testing.assert_allclose(np.abs(maps).mean(), golden[f"{mode}:size:{theirs}"], rtol=1e-4)
     np.testing.assert_allclose(head, golden[f"{mode}:head"], **tolerance)
-    np.testing.assert_array_equal(head, taps["head"])
+    np.testing.assert_array_equal(head, intermediates["head"])
 
 
 ATTENTION8 = ("block8", "ghost1", "attention")
@@ -137,16 +137,18 @@ def test_shapes_of_ten_seconds_at_any_width(width):
     variables = shapes_of(module, (1, 224, 313, 2))
     x = jax.ShapeDtypeStruct((3, 224, 313, 2), jnp.float32)
     with ops.implementation("lax"):
-        embedding, taps = jax.eval_shape(lambda v, x: module.apply(v, x, train=False), variables, x)
+        embedding, intermediates = jax.eval_shape(
+            lambda v, x: module.apply(v, x, train=False), variables, x
+        )
     assert embedding.shape == (3, 512)
     sizes = [(112, 157), (56, 79), (28, 40), (14, 20), (7, 10)]
     for stage, size in enumerate(sizes, start=1):
         channels = round_channels(STAGES[stage - 1][-1].out * width)
         assert channels % 4 == 0
-        assert taps[f"stage{stage}"].shape == (3, *size, channels)
-    assert taps["stem"].shape == (3, 112, 157, round_channels(16 * width))
-    assert taps["final"].shape == (3, 7, 10, taps["pool"].shape[1])
-    assert taps["head"].shape == (3, 1280)
+        assert intermediates[f"stage{stage}"].shape == (3, *size, channels)
+    assert intermediates["stem"].shape == (3, 112, 157, round_channels(16 * width))
+    assert intermediates["final"].shape == (3, 7, 10, intermediates["pool"].shape[1])
+    assert intermediates["head"].shape == (3, 1280)
 
 
 def test_attention_is_where_the_reference_has_it():

@@ -32,14 +32,14 @@ def test_trains_at_another_width():
     @jax.jit
     def gradients(params):
         def loss(params):
-            (logits, taps), _ = module.apply(
+            (logits, intermediates), _ = module.apply(
                 {**variables, "params": params},
                 x,
                 train=True,
                 rngs={"dropout": jax.random.key(0)},
                 mutable=["batch_stats"],
             )
-            assert taps["embedding"].shape == (2, 32)
+            assert intermediates["embedding"].shape == (2, 32)
             return jnp.sum(jnp.square(logits))
 
         return jax.grad(loss)(params)

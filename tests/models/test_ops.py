@@ -45,7 +45,7 @@ def fast():
 
 
 GEOMETRIES = [
-    # batch, height, width, channels, taps, stride, padding
+    # batch, height, width, channels, kernel_size, stride, padding
     (2, 8, 10, 3, (3, 3), (1, 1), (1, 1)),
     (3, 7, 9, 4, (3, 3), (2, 2), (1, 1)),
     (8, 9, 8, 2, (5, 5), (2, 2), (2, 2)),
@@ -60,8 +60,8 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_depthwise(fast, geometry):
-    batch, height, width, channels, taps, stride, padding = geometry
-    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, 1, channels)
+    batch, height, width, channels, kernel_size, stride, padding = geometry
+    x, kernel = draw(0, batch, height, width, channels), draw(1, *kernel_size, 1, channels)
     both = tuple((n, n) for n in padding)
     assert_same(
         lambda x, kernel: ops.depthwise(x, kernel, stride=stride, padding=padding),
@@ -74,8 +74,8 @@ def test_depthwise(fast, geometry):
 @pytest.mark.parametrize("features", [3, 12])  # the gradient of x has a form for many features
 @pytest.mark.parametrize("geometry", [*GEOMETRIES, (2, 1, 40, 1, (1, 16), (1, 8), (0, 8))])
 def test_convolution(fast, geometry, features):
-    batch, height, width, channels, taps, stride, padding = geometry
-    x, kernel = draw(0, batch, height, width, channels), draw(1, *taps, channels, features)
+    batch, height, width, channels, kernel_size, stride, padding = geometry
+    x, kernel = draw(0, batch, height, width, channels), draw(1, *kernel_size, channels, features)
     assert_same(
         lambda x, kernel: ops.conv(x, kernel, stride=stride, padding=padding),
         lambda x, kernel: conv_lax(x, kernel, stride, padding),
@@ -149,9 +149,9 @@ def test_winograd_of_several_runs(fast):
 def test_minimal_filtering(points):
     form = filtering(points)
     assert form.products == form.step + 2
-    tile, taps = np.random.default_rng(0).standard_normal((2, form.products))
-    found = form.results @ ((form.taps @ taps[:3]) * (form.inputs @ tile))
-    np.testing.assert_allclose(found, np.correlate(tile, taps[:3], "valid"), atol=1e-12)
+    tile, kernel = np.random.default_rng(0).standard_normal((2, form.products))
+    found = form.results @ ((form.kernel @ kernel[:3]) * (form.inputs @ tile))
+    np.testing.assert_allclose(found, np.correlate(tile, kernel[:3], "valid"), atol=1e-12)
 
 
 def test_winograd_is_for_wide_float32_maps_at_full_resolution():

@@ -21,7 +21,7 @@ def with_gradients(function, x, kernel):
 
 
 GEOMETRIES = [
-    # samples, channels, features, taps, stride, padding
+    # samples, channels, features, kernel_size, stride, padding
     (160, 1, 3, 16, 8, 4),  # the stem's proportions: a frame touches three blocks
     (161, 1, 3, 16, 8, 8),
     (159, 2, 3, 20, 8, 3),
@@ -33,8 +33,8 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_by_blocks(geometry):
-    samples, channels, features, taps, stride, padding = geometry
-    x, kernel = draw(0, 2, 1, samples, channels), draw(1, 1, taps, channels, features)
+    samples, channels, features, kernel_size, stride, padding = geometry
+    x, kernel = draw(0, 2, 1, samples, channels), draw(1, 1, kernel_size, channels, features)
     found = with_gradients(lambda x, kernel: by_blocks(x, kernel, stride, padding), x, kernel)
     wanted = with_gradients(
         lambda x, kernel: conv_lax(x, kernel, (1, stride), (0, padding)), x, kernel
@@ -56,7 +56,7 @@ def test_by_blocks_of_several_runs_side_by_side():
 
 
 def test_the_stem_of_the_waveform_network_cuts_no_frames():
-    x, kernel, taps = jnp.zeros((2, 1, 1280, 1)), jnp.zeros((1, 256, 1, 16)), (2, 1, 10, 256)
+    x, kernel, shape = jnp.zeros((2, 1, 1280, 1)), jnp.zeros((1, 256, 1, 16)), (2, 1, 10, 256)
 
     def program(dtype):
         function = lambda *given: ops.conv(*given, stride=(1, 128), padding=(0, 64))  # noqa: E731
@@ -64,7 +64,7 @@ def test_the_stem_of_the_waveform_network_cuts_no_frames():
         return str(shapes).replace(" ", "")
 
     with ops.implementation("fast"):
-        frames = ",".join(map(str, taps))
+        frames = ",".join(map(str, shape))
         assert f"f32[{frames}]" not in program(jnp.float32)
         assert f"bf16[{frames}]" in program(jnp.bfloat16)  # sums of rounded parts: left as it was
     with ops.implementation("lax"):

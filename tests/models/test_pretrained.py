@@ -108,7 +108,7 @@ def test_unreadable_files_are_named(tmp_path):
         load_safetensors(tmp_path / "absent.safetensors")
     path = tmp_path / "broken.safetensors"
     path.write_bytes(b"not a header at all")
-    with pytest.raises(UserError, match=r"broken.safetensors is no readable"):
+    with pytest.raises(UserError, match=r"broken.safetensors is not a readable"):
         load_safetensors(path)
 
 

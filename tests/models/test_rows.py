@@ -52,10 +52,10 @@ def test_the_head_adds_a_linear_function_of_the_rows():
     params = dict(variables["params"])
     assert not np.any(params["wide"])  # until it is fitted
     params["wide"] = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
-    (logits, taps), _ = net.apply({**variables, "params": params}, x, train=False)
+    (logits, intermediates), _ = net.apply({**variables, "params": params}, x, train=False)
     rows = np.asarray(row_statistics(x))  # as they come, not as the network sees them
-    deep = np.asarray(taps["embedding"])[:, :-64]
-    np.testing.assert_allclose(taps["embedding"][:, -64:], rows, atol=1e-6)
+    deep = np.asarray(intermediates["embedding"])[:, :-64]
+    np.testing.assert_allclose(intermediates["embedding"][:, -64:], rows, atol=1e-6)
     last = params["classifier"]
     want = deep @ np.asarray(last["kernel"]) + np.asarray(last["bias"]) + rows @ params["wide"]
     np.testing.assert_allclose(logits, want, atol=1e-3)

@@ -21,11 +21,13 @@ TABLE = (1250, 1250, 625, 313, 105, 53, 53, 27, 14, 7, 7)
 
 
 def test_lengths_are_those_of_table_1():
-    embedding, taps = outputs(Temporal(), 160_000)
-    assert taps["final"].shape[2] == 512
-    lengths = tuple(taps[name].shape[1] for name in ("stem", *(f"block{i}" for i in range(10))))
+    embedding, intermediates = outputs(Temporal(), 160_000)
+    assert intermediates["final"].shape[2] == 512
+    lengths = tuple(
+        intermediates[name].shape[1] for name in ("stem", *(f"block{i}" for i in range(10)))
+    )
     assert lengths == TABLE
-    assert [taps[f"block{i}"].shape[2] for i in range(10)] == [
+    assert [intermediates[f"block{i}"].shape[2] for i in range(10)] == [
         32, 32, 32, 64, 128, 256, 256, 256, 256, 256,
     ]  # fmt: skip
     assert embedding.shape == (2, 512)
@@ -49,7 +51,7 @@ def test_parameters_follow_from_the_table():
 
 
 def correlate(x, kernel, stride, padding):
-    """`[batch, length, channels]` with `[taps, channels, features]`, by NumPy."""
+    """`[batch, length, channels]` with `[intermediates, channels, features]`, by NumPy."""
     x = np.pad(x, ((0, 0), (padding, padding), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, len(kernel), axis=1)[:, ::stride]
     return np.einsum("blct,tcf->blf", windows, kernel)
@@ -88,11 +90,11 @@ def test_stem_is_a_strided_correlation():
     model = temporal((2_000,))
     variables = random_variables(Temporal(), (1, 2_000))
     wave = np.random.default_rng(0).normal(size=(2, 2_000)).astype("f4")
-    (_, taps), _ = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, wave)
+    (_, intermediates), _ = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, wave)
     stem = variables["params"]["stem"]
     y = correlate(wave[:, :, None], np.asarray(stem["conv"]["kernel"])[0], 128, 64)
     y = normalised(y, stem["bn"], variables["batch_stats"]["stem"]["bn"])
-    np.testing.assert_allclose(taps["stem"], y, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(intermediates["stem"], y, rtol=1e-4, atol=1e-4)
 
 
 def test_the_printed_network_has_a_batch_norm_behind_each_convolution_and_no_other():

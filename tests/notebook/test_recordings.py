@@ -67,7 +67,9 @@ def test_a_folder_is_taken_as_it_is(tmp_path):
     assert recordings.collect(str(tmp_path), tmp_path / "unused") == tmp_path
     assert recordings.further(str(tmp_path), tmp_path / "unused") == tmp_path
     for source in ("", str(tmp_path / "nowhere")):
-        with pytest.raises(UserError, match="is no folder; give one that is there, or one of exam"):
+        with pytest.raises(
+            UserError, match="is not a folder; give one that is there, or one of exam"
+        ):
             recordings.collect(source, tmp_path)
 
 

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from asd_jax import recipes
+from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.detector import load_detector
 from asd_jax.live.recordings import score_paths
 from asd_jax.report.files import read_results, read_scores
@@ -12,10 +13,10 @@ from asd_jax.runs import packed
 from asd_jax.runs import recipe as runs
 from asd_jax.runs.cells import of_seeds
 from asd_jax.runs.programs import programs
-from asd_jax.runs.settings import Data, Synthetic, as_config
+from asd_jax.runs.settings import Data, as_config
 from tests.recipes.toy.settings import MeanLevel
 
-MACHINES = Synthetic(types=("fan", "valve"), normal=24, abnormal=8, seconds=1.0)
+MACHINES = SyntheticMachines(types=("fan", "valve"), normal=24, abnormal=8, seconds=1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)

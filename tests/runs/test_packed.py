@@ -13,7 +13,7 @@ import pytest
 
 from asd_jax.errors import Interrupted, UserError
 from asd_jax.recipes.ensemble import stages
-from asd_jax.recipes.ensemble.pretext_labels import Classes
+from asd_jax.recipes.ensemble.pretext_labels import PretextLabels
 from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import cells, packed, seeds
@@ -245,8 +245,8 @@ def test_runs_of_as_many_machines_but_other_classes_cannot_share_networks(tmp_pa
     config, classes = smoke().to_dict(), iter((("a", "b"), ("a", "b", "c")))
 
     def load(config):
-        made = Classes("clusters", next(classes), np.zeros(0, int))
-        return dataclasses.replace(RECIPE.imagined(config, 1), classes=made)
+        made = PretextLabels("clusters", next(classes), np.zeros(0, int))
+        return dataclasses.replace(RECIPE.imagined(config, 1), pretext_labels=made)
 
     recipe = dataclasses.replace(RECIPE, load=load, adjust=lambda config, clips: (config, clips))
     with pytest.raises(UserError, match="different machines"):

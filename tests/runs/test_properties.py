@@ -41,7 +41,7 @@ def test_an_unknown_field_is_a_sentence(values):
     try:
         from_config(Schedule, values)
     except UserError as error:
-        assert "is no field" in str(error)
+        assert "is not a field" in str(error)
     else:
         raise AssertionError(values)
 

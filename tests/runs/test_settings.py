@@ -63,7 +63,7 @@ def test_a_detector_of_an_older_version_still_loads():
     old = values | {"statistics": values["statistics"] | {"weights": "clip"}}
     assert from_config(settings.Ensemble, old) == settings.Ensemble()
     other = values | {"statistics": values["statistics"] | {"weights": "train"}}
-    with pytest.raises(UserError, match=r"config\.statistics\.weights is no field"):
+    with pytest.raises(UserError, match=r"config\.statistics\.weights is not a field"):
         from_config(settings.Ensemble, other)
 
 

@@ -43,7 +43,7 @@ _LONGEST = 1 << 30  # bytes of a recording that is reduced in memory; MIMII's ha
 
 
 class DamagedArchiveError(UserError):
-    """An archive that can't be unpacked: it came damaged, or it is no archive."""
+    """An archive that can't be unpacked: it came damaged, or it is not an archive."""
 
 
 class _Member(NamedTuple):
@@ -72,7 +72,7 @@ def unpack(
         how many files of the archive lie in each folder.
 
     Raises:
-        DamagedArchiveError: it is no zip, or a member is broken.
+        DamagedArchiveError: it is not a zip, or a member is broken.
         UserError: a member would leave the folder; the disk is full.
     """
     with _opened(archive) as zipped:
@@ -99,8 +99,8 @@ def _opened(archive: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _damaged(archive: pathlib.Path, error: Exception) -> DamagedArchiveError:
-    said = " ".join(str(error).split())[:200] or type(error).__name__
-    return DamagedArchiveError(f"{archive} is damaged or no zip ({said})")
+    detail = " ".join(str(error).split())[:200] or type(error).__name__
+    return DamagedArchiveError(f"{archive} is damaged or no zip ({detail})")
 
 
 def _members(
@@ -123,7 +123,7 @@ def _members(
 
 
 def _kept_bytes(info: zipfile.ZipInfo, mono: bool) -> int:
-    """At most what a member takes on the disk."""
+    """Returns the most bytes that a member takes on the disk."""
     return info.file_size // 8 + 64 if mono and _is_wav(info) else info.file_size
 
 
@@ -169,7 +169,7 @@ def _write(zipped: zipfile.ZipFile, member: _Member, mono: bool, archive: pathli
 
 
 def _seekable(archive: pathlib.Path, zipped: zipfile.ZipFile, member: _Member) -> Any:
-    """A member to read; what is wrong with its place in the archive is no trouble of the disk."""
+    """A member to read; errors of its place in the archive are not taken for errors of the disk."""
     try:
         return zipped.open(member.info)
     except OSError as error:
@@ -185,8 +185,8 @@ def _write_first_channel(data: bytes, part: pathlib.Path, name: str) -> None:
             samples = file.read(dtype="int16", always_2d=True)
             rate = file.samplerate
     except (soundfile.SoundFileError, MemoryError, ValueError, RuntimeError, TypeError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DamagedArchiveError(f"{name} is no recording ({said})") from error
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedArchiveError(f"{name} is not a recording ({detail})") from error
     wav = io.BytesIO()  # libsndfile would not tell a full disk from a broken recording
     soundfile.write(wav, samples[:, 0], rate, subtype="PCM_16", format="WAV")
     part.write_bytes(wav.getbuffer())

@@ -19,7 +19,7 @@ LICENCES = {
 
 
 def text(data: DataSet) -> str:
-    """What a user reads before accepting."""
+    """Returns the text that a user reads before accepting."""
     address, terms = LICENCES[data.licence]
     pages = "\n".join(f"  {page}" for page in data.pages)
     return (

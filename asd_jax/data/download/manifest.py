@@ -20,7 +20,7 @@ ARCHIVES = "archives"  # the folder of the zips, below the root where no other i
 
 
 class Manifest:
-    """What is noted of a data folder; every change is on the disk at once."""
+    """The manifest of a data folder; every change is written at once."""
 
     def __init__(self, root: pathlib.Path):
         self.root = root
@@ -56,11 +56,11 @@ class Manifest:
         return self._notes["archives"].get(archive, {}).get("hash", "")
 
     def folders_of(self, archive: str) -> dict[str, int]:
-        """How many files came out of an archive into each folder; {} while it is not unpacked."""
+        """Counts the files of an archive by folder; {} while it is not unpacked."""
         return self._notes["archives"].get(archive, {}).get("folders", {})
 
     def missing(self, archive: str) -> dict[str, int]:
-        """How many files of an unpacked archive are gone from each folder, or empty."""
+        """Counts the files of an unpacked archive that are gone or empty, by folder."""
         folders = self.folders_of(archive)
         gone = {name: count - _files_in(self.root / name) for name, count in folders.items()}
         return {name: count for name, count in gone.items() if count > 0}
@@ -76,7 +76,7 @@ class Manifest:
 
 
 def check(root: pathlib.Path) -> tuple[list[str], bool]:
-    """What of a data set lies in a folder, as lines for a terminal, and whether it is whole.
+    """Compares a folder with its manifest: lines for a terminal, and whether it is whole.
 
     What was fetched is held against the count of files that came out of its archives.
 
@@ -84,7 +84,7 @@ def check(root: pathlib.Path) -> tuple[list[str], bool]:
         UserError: there is no such folder, or its manifest can't be read.
     """
     if not root.is_dir():
-        raise UserError(f"{root} is no folder; --check takes the folder of a data set.")
+        raise UserError(f"{root} is not a folder; --check takes the folder of a data set.")
     manifest = Manifest(root)
     if manifest.data not in DATA_SETS:
         return [f"{root} has no {NAME}: only what asd_jax.fetch has fetched can be checked."], False
@@ -149,7 +149,11 @@ def _files_in(folder: pathlib.Path) -> int:
 
 @contextlib.contextmanager
 def alone_in(root: pathlib.Path) -> Iterator[None]:
-    """Holds a folder against a second fetch, until the process ends however it ends."""
+    """Holds a folder against a second fetch, until the process ends however it ends.
+
+    Raises:
+        UserError: another fetch is at work in the folder.
+    """
     import filelock
 
     with writing(root):

@@ -33,7 +33,7 @@ class Archive:
 
     @property
     def path(self) -> str:
-        """Of its address, below the root of the server or of a mirror."""
+        """Returns the path of its address below the root of the server or of a mirror."""
         return f"records/{self.record}/files/{self.name}"
 
 
@@ -46,7 +46,7 @@ class TruthList:
 
     @property
     def path(self) -> str:
-        """Of its address, below the root of the server or of a mirror."""
+        """Returns the path of its address below the root of the server or of a mirror."""
         return f"{LISTS}/{self.name}"
 
 

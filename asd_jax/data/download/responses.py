@@ -17,7 +17,7 @@ _SPAN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds, and how often to try."""
+    """Timeouts in seconds, and the number of attempts."""
 
     connect: float = 20.0
     read: float = 60.0  # without a byte
@@ -29,7 +29,7 @@ class Patience:
 
 
 class TroubleError(Exception):
-    """What may pass by itself; `wait` is what the server asks for, in seconds."""
+    """A failure that may pass by itself; the server asks to `wait` so many seconds."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -37,7 +37,7 @@ class TroubleError(Exception):
 
 
 def headers(begin: int = 0) -> dict[str, str]:
-    """Of a request for a file from byte `begin` on."""
+    """Returns the headers of a request for a file from byte `begin` on."""
     # Compressed on the way, a file would have another length.
     common = {"User-Agent": "asd_jax", "Accept-Encoding": "identity"}
     return {**common, "Range": f"bytes={begin}-"} if begin else common
@@ -45,7 +45,7 @@ def headers(begin: int = 0) -> dict[str, str]:
 
 @contextlib.contextmanager
 def answering(url: str, **options: Any) -> Iterator[Any]:
-    """`requests.get` of an address, with one sentence for where a server may not lead.
+    """Calls `requests.get`, with one sentence for where a server may not lead.
 
     Raises:
         UserError: it redirects to no address, in a circle, or from https to http.
@@ -70,8 +70,8 @@ def answering(url: str, **options: Any) -> Iterator[Any]:
 
 
 def _misled(url: str, error: Exception) -> UserError:
-    said = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return UserError(f"{url} leads nowhere ({said}); try later, or another --mirror.")
+    detail = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    return UserError(f"{url} leads nowhere ({detail}); try later, or another --mirror.")
 
 
 def refuse(url: str, response: Any, patience: Patience) -> None:
@@ -95,7 +95,7 @@ def refuse(url: str, response: Any, patience: Patience) -> None:
             )
         raise TroubleError(f"the server answers {status}", wait)
     if status not in (200, 206):
-        raise UserError(f"{url}: the server answers {status}, which is no download.")
+        raise UserError(f"{url}: the server answers {status}, which is not a download.")
 
 
 def _asked_wait(headers: Any) -> float | None:
@@ -113,19 +113,23 @@ def _asked_wait(headers: Any) -> float | None:
 
 
 def span(response: Any, begin: int) -> tuple[int, int]:
-    """(first byte, length of the whole file or 0) of a response: 200 always starts at byte 0."""
+    """Returns (first byte, length of the whole file or 0); status 200 starts at byte 0.
+
+    Raises:
+        TroubleError: the server sends another range than was asked for.
+    """
     length = response.headers.get("Content-Length", "")
     length = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
     if response.status_code == 200:
         return 0, length
-    said = re.fullmatch(_SPAN, response.headers.get("Content-Range", ""))
-    if not said or int(said[1]) > begin:
+    match = re.fullmatch(_SPAN, response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) > begin:
         raise TroubleError("the server sends another range than was asked for")
-    return int(said[1]), int(said[2]) + 1 if said[3] == "*" else int(said[3])
+    return int(match[1]), int(match[2]) + 1 if match[3] == "*" else int(match[3])
 
 
 def reason(error: Exception) -> str:
-    """What a failed request means, for people."""
+    """Explains a failed request to the user."""
     import requests
 
     if isinstance(error, requests.Timeout) or "timed out" in str(error):

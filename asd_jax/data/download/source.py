@@ -18,14 +18,16 @@ class Source:
 
     def __post_init__(self):
         if self.mirror and not self.mirror.startswith(("http://", "https://")):
-            raise UserError(f"--mirror={self.mirror} is no address; give http://... or https://...")
+            raise UserError(
+                f"--mirror={self.mirror} is not an address; give http://... or https://..."
+            )
 
     def url(self, file: Archive | TruthList) -> str:
         """The address of a file."""
         return f"{self._root(ZENODO if isinstance(file, Archive) else GITHUB)}/{file.path}"
 
     def listing(self, record: int) -> dict[str, tuple[int, str]]:
-        """(bytes, 'md5:...') of each file of a record, as its server says; {} if it doesn't."""
+        """Returns (bytes, 'md5:...') of each file of a record by its server; {} if it has none."""
         url = f"{self._root(ZENODO)}/api/records/{record}"
         try:
             answer = transfer.read_json(url, patience=self.patience) or {}

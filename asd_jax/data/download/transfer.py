@@ -22,7 +22,7 @@ MOST_JSON = 16 << 20  # bytes of a listing
 
 
 def part_of(target: pathlib.Path) -> pathlib.Path:
-    """Where a file lies until it is whole."""
+    """Returns the path under which a file lies until it is complete."""
     return target.with_name(target.name + ".part")
 
 
@@ -191,9 +191,9 @@ def _write(response: Any, part: pathlib.Path, start: int, limit: int, bar: Any) 
 
 
 def _beyond_the_end(response: Any, part: pathlib.Path, begin: int) -> None:
-    """What 416 means: the file is whole, or it is another one and starts anew."""
-    said = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
-    if not said or int(said[1]) != begin:
+    """Handles status 416: the file is complete, or it is another one and starts anew."""
+    match = re.fullmatch(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+    if not match or int(match[1]) != begin:
         part.unlink()
         raise TroubleError("what came before is longer than the file: it starts anew")
 

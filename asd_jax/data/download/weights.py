@@ -85,7 +85,7 @@ def _noted(note: pathlib.Path) -> str:
 
 
 def _facts(name: str, patience: Patience) -> dict[str, Any]:
-    """What the hub says of the file, refused where it can't be relied on."""
+    """Reads the hub's facts of the file; refuses those that can't be relied on."""
     hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     found = transfer.read_json(f"{hub}/api/models/timm/{name}?blobs=true", patience=patience)
     page = f"{hub}/timm/{name}"

@@ -98,27 +98,29 @@ def _clip(file: Found, name: re.Pattern, root_name: str) -> Clip | None:
     split = _FOLDERS.get(folders[-1].lower())
     if split is None:
         return None
-    said = match.groupdict()
-    label = _LABELS.get(said["label"] or "", UNKNOWN)
-    domain = said.get("domain") or folders[-1].lower().partition("_test")[0]
+    parsed = match.groupdict()
+    label = _LABELS.get(parsed["label"] or "", UNKNOWN)
+    domain = parsed.get("domain") or folders[-1].lower().partition("_test")[0]
     return Clip(
         file.path,
         folders[-2],
-        said["id"],
+        parsed["id"],
         split,
         label,
         domain=domain if domain in ("source", "target") else "",
-        attributes=said.get("attributes") or "",
+        attributes=parsed.get("attributes") or "",
     )
 
 
 def _truth(name: re.Pattern, labelled_name: str) -> Truth | None:
-    """What a labelled name says, of any year: lists write it with and without '.wav'."""
+    """Parses a labelled name of any year: lists write it with and without '.wav'."""
     match = name.fullmatch(labelled_name.removesuffix(".wav"))
     if not match or not match["label"]:
         return None
-    said = match.groupdict()
-    return Truth(_LABELS[said["label"]], said.get("domain") or "", said.get("attributes") or "")
+    parsed = match.groupdict()
+    return Truth(
+        _LABELS[parsed["label"]], parsed.get("domain") or "", parsed.get("attributes") or ""
+    )
 
 
 def _without_copies(clips: list[Clip]) -> list[Clip]:

@@ -64,7 +64,7 @@ def files_below(root: pathlib.Path, *, say: bool = True) -> list[Found]:
 
 
 class _Below:
-    """What is found below a folder, and where there is more to look."""
+    """Files found below a folder, and the folders still to walk."""
 
     def __init__(self, root: pathlib.Path, say: bool) -> None:
         self.root, self.say = root, say
@@ -96,7 +96,7 @@ class _Below:
                 self._seen.add(os.path.join(real, entry.name))
                 self._add(entry.path)
             elif is_audio(entry.name):
-                self._left_out(entry.path, "it is no regular file")
+                self._left_out(entry.path, "it is not a regular file")
 
     def follow(self, link: str) -> None:
         """Takes up what a link leads to, unless it is there already."""
@@ -104,7 +104,7 @@ class _Below:
             self.folders.append(link)
         elif not os.path.isfile(link):
             if is_audio(link):
-                self._left_out(link, "it is a link to what is no regular file")
+                self._left_out(link, "it is a link to what is not a regular file")
         elif (real := os.path.realpath(link)) not in self._seen:
             self._seen.add(real)
             self._add(link)

@@ -41,13 +41,13 @@ _STATES = frozenset(
     fehlerhaft krank schaden beschädigt beschaedigt verschlissen unwucht vorher nachher
     reparatur ausschuss anomalie anomalien panne défaut defaut défectueux cassé casse avant
     après apres réparation
-    """.split()  # noqa: SIM905  # a line a word is no easier to read
+    """.split()  # noqa: SIM905  # one word a line is not easier to read
 )
 _HEALTHY = frozenset(
     """
     working works intact undamaged after repaired pass passed gesund intakt heil gut io nach
     nachher normal normals healthy ok good après apres sain
-    """.split()  # noqa: SIM905  # a line a word is no easier to read
+    """.split()  # noqa: SIM905  # one word a line is not easier to read
 )
 
 
@@ -84,7 +84,7 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
 
 
 class _Names:
-    """What names mean here."""
+    """Meanings of the names of folders."""
 
     def __init__(self, wanted: Wanted, files: list[Found]):
         """Args: with the user's own words; all files, for what lies beside a folder."""
@@ -178,7 +178,7 @@ def _question(root: pathlib.Path, shown: list[str], states: set[str]) -> str:
     return printable(
         f"{root} has names that look like states of a machine: {first_few(shown, 6)}. Say which "
         f"are healthy and which are not, for example --config.data.normal={healthy} "
-        f"--config.data.abnormal={faulty}; a name that is no state goes with the healthy ones."
+        f"--config.data.abnormal={faulty}; a name that is not a state goes with the healthy ones."
     )
 
 

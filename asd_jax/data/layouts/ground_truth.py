@@ -24,7 +24,7 @@ _DOMAINS = {"0": "source", "1": "target", "source": "source", "target": "target"
 
 
 class Truth(NamedTuple):
-    """What a list says about a clip."""
+    """The entry of a ground-truth list for a clip."""
 
     label: int = UNKNOWN
     domain: str = ""

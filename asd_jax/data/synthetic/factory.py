@@ -35,14 +35,14 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What happens in the hall during one clip.
+    """Background and events in the hall during one clip.
 
     Attributes:
         level_db: Drift of the whole background between clips.
         corner: Corner of the rumble in Hz.
         fall: Fall of the rumble above it, dB an octave: the colour drifts between clips.
-        running: (neighbour, level dB, speed, switch) of each machine heard; `switch` is the time at
-            which it starts (positive) or stops (negative), 0 if it runs all the time.
+        running: (neighbour, level dB, speed, switch) of each audible machine; `switch` is
+            when it starts (positive) or stops (negative), 0 if it runs all the time.
         events: (kind, seconds, level dB, pitch from 0 to 1) of each passing event.
     """
 

@@ -37,7 +37,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class OperatingState:
     """State of a fan during one clip; the defaults are those of a healthy one.
 
     Attributes:
@@ -78,9 +78,9 @@ def draw_unit(rng: np.random.Generator, index: int) -> Unit:
     )
 
 
-def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
-    """Draws one healthy run."""
-    return Run(
+def draw_state(rng: np.random.Generator, unit: Unit) -> OperatingState:
+    """Draws one healthy state."""
+    return OperatingState(
         speed=1.0 + rng.normal(0, 0.012),
         load=rng.normal(0, 1.0),
         tilt=rng.normal(0, 0.25),
@@ -91,8 +91,10 @@ def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
     )
 
 
-def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> Run:
-    """Returns the run with a fault of severity 0 (inaudible) to 1 (clear).
+def damage(
+    rng: np.random.Generator, state: OperatingState, fault: str, severity: float
+) -> OperatingState:
+    """Returns the state with a fault of severity 0 (inaudible) to 1 (clear).
 
     Unbalance: a mass on the rotor lifts the once-per-turn tone and modulates the rest with the
     turn (hidden from a time average). Voltage: the speed falls or rises, the hum and (with the
@@ -101,67 +103,69 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     """
     if fault == "unbalance":
         return dataclasses.replace(
-            run, unbalance_db=run.unbalance_db + 12 * severity, whirl=run.whirl + 0.45 * severity
+            state,
+            unbalance_db=state.unbalance_db + 12 * severity,
+            whirl=state.whirl + 0.45 * severity,
         )
     if fault == "voltage":
         sign = rng.choice([-1.0, -1.0, 1.0])
         return dataclasses.replace(
-            run,
-            speed=run.speed * (1 + sign * 0.07 * severity),
-            hum_db=run.hum_db + sign * 4 * severity,
+            state,
+            speed=state.speed * (1 + sign * 0.07 * severity),
+            hum_db=state.hum_db + sign * 4 * severity,
         )
     return dataclasses.replace(
-        run,
-        speed=run.speed * (1 + 0.015 * severity),
+        state,
+        speed=state.speed * (1 + 0.015 * severity),
         throttle_db=3.5 * severity,
         stall_db=-22 + 13 * severity,
-        blade_db=run.blade_db + 3 * severity,
+        blade_db=state.blade_db + 3 * severity,
     )
 
 
 def sound(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     """Sound of the fan at its surface, float32 `[samples]`, level relative."""
-    shaft = unit.shaft_hz * run.speed
+    shaft = unit.shaft_hz * state.speed
     pace = 1.0 + sounds.wander(rng, clock, every=1.0, size=0.002)
     turning = sounds.rotation(clock, shaft * pace, rng.uniform(0, 2 * np.pi))
-    tones = sounds.harmonics(turning, _shaft_weights(rng, unit, run))
+    tones = sounds.harmonics(turning, _shaft_weights(rng, unit, state))
     blades = turning.copy()
     for _ in range(unit.blades - 1):
         blades *= turning
-    swing = 1.0 + run.whirl * np.real(turning) + sounds.wander(rng, clock, every=0.3, size=0.06)
-    blade_tones = sounds.harmonics(blades, _blade_weights(rng, unit, run))
-    flow = _flow(rng, unit, run, clock) * (1.0 + 0.2 * np.real(blades))
+    swing = 1.0 + state.whirl * np.real(turning) + sounds.wander(rng, clock, every=0.3, size=0.06)
+    blade_tones = sounds.harmonics(blades, _blade_weights(rng, unit, state))
+    flow = _flow(rng, unit, state, clock) * (1.0 + 0.2 * np.real(blades))
     return (tones + swing * (blade_tones + flow)).astype(np.float32)
 
 
-def _shaft_weights(rng: np.random.Generator, unit: Unit, run: Run) -> list[complex]:
-    levels = np.array([-16.0 + run.unbalance_db, -20.0 + 0.4 * run.unbalance_db, -26.0])
+def _shaft_weights(rng: np.random.Generator, unit: Unit, state: OperatingState) -> list[complex]:
+    levels = np.array([-16.0 + state.unbalance_db, -20.0 + 0.4 * state.unbalance_db, -26.0])
     phases = rng.uniform(0, 2 * np.pi, 3)
-    return list(decibel(levels + 40 * np.log10(run.speed)) * np.exp(1j * phases))
+    return list(decibel(levels + 40 * np.log10(state.speed)) * np.exp(1j * phases))
 
 
-def _blade_weights(rng: np.random.Generator, unit: Unit, run: Run) -> list[complex]:
+def _blade_weights(rng: np.random.Generator, unit: Unit, state: OperatingState) -> list[complex]:
     order = np.arange(1, 9)
-    levels = unit.tone_db + run.blade_db - unit.fall_db * (order - 1) + 50 * np.log10(run.speed)
+    levels = unit.tone_db + state.blade_db - unit.fall_db * (order - 1) + 50 * np.log10(state.speed)
     levels = levels + rng.normal(0, 1.5, 8)
-    heard = sounds.resonance(unit.housing, order * unit.blades * unit.shaft_hz * run.speed)
-    return list(decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, 8)))
+    gain = sounds.resonance(unit.housing, order * unit.blades * unit.shaft_hz * state.speed)
+    return list(decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, 8)))
 
 
 def _flow(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     hz = sounds.grid(clock)
     hiss = sounds.slope(
-        hz, corner=unit.corner * run.speed, db_per_octave=unit.fall_octave + run.tilt
+        hz, corner=unit.corner * state.speed, db_per_octave=unit.fall_octave + state.tilt
     )
-    hiss *= decibel(-run.throttle_db * hz / (hz + unit.corner))
-    stall = decibel(run.stall_db) * sounds.slope(hz, corner=70.0, db_per_octave=9.0) * 6
+    hiss *= decibel(-state.throttle_db * hz / (hz + unit.corner))
+    stall = decibel(state.stall_db) * sounds.slope(hz, corner=70.0, db_per_octave=9.0) * 6
     spectrum = np.sqrt(hiss**2 + stall**2) * sounds.resonance(unit.housing, hz)
     # 2.5: density at the corner for a noise about as strong as the tones; 50 log10: dipole noise.
-    spectrum *= 2.5 * decibel(run.load + 50 * np.log10(run.speed))
-    hum = decibel(unit.hum_db + run.hum_db)
+    spectrum *= 2.5 * decibel(state.load + 50 * np.log10(state.speed))
+    hum = decibel(unit.hum_db + state.hum_db)
     lines = [(100.0, hum), (200.0, 0.4 * hum), (300.0, 0.25 * hum)]
     return sounds.noise(rng, clock, hz, spectrum, lines=lines)

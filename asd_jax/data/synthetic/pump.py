@@ -35,7 +35,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class OperatingState:
     """State of a pump during one clip; the defaults are those of a healthy one.
 
     Attributes:
@@ -77,9 +77,9 @@ def draw_unit(rng: np.random.Generator, index: int) -> Unit:
     )
 
 
-def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
-    """Draws one healthy run: even clean water carries a few particles."""
-    return Run(
+def draw_state(rng: np.random.Generator, unit: Unit) -> OperatingState:
+    """Draws one healthy state: even clean water carries a few particles."""
+    return OperatingState(
         speed=1.0 + rng.normal(0, 0.005),
         load=rng.normal(0, 1.0),
         tilt=rng.normal(0, 0.3),
@@ -91,8 +91,10 @@ def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
     )
 
 
-def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> Run:
-    """Returns the run with a fault of severity 0 (inaudible) to 1 (clear).
+def damage(
+    rng: np.random.Generator, state: OperatingState, fault: str, severity: float
+) -> OperatingState:
+    """Returns the state with a fault of severity 0 (inaudible) to 1 (clear).
 
     Leakage: a jet hisses in a high band and the pressure, so the vane tone, falls. Contamination:
     more and harder particles strike the casing, in bursts between quiet seconds (a time average
@@ -100,74 +102,74 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     """
     if fault == "leakage":
         return dataclasses.replace(
-            run, jet_db=-20 + 16 * severity, tone_db=run.tone_db - 2.5 * severity
+            state, jet_db=-20 + 16 * severity, tone_db=state.tone_db - 2.5 * severity
         )
     if fault == "contamination":
         return dataclasses.replace(
-            run,
-            particles=run.particles + 12 * severity,
-            particle_db=run.particle_db + 8 * severity,
+            state,
+            particles=state.particles + 12 * severity,
+            particle_db=state.particle_db + 8 * severity,
         )
     return dataclasses.replace(
-        run,
-        load=run.load - 1.5 * severity,
-        surge=run.surge + 0.45 * severity,
+        state,
+        load=state.load - 1.5 * severity,
+        surge=state.surge + 0.45 * severity,
         crackle_db=-12 + 14 * severity,
-        speed=run.speed * (1 + 0.006 * severity),
+        speed=state.speed * (1 + 0.006 * severity),
     )
 
 
 def sound(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     """Sound of the pump at its surface, float32 `[samples]`, level relative."""
-    shaft = unit.shaft_hz * run.speed
+    shaft = unit.shaft_hz * state.speed
     pace = 1.0 + sounds.wander(rng, clock, every=1.0, size=0.0015)
     turning = sounds.rotation(clock, shaft * pace, rng.uniform(0, 2 * np.pi))
-    tones = sounds.harmonics(turning, _weights(rng, unit, run))
+    tones = sounds.harmonics(turning, _weights(rng, unit, state))
     phase = rng.uniform(0, 2 * np.pi)
-    beat = np.cos(2 * np.pi * run.surge_hz * clock.times() + phase).astype(np.float32)
-    beat = 1.0 + run.surge * beat + sounds.wander(rng, clock, every=0.4, size=0.06)
-    body = beat * (tones + _water(rng, unit, run, clock)) + _particles(rng, unit, run, clock)
-    return (body + _jet(rng, unit, run, clock, turning)).astype(np.float32)
+    beat = np.cos(2 * np.pi * state.surge_hz * clock.times() + phase).astype(np.float32)
+    beat = 1.0 + state.surge * beat + sounds.wander(rng, clock, every=0.4, size=0.06)
+    body = beat * (tones + _water(rng, unit, state, clock)) + _particles(rng, unit, state, clock)
+    return (body + _jet(rng, unit, state, clock, turning)).astype(np.float32)
 
 
-def _weights(rng: np.random.Generator, unit: Unit, run: Run) -> list[complex]:
+def _weights(rng: np.random.Generator, unit: Unit, state: OperatingState) -> list[complex]:
     order = np.arange(1, 4 * unit.vanes + 1)
-    levels = np.where(order % unit.vanes == 0, unit.tone_db + run.tone_db, -16.0)
+    levels = np.where(order % unit.vanes == 0, unit.tone_db + state.tone_db, -16.0)
     levels = levels - 12 * (order / unit.vanes - 1).clip(0) / 2 + rng.normal(0, 1.0, len(order))
-    heard = sounds.resonance(unit.pipes, order * unit.shaft_hz * run.speed)
-    return list(decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, len(order))))
+    gain = sounds.resonance(unit.pipes, order * unit.shaft_hz * state.speed)
+    return list(decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, len(order))))
 
 
 def _water(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     hz = sounds.grid(clock)
-    spectrum = sounds.slope(hz, corner=500.0, db_per_octave=5.0 + run.tilt)
-    spectrum *= 2.5 * sounds.resonance(unit.pipes, hz, floor=0.4) * decibel(run.load)
+    spectrum = sounds.slope(hz, corner=500.0, db_per_octave=5.0 + state.tilt)
+    spectrum *= 2.5 * sounds.resonance(unit.pipes, hz, floor=0.4) * decibel(state.load)
     hum = decibel(unit.hum_db)
     return sounds.noise(rng, clock, hz, spectrum, lines=[(100.0, hum), (200.0, 0.5 * hum)])
 
 
 def _particles(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     # Dirt comes in clouds: each cloud carries about eight particles within a third of a second.
-    clouds = sounds.blow_times(rng, clock, run.particles / 8)
+    clouds = sounds.blow_times(rng, clock, state.particles / 8)
     counts = rng.poisson(8, len(clouds))
     times = np.repeat(clouds, counts) + rng.exponential(0.15, counts.sum())
-    gains = decibel(run.particle_db + 12 + rng.normal(0, 4, len(times)))
+    gains = decibel(state.particle_db + 12 + rng.normal(0, 4, len(times)))
     return sounds.strike(clock, times, gains, sounds.ring(unit.casing, clock))
 
 
 def _jet(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock, turning: np.ndarray
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock, turning: np.ndarray
 ) -> Float[np.ndarray, "samples"]:
-    if not np.isfinite(run.jet_db) and not np.isfinite(run.crackle_db):
+    if not np.isfinite(state.jet_db) and not np.isfinite(state.crackle_db):
         return np.zeros(clock.samples, np.float32)
     hz = sounds.grid(clock)
     hiss = sounds.noise(rng, clock, hz, sounds.band(hz, unit.jet_hz, 1.6 * unit.jet_hz) * 3)
     # Bubbles collapse as the vane passes its lowest pressure: a short gate once a turn.
     gate = np.clip(np.real(turning) - 0.8, 0, None) * 5
-    return hiss * (decibel(run.jet_db) + decibel(run.crackle_db) * gate).astype(np.float32)
+    return hiss * (decibel(state.jet_db) + decibel(state.crackle_db) * gate).astype(np.float32)

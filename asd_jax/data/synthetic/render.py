@@ -24,7 +24,7 @@ LEAST_SEVERITY = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for one clip before any sound is made.
+    """Everything drawn for one clip before its sound is made.
 
     Attributes:
         machine_type: Machine type.
@@ -34,7 +34,7 @@ class ClipPlan:
         fault: Name of the fault; "" for a normal clip.
         severity: Severity of the fault, 0 for a normal clip.
         unit: Constants of the machine.
-        run: State of the machine.
+        state: State of the machine.
         placement: Where the microphone stands.
         scene: What happens in the hall.
     """
@@ -46,7 +46,7 @@ class ClipPlan:
     fault: str
     severity: float
     unit: fan.Unit | pump.Unit | slider.Unit | valve.Unit
-    run: fan.Run | pump.Run | slider.Run | valve.Run
+    state: fan.OperatingState | pump.OperatingState | slider.OperatingState | valve.OperatingState
     placement: room.Placement
     scene: factory.Scene
 
@@ -72,7 +72,7 @@ def faults(machine_type: str) -> tuple[str, ...]:
 
 
 def unit_index(settings: SyntheticMachines, machine_id: str) -> int:
-    """Which physical unit an ID is: its place among all IDs, or always the first if alike."""
+    """Returns the physical unit of an ID: its place among all IDs, or the first if alike."""
     return 0 if settings.alike else IDS.index(machine_id)
 
 
@@ -93,14 +93,14 @@ def plan_clip(
     unit = machine.draw_unit(stream(seed, machine_type, index, "unit"), index)
     clip = (machine_type, machine_id, label, number)
     rng = stream(seed, *clip, "run")
-    run, fault, severity = machine.draw_run(rng, unit), "", 0.0
+    state, fault, severity = machine.draw_state(rng, unit), "", 0.0
     if label == "abnormal":
         fault = machine.FAULTS[number % len(machine.FAULTS)]
         severity = float(rng.uniform(LEAST_SEVERITY, 1.0))
-        run = machine.damage(rng, run, fault, severity)
+        state = machine.damage(rng, state, fault, severity)
     placement = room.draw_placement(stream(seed, *clip, "placement"))
     scene = factory.draw_scene(stream(seed, *clip, "scene"), settings.seconds)
-    return ClipPlan(*clip, fault, severity, unit, run, placement, scene)
+    return ClipPlan(*clip, fault, severity, unit, state, placement, scene)
 
 
 def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
@@ -110,7 +110,9 @@ def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
     clip = (plan.machine_type, plan.machine_id, plan.label, plan.number)
     array = {"channels": settings.channels}
     machine = room.record(
-        MACHINES[plan.machine_type].sound(stream(seed, *clip, "sound"), plan.unit, plan.run, clock),
+        MACHINES[plan.machine_type].sound(
+            stream(seed, *clip, "sound"), plan.unit, plan.state, clock
+        ),
         clock,
         plan.placement,
         seed=seed,
@@ -149,8 +151,8 @@ def nominal_rms(seed: int, machine_type: str, index: int, sample_rate: int) -> f
     clock, powers = Clock(4 * sample_rate, sample_rate), []
     for number in range(8):
         rng = stream(seed, machine_type, index, "nominal", number)
-        sound = machine.sound(rng, unit, machine.draw_run(rng, unit), clock)
+        sound = machine.sound(rng, unit, machine.draw_state(rng, unit), clock)
         nominal = room.Placement(distance=1.0, gain_db=0.0, tilt=0.0)
-        heard = room.record(sound, clock, nominal, seed=seed, place=f"{machine_type} {index}")
-        powers.append(np.mean(heard.astype(np.float64) ** 2))
+        recorded = room.record(sound, clock, nominal, seed=seed, place=f"{machine_type} {index}")
+        powers.append(np.mean(recorded.astype(np.float64) ** 2))
     return float(np.sqrt(np.mean(powers)))

@@ -74,7 +74,7 @@ def record(
     channels: int = 1,
     direction: float = 0.0,
 ) -> Float[np.ndarray, "samples channels"]:
-    """The machine as the microphones hear it.
+    """The machine as the microphones record it.
 
     The convolution is circular: the clip starts in a hall that already rings.
 
@@ -109,7 +109,7 @@ def through(
     *,
     channels: int = 1,
 ) -> Float[np.ndarray, "samples channels"]:
-    """The machine as the microphones hear it by a way that is given, convolved as by `record`.
+    """The machine as the microphones record it by given paths, convolved as by `record`.
 
     Args:
         sound: Sound at the surface.

@@ -22,7 +22,7 @@ class Unit:
         whine_db: Its level against the rolling noise.
         blow_db: Level of the blow at a reversal.
         roll_hz: Centre of the rolling noise.
-        frame: Resonances of the frame: reversals strike them, the whine is heard through them.
+        frame: Resonances of the frame: reversals strike them, and they shape the whine.
         rail: Resonances of the rail, which a damaged place strikes.
         chatter_hz: Tone of a dry rail.
     """
@@ -39,7 +39,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class OperatingState:
     """State of a slider during one clip; the defaults are those of a healthy one.
 
     Attributes:
@@ -85,9 +85,9 @@ def draw_unit(rng: np.random.Generator, index: int) -> Unit:
     )
 
 
-def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
-    """Draws one healthy run."""
-    return Run(
+def draw_state(rng: np.random.Generator, unit: Unit) -> OperatingState:
+    """Draws one healthy state."""
+    return OperatingState(
         speed=1.0 + rng.normal(0, 0.02),
         load=rng.normal(0, 1.0),
         blow_db=rng.normal(0, 1.5),
@@ -98,103 +98,107 @@ def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
     )
 
 
-def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> Run:
-    """Returns the run with a fault of severity 0 (inaudible) to 1 (clear).
+def damage(
+    rng: np.random.Generator, state: OperatingState, fault: str, severity: float
+) -> OperatingState:
+    """Returns the state with a fault of severity 0 (inaudible) to 1 (clear).
 
     Rail damage: a click each time the carriage passes one place. Loose belt: a second blow after
     each reversal, irregular timing, and the drive flutters; a time average hides most of both.
     No grease: the upper rolling noise rises and the carriage chatters here and there.
     """
     if fault == "rail_damage":
-        return dataclasses.replace(run, dent_db=-10 + 18 * severity, dent_at=rng.uniform(0.2, 0.8))
+        return dataclasses.replace(
+            state, dent_db=-10 + 18 * severity, dent_at=rng.uniform(0.2, 0.8)
+        )
     if fault == "loose_belt":
         return dataclasses.replace(
-            run,
+            state,
             slack_db=-14 + 14 * severity,
-            flutter=run.flutter + 0.55 * severity,
-            jitter=run.jitter + 0.04 * severity,
+            flutter=state.flutter + 0.55 * severity,
+            jitter=state.jitter + 0.04 * severity,
         )
     return dataclasses.replace(
-        run, dry_db=run.dry_db + 7.0 * severity, chatter_db=-20 + 18 * severity
+        state, dry_db=state.dry_db + 7.0 * severity, chatter_db=-20 + 18 * severity
     )
 
 
 def reversals(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "turns"]:
     """Times in seconds of the reversals, from before the clip to after it."""
-    stroke = unit.stroke / run.speed
+    stroke = unit.stroke / state.speed
     count = int(clock.seconds / stroke) + 4
     starts = (rng.uniform(-2, -1) + np.arange(count)) * stroke
-    return starts + np.clip(rng.normal(0, run.jitter, count), -0.1, 0.1) * stroke
+    return starts + np.clip(rng.normal(0, state.jitter, count), -0.1, 0.1) * stroke
 
 
 def sound(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     """Sound of the slider at its surface, float32 `[samples]`, level relative."""
-    turns = reversals(rng, unit, run, clock)
-    pace = _pace(unit, run, turns, clock)
-    body = pace * (_drive(rng, unit, run, clock, pace, turns) + _rolling(rng, unit, run, clock))
-    gains = decibel(unit.blow_db + run.blow_db + rng.normal(0, 0.8, len(turns)))
+    turns = reversals(rng, unit, state, clock)
+    pace = _pace(unit, state, turns, clock)
+    body = pace * (_drive(rng, unit, state, clock, pace, turns) + _rolling(rng, unit, state, clock))
+    gains = decibel(unit.blow_db + state.blow_db + rng.normal(0, 0.8, len(turns)))
     blow = sounds.ring(unit.frame, clock)
     body += sounds.strike(clock, turns, gains, blow)
     slaps = turns + rng.uniform(0.02, 0.05, len(turns))
-    body += sounds.strike(clock, slaps, gains * decibel(run.slack_db), blow)
-    return (body + _clicks(rng, unit, run, clock, turns)).astype(np.float32)
+    body += sounds.strike(clock, slaps, gains * decibel(state.slack_db), blow)
+    return (body + _clicks(rng, unit, state, clock, turns)).astype(np.float32)
 
 
 def _pace(
-    unit: Unit, run: Run, turns: Float[np.ndarray, "turns"], clock: Clock
+    unit: Unit, state: OperatingState, turns: Float[np.ndarray, "turns"], clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     # A trapezium of speed a stroke: still at the reversal, full speed after the ramp.
     knots = np.stack([turns, turns + unit.ramp, np.append(turns[1:], turns[-1] + 1) - unit.ramp], 1)
     height = np.tile([0.0, 1.0, 1.0], len(turns))
     pace = np.interp(clock.times(), knots.ravel(), height)
-    return (pace * run.speed).astype(np.float32)
+    return (pace * state.speed).astype(np.float32)
 
 
 def _drive(
     rng: np.random.Generator,
     unit: Unit,
-    run: Run,
+    state: OperatingState,
     clock: Clock,
     pace: Float[np.ndarray, "samples"],
     turns: Float[np.ndarray, "turns"],
 ) -> Float[np.ndarray, "samples"]:
     turning = sounds.rotation(clock, unit.whine_hz * pace, rng.uniform(0, 2 * np.pi))
     order = np.arange(1, 8)
-    levels = unit.whine_db + run.whine_db - 5 * (order - 1) + rng.normal(0, 1.0, 7)
-    heard = sounds.resonance(unit.frame, order * unit.whine_hz * run.speed, floor=0.7)
-    weights = decibel(levels) * heard * np.exp(2j * np.pi * rng.uniform(0, 1, 7))
+    levels = unit.whine_db + state.whine_db - 5 * (order - 1) + rng.normal(0, 1.0, 7)
+    gain = sounds.resonance(unit.frame, order * unit.whine_hz * state.speed, floor=0.7)
+    weights = decibel(levels) * gain * np.exp(2j * np.pi * rng.uniform(0, 1, 7))
     time = clock.times()
     since = time - turns[np.searchsorted(turns, time, side="right") - 1]
     flutter = np.exp(-since / 0.3) * np.cos(2 * np.pi * rng.uniform(9, 18) * since)
-    swing = 1.0 + run.flutter * flutter.astype(np.float32)
+    swing = 1.0 + state.flutter * flutter.astype(np.float32)
     return swing * sounds.harmonics(turning, list(weights))
 
 
 def _rolling(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     hz = sounds.grid(clock)
     spectrum = sounds.slope(hz, corner=unit.roll_hz, db_per_octave=6.0)
-    spectrum *= decibel(run.load + run.dry_db * hz**2 / (hz**2 + 1500.0**2))
+    spectrum *= decibel(state.load + state.dry_db * hz**2 / (hz**2 + 1500.0**2))
     rolling = sounds.noise(rng, clock, hz, spectrum * sounds.resonance(unit.frame, hz) * 2.0)
-    if not np.isfinite(run.chatter_db):
+    if not np.isfinite(state.chatter_db):
         return rolling
     squeal = sounds.noise(
         rng, clock, hz, sounds.band(hz, 0.97 * unit.chatter_hz, 1.03 * unit.chatter_hz)
     )
     patches = np.clip(sounds.wander(rng, clock, every=0.08, size=1.0) - 0.8, 0, None)
-    return rolling + 6 * np.float32(decibel(run.chatter_db)) * patches * squeal
+    return rolling + 6 * np.float32(decibel(state.chatter_db)) * patches * squeal
 
 
 def _clicks(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock, turns: np.ndarray
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock, turns: np.ndarray
 ) -> Float[np.ndarray, "samples"]:
     # The same place is passed at dent_at on the way out and at 1 - dent_at on the way back.
-    way = np.where(np.arange(len(turns) - 1) % 2 == 0, run.dent_at, 1 - run.dent_at)
+    way = np.where(np.arange(len(turns) - 1) % 2 == 0, state.dent_at, 1 - state.dent_at)
     times = turns[:-1] + way * np.diff(turns)
-    gains = decibel(unit.blow_db + run.dent_db + rng.normal(0, 2.0, len(times)))
+    gains = decibel(unit.blow_db + state.dent_db + rng.normal(0, 2.0, len(times)))
     return sounds.strike(clock, times, gains, sounds.ring(unit.rail, clock))

@@ -190,7 +190,7 @@ def wander(
 def rotation(
     clock: Clock, hz: float | Float[np.ndarray, "samples"], phase: float
 ) -> Complex[np.ndarray, "samples"]:
-    """exp(i angle) of a shaft that turns `hz` times a second, from `phase` (radians) on.
+    """Returns exp(i angle) of a shaft that turns `hz` times a second, from `phase` (radians) on.
 
     Its n-th power turns n times as fast: the harmonics of the shaft.
     """

@@ -35,7 +35,7 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class OperatingState:
     """State of a valve during one clip; the defaults are those of a healthy one.
 
     Attributes:
@@ -79,9 +79,9 @@ def draw_unit(rng: np.random.Generator, index: int) -> Unit:
     )
 
 
-def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
-    """Draws one healthy run."""
-    return Run(
+def draw_state(rng: np.random.Generator, unit: Unit) -> OperatingState:
+    """Draws one healthy state."""
+    return OperatingState(
         period=1.0 + rng.normal(0, 0.01),
         force_db=rng.normal(0, 1.2),
         spread_db=rng.uniform(0.5, 1.2),
@@ -90,8 +90,10 @@ def draw_run(rng: np.random.Generator, unit: Unit) -> Run:
     )
 
 
-def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> Run:
-    """Returns the run with a fault of severity 0 (inaudible) to 1 (clear).
+def damage(
+    rng: np.random.Generator, state: OperatingState, fault: str, severity: float
+) -> OperatingState:
+    """Returns the state with a fault of severity 0 (inaudible) to 1 (clear).
 
     Both are MIMII's contamination. Sluggish: a sticking plunger opens late and irregularly, strikes
     softer, and now and then not at all: fewer, later, weaker blows. Gritty: dirt rubs around each
@@ -99,66 +101,66 @@ def damage(rng: np.random.Generator, run: Run, fault: str, severity: float) -> R
     """
     if fault == "sluggish":
         return dataclasses.replace(
-            run,
+            state,
             lag=0.06 * severity,
-            jitter=run.jitter + 0.05 * severity,
+            jitter=state.jitter + 0.05 * severity,
             soft_db=4.0 * severity,
-            spread_db=run.spread_db + 3 * severity,
+            spread_db=state.spread_db + 3 * severity,
             miss=0.35 * severity,
         )
     return dataclasses.replace(
-        run,
+        state,
         rub_db=-32 + 18 * severity,
-        bounce=run.bounce + 0.7 * severity,
+        bounce=state.bounce + 0.7 * severity,
         leak_db=-50 + 12 * severity,
     )
 
 
 def actuations(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> tuple[Float[np.ndarray, "cycles"], Float[np.ndarray, "cycles"]]:
     """Times in seconds at which the valve opens and closes; missed actuations are left out."""
-    period = unit.period * run.period
+    period = unit.period * state.period
     count = int(clock.seconds / period) + 3
-    pauses = (rng.uniform(size=count) < run.pause) * rng.uniform(0.6, 2.0, count)
+    pauses = (rng.uniform(size=count) < state.pause) * rng.uniform(0.6, 2.0, count)
     starts = (rng.uniform(-1, 0) + np.arange(count)) * period + np.cumsum(pauses)
-    late = run.lag + np.abs(rng.normal(0, run.jitter, (2, count)))
-    done = rng.uniform(size=count) >= run.miss
+    late = state.lag + np.abs(rng.normal(0, state.jitter, (2, count)))
+    done = rng.uniform(size=count) >= state.miss
     opens = starts + late[0]
     closes = starts + unit.dwell * period + 0.5 * late[1]
     return opens[done], np.maximum(closes, opens + 0.02)[done]
 
 
 def sound(
-    rng: np.random.Generator, unit: Unit, run: Run, clock: Clock
+    rng: np.random.Generator, unit: Unit, state: OperatingState, clock: Clock
 ) -> Float[np.ndarray, "samples"]:
     """Sound of the valve at its surface, float32 `[samples]`, level relative."""
-    opens, closes = actuations(rng, unit, run, clock)
-    blow = run.force_db - run.soft_db
-    gains = decibel(blow + rng.normal(0, run.spread_db, len(opens)))
+    opens, closes = actuations(rng, unit, state, clock)
+    blow = state.force_db - state.soft_db
+    gains = decibel(blow + rng.normal(0, state.spread_db, len(opens)))
     body = sounds.strike(clock, opens, gains, sounds.ring(unit.opening, clock))
-    gains = decibel(blow + unit.close_db + rng.normal(0, run.spread_db, len(closes)))
+    gains = decibel(blow + unit.close_db + rng.normal(0, state.spread_db, len(closes)))
     closing = sounds.ring(unit.closing, clock)
     body += sounds.strike(clock, closes, gains, closing)
-    bouncing = rng.uniform(size=len(closes)) < run.bounce
+    bouncing = rng.uniform(size=len(closes)) < state.bounce
     delays = rng.uniform(0.012, 0.035, len(closes))
     fall = decibel(-rng.uniform(4, 10, len(closes)))
     body += sounds.strike(clock, closes + delays, gains * fall * bouncing, closing)
-    return body + _air(rng, unit, run, clock, opens, closes)
+    return body + _air(rng, unit, state, clock, opens, closes)
 
 
 def _air(
     rng: np.random.Generator,
     unit: Unit,
-    run: Run,
+    state: OperatingState,
     clock: Clock,
     opens: np.ndarray,
     closes: np.ndarray,
 ) -> Float[np.ndarray, "samples"]:
     hz = sounds.grid(clock)
     hiss = sounds.noise(rng, clock, hz, sounds.band(hz, unit.air_hz, 2.0 * unit.air_hz))
-    level = np.full(clock.samples, decibel(run.leak_db), np.float32)
-    air, rub = decibel(unit.air_db + run.force_db), decibel(run.rub_db)
+    level = np.full(clock.samples, decibel(state.leak_db), np.float32)
+    air, rub = decibel(unit.air_db + state.force_db), decibel(state.rub_db)
     for start, end in zip(opens, closes, strict=True):
         _raise(level, clock, start, end, air)
         if rub:

@@ -110,7 +110,7 @@ def _write_ground_truth(path: pathlib.Path, plans: list[ClipPlan]) -> None:
         head += ("kind", "quantity") if plans and hasattr(plans[0], "kind") else ()
         writer.writerow((*head, "run", "placement", "scene", "unit"))
         for plan in plans:
-            drawn = (plan.run, plan.placement, plan.scene, plan.unit)
+            drawn = (plan.state, plan.placement, plan.scene, plan.unit)
             texts = [json.dumps(_plain(dataclasses.asdict(part))) for part in drawn]
             writer.writerow([getattr(plan, field) for field in head] + texts)
 

@@ -1,7 +1,7 @@
 """Which form of an operation runs: XLA's own convolutions, or what is faster on a CPU.
 
 XLA's CPU backend has one good convolution kernel: the plain forward one. Depthwise convolutions and
-most gradients fall back to scalar loops, ten times slower than the same sums written as shifted
+most gradients fall back to scalar loops, far slower than the same sums written as shifted
 products and matrix products. GPUs and TPUs have good kernels for all of them.
 """
 

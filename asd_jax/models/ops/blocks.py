@@ -8,8 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from asd_jax.models.ops.products import product
-
-Pair = tuple[int, int]
+from asd_jax.types import Pair
 
 
 def in_blocks(x: Array, kernel: Array, stride: Pair, padding: Pair) -> bool:
@@ -22,48 +21,49 @@ def in_blocks(x: Array, kernel: Array, stride: Pair, padding: Pair) -> bool:
     return parts * kernel.shape[3] <= stride[1] * x.shape[3]
 
 
-def _parts(taps: int, stride: int, padding: int) -> int:
-    """How many blocks a frame touches."""
-    return -(-(-padding % stride + taps) // stride)
+def _parts(kernel_size: int, stride: int, padding: int) -> int:
+    """Counts the blocks that a frame touches."""
+    return -(-(-padding % stride + kernel_size) // stride)
 
 
 def by_blocks(
     x: Float[Array, "batch 1 samples channels"],
-    kernel: Float[Array, "1 taps channels features"],
+    kernel: Float[Array, "1 kernel_size channels features"],
     stride: int,
     padding: int,
 ) -> Float[Array, "batch 1 positions features"]:
     """Cross-correlation with `padding` zeros on both sides, steps of `stride`.
 
-    Frames would hold each sample `taps / stride` times, after a copy for the zeros. Here the signal
-    stays as it is, in blocks of one stride; one product gives what each block contributes to each
-    of the few frames that it is a part of, and these small maps are shifted and summed.
+    Frames would hold each sample `kernel_size / stride` times, after a copy for the zeros.
+    The signal stays as it is, in blocks of one stride; one product gives what each block
+    contributes to each of the few frames that it is a part of, and these small maps are shifted
+    and summed.
     """
     batch, _, samples, channels = x.shape
-    taps, features = kernel.shape[1], kernel.shape[-1]
+    kernel_size, features = kernel.shape[1], kernel.shape[-1]
     before = -(-padding // stride)  # blocks that the first frame begins before the signal
-    parts, front = _parts(taps, stride, padding), -padding % stride
-    filters = jnp.pad(kernel[0], ((front, parts * stride - front - taps), (0, 0), (0, 0)))
+    parts, front = _parts(kernel_size, stride, padding), -padding % stride
+    filters = jnp.pad(kernel[0], ((front, parts * stride - front - kernel_size), (0, 0), (0, 0)))
     filters = filters.reshape(parts, stride * channels, features).swapaxes(0, 1)
     blocks = -(-samples // stride)
     if blocks * stride > samples:
         x = jnp.pad(x, ((0, 0), (0, 0), (0, blocks * stride - samples), (0, 0)))
     rows = x.reshape(-1, stride * channels)
     each = product(rows, filters.reshape(-1, parts * features))
-    positions = (samples + 2 * padding - taps) // stride + 1
+    positions = (samples + 2 * padding - kernel_size) // stride + 1
     y = _summed(each.reshape(batch, blocks, -1), parts, before, (blocks, positions))
     return y[:, None]
 
 
 def _shift(x: Array, by: int, length: int) -> Array:
-    """`[batch, length, ...]`: x moved on by so many positions, zeros where nothing is."""
+    """Returns `[batch, length, ...]`: x moved on by so many positions, zeros where nothing is."""
     room = (by, length - x.shape[1] - by, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), room, (0, 0, 0)])
 
 
 @lambda function: jax.custom_vjp(function, nondiff_argnums=(1, 2, 3))
 def _summed(each: Array, parts: int, before: int, sizes: Pair) -> Array:
-    """For every frame the sum of what its blocks contribute: block t + i - before its part i."""
+    """Sums for every frame what its blocks contribute: block t + i - before its part i."""
     shifted = (
         _shift(part, before - i, sizes[1]) for i, part in enumerate(jnp.split(each, parts, axis=-1))
     )

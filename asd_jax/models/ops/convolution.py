@@ -13,8 +13,7 @@ from asd_jax.models.ops.backend import chosen
 from asd_jax.models.ops.blocks import by_blocks, in_blocks
 from asd_jax.models.ops.products import product, sum_of_products
 from asd_jax.models.ops.winograd import suits, winograd
-
-Pair = tuple[int, int]
+from asd_jax.types import Pair
 
 
 def pointwise(
@@ -68,7 +67,7 @@ def conv_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
 def _plain(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     """XLA's plain convolution, with gradients that XLA's CPU backend is good at too."""
     if x.shape[-1] % 2 and x.shape[-1] > 1:
-        # Vectors are not filled by odd numbers: three channels took 4 to 8 times as long as four.
+        # Odd numbers of channels do not fill vector registers: three are slower than four.
         x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))
         kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, 1), (0, 0)))
     return _one_by_one(functools.partial(conv_lax, stride=stride, padding=padding))(x, kernel)
@@ -80,10 +79,12 @@ def _forward(x: Array, kernel: Array, stride: Pair, padding: Pair) -> tuple:
 
 def _backward(stride: Pair, padding: Pair, saved: tuple, dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    # By products first where they have fewer channels than dy: 43 ms became 33 for 48 to 192.
+    # By products first where these have fewer channels than dy.
     form = _scattered if 2 * kernel.shape[2] <= kernel.shape[3] else _spread
     grad_x = functools.partial(form, size=x.shape[1:3], stride=stride, padding=padding)
-    grad_k = functools.partial(_grad_kernel, taps=kernel.shape[:2], stride=stride, padding=padding)
+    grad_k = functools.partial(
+        _grad_kernel, kernel_size=kernel.shape[:2], stride=stride, padding=padding
+    )
     return _one_by_one(grad_x)(dy, kernel), _one_by_one(grad_k)(x, dy)
 
 
@@ -116,14 +117,14 @@ def _scattered(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: P
     Position s a + r of x has got from tap i the output a - q, with s q = i - padding - r, for all i
     that leave no remainder: a sum of shifted maps for each phase r, and the phases interleaved.
     """
-    (*taps, channels, features), (batch, *out, _) = kernel.shape, dy.shape
+    (*kernel_size, channels, features), (batch, *out, _) = kernel.shape, dy.shape
     given = pointwise(dy, kernel.transpose(3, 0, 1, 2).reshape(features, -1))
-    given = given.reshape(batch, *out, *taps, channels)
+    given = given.reshape(batch, *out, *kernel_size, channels)
     each = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # positions of a phase
 
     def phase(*remainder: int) -> Array:
         total = jnp.zeros((batch, *each, channels), dy.dtype)
-        for tap in itertools.product(*map(range, taps)):
+        for tap in itertools.product(*map(range, kernel_size)):
             rest = [i - pad - r for i, pad, r in zip(tap, padding, remainder, strict=True)]
             if any(n % s for n, s in zip(rest, stride, strict=True)):
                 continue
@@ -139,21 +140,18 @@ def _scattered(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: P
     return whole[:, : size[0], : size[1]]
 
 
-def _grad_kernel(x: Array, dy: Array, *, taps: Pair, stride: Pair, padding: Pair) -> Array:
-    """Gradient of the kernel: for each row of taps, what it saw times dy; sums in float32.
-
-    Patches of one row of taps: those of all taps would be three times as much to write, and a third
-    of the time for 24 to 24 channels (75 ms, now 25, at 8 x 112 x 112).
-    """
+def _grad_kernel(x: Array, dy: Array, *, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Gradient of the kernel: for each row of taps, what it saw times dy; sums in float32."""
+    # Patches of one row of taps: those of all rows would be as many times more to write.
     x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (0, 0), (0, 0)))
-    seen = _patches(x, (1, taps[1]), (1, stride[1]), (0, padding[1]))
+    seen = _patches(x, (1, kernel_size[1]), (1, stride[1]), (0, padding[1]))
     last = stride[0] * (dy.shape[1] - 1) + 1
     dense = dy.reshape(-1, dy.shape[-1])
     rows = []
-    for i in range(taps[0]):
+    for i in range(kernel_size[0]):
         row = lax.slice_in_dim(seen, i, i + last, stride[0], axis=1)
         rows.append(sum_of_products(row.reshape(-1, row.shape[-1]), dense))
-    shape = (*taps, x.shape[-1], dy.shape[-1])
+    shape = (*kernel_size, x.shape[-1], dy.shape[-1])
     return jnp.stack(rows).reshape(shape).astype(x.dtype)
 
 
@@ -163,26 +161,26 @@ def _matmul_form(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     return pointwise(patches, kernel.reshape(-1, kernel.shape[-1]))
 
 
-def _patches(x: Array, taps: Pair, stride: Pair, padding: Pair) -> Array:
-    """`[batch, out_height, out_width, taps * channels]`: what the filters see at each position."""
+def _patches(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Returns patches `[batch, out_height, out_width, taps * channels]`, one for each position."""
     x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
-    if x.shape[1] == taps[0] == 1 and taps[1] % stride[1] == 0:
-        return _frames(x, taps[1], stride[1])
+    if x.shape[1] == kernel_size[0] == 1 and kernel_size[1] % stride[1] == 0:
+        return _frames(x, kernel_size[1], stride[1])
     batch, height, width, channels = x.shape
-    out = [(n - k) // s + 1 for n, k, s in zip((height, width), taps, stride, strict=True)]
+    out = [(n - k) // s + 1 for n, k, s in zip((height, width), kernel_size, stride, strict=True)]
     shifts = []
-    for i in range(taps[0]):
-        for j in range(taps[1]):
+    for i in range(kernel_size[0]):
+        for j in range(kernel_size[1]):
             last = (i + stride[0] * (out[0] - 1) + 1, j + stride[1] * (out[1] - 1) + 1)
             shifts.append(lax.slice(x, (0, i, j, 0), (batch, *last, channels), (1, *stride, 1)))
     return jnp.concatenate(shifts, axis=-1)
 
 
-def _frames(x: Array, taps: int, stride: int) -> Array:
+def _frames(x: Array, kernel_size: int, stride: int) -> Array:
     """Overlapping frames of a signal `[batch, 1, samples, channels]`, cut without a gather."""
     batch, _, samples, channels = x.shape
-    count = (samples - taps) // stride + 1
-    overlap = taps // stride
+    count = (samples - kernel_size) // stride + 1
+    overlap = kernel_size // stride
     blocks = x[:, :, : (count + overlap - 1) * stride]
     blocks = blocks.reshape(batch, 1, count + overlap - 1, stride * channels)
     return jnp.concatenate([blocks[:, :, i : i + count] for i in range(overlap)], axis=-1)

@@ -9,20 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-TAPS = 3
+KERNEL_SIZE = 3
 
 
 class Filtering(NamedTuple):
-    """`results @ ((taps @ filter) * (inputs @ tile))` is the correlation of tile and filter.
+    """`results @ ((kernel @ filter) * (inputs @ tile))` is the correlation of tile and filter.
 
     Attributes:
         inputs: of a tile, for the products.
-        taps: of the filter, for the products.
+        kernel: of the filter, for the products.
         results: of the products.
     """
 
     inputs: Float[np.ndarray, "products products"]
-    taps: Float[np.ndarray, "products 3"]
+    kernel: Float[np.ndarray, "products 3"]
     results: Float[np.ndarray, "step products"]
 
     @property
@@ -42,16 +42,16 @@ def filtering(points: tuple[float, ...]) -> Filtering:
     Row j of `inputs` has the coefficients of the polynomial that is 0 at all other points; the
     last, for infinity, of the one that is 0 at all of them.
     """
-    finite, step = np.array(points), len(points) - TAPS + 2
+    finite, step = np.array(points), len(points) - KERNEL_SIZE + 2
     others = [np.delete(finite, j) for j in range(len(points))]
     inputs = np.zeros((len(points) + 1,) * 2)
     inputs[:-1, :-1] = [np.poly(zeros)[::-1] for zeros in others]
     inputs[-1] = np.poly(finite)[::-1]
     slopes = [np.prod(point - zeros) for point, zeros in zip(finite, others, strict=True)]
-    taps = np.vander(finite, TAPS, increasing=True) / np.array(slopes)[:, None]
+    kernel = np.vander(finite, KERNEL_SIZE, increasing=True) / np.array(slopes)[:, None]
     results = np.vander(finite, step, increasing=True).T
     return Filtering(
         inputs,
-        np.vstack([taps, np.eye(TAPS)[-1]]),
+        np.vstack([kernel, np.eye(KERNEL_SIZE)[-1]]),
         np.hstack([results, np.eye(step)[:, -1:]]),
     )

@@ -19,7 +19,7 @@ Activation = Callable[[Array], Array]
 
 
 def identity(x: Array) -> Array:
-    """x."""
+    """Returns x."""
     return x
 
 

@@ -32,7 +32,7 @@ def upsample_nearest(
 
 
 def _repeat(x: Array, axis: int, out: int) -> Array:
-    """`upsample_nearest` along one axis, by broadcasting where the pattern is regular."""
+    """Upsamples along one axis, by broadcasting where the pattern is regular."""
     size = x.shape[axis]
     if out == size:
         return x

@@ -79,7 +79,7 @@ def _sum(x: Maps) -> Vector:
 
     Slices are added in the pass that computes them, and a product with ones, into which XLA never
     fuses, sums the rest. The ones are there for each clip: with one row for all, XLA turned the
-    other factor round in that pass, which then took more than twice as long.
+    other factor round in that pass, which is then slower.
     """
     batch, h, w, channels = x.shape
     count = max(n for n in range(1, AT_ONCE + 1) if h * w % n == 0)
@@ -105,7 +105,7 @@ def _pool_forward(x: Maps) -> tuple:
 
 
 def _pool_backward(saved: tuple, gradients: tuple) -> tuple[Maps]:
-    """2 (x - mean) dspread + dmean / n, and dpeak divided among the positions of the maximum."""
+    """Returns 2 (x - mean) dspread + dmean / n, and dpeak shared by positions of the maximum."""
     x, mean, peak = saved
     dmean, dspread, dpeak = gradients
     wide = x.astype(jnp.float32)
@@ -123,10 +123,8 @@ _pool.defvjp(_pool_forward, _pool_backward)
 def _gated(
     x: Maps, mean: Vector, scale: Vector, factor: Vector, offset: Vector, curve: Curve
 ) -> Maps:
-    """The barrier keeps the gate out of the convolution after it.
-
-    XLA fuses it with that one's product otherwise. The barrier was not measured by itself.
-    """
+    """Computes `gate_lax`, with a gradient of few passes over the maps."""
+    # The barrier keeps the gate out of the convolution after it, with which XLA would fuse it.
     return lax.optimization_barrier(gate_lax(x, mean, scale, factor, offset, curve))
 
 

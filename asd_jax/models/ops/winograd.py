@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from asd_jax.models.ops.filtering import Filtering, filtering
 from asd_jax.models.ops.products import sum_of_products
+from asd_jax.types import Pair
 
-Pair = tuple[int, int]
 Maps = Float[Array, "batch height width channels"]
 Points = tuple[float, ...]  # see `filtering`
 
@@ -38,12 +38,8 @@ def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:
 
 @jax.custom_vjp
 def winograd(x: Maps, kernel: Float[Array, "3 3 channels features"]) -> Array:
-    """Cross-correlation with one zero on all sides; `[batch, height, width, features]`.
-
-    Without a gradient by the smaller tiles: EfficientNetV2-S as it scores takes 541 ms for 8 clips
-    with them, 833 with the larger ones and 631 with XLA's convolutions (medians of five in turns,
-    one process). In training the larger ones are the faster; why is not known.
-    """
+    """Cross-correlation with one zero on all sides; `[batch, height, width, features]`."""
+    # Inference is faster with the smaller tiles, training with the larger ones.
     return _by_tiles(x, kernel, FORMS[0])
 
 
@@ -127,8 +123,8 @@ def _by_row(parts: Sequence[Array]) -> list[Array]:
 
 
 def _filters(form: Filtering, kernel: Array) -> Float[Array, "products products channels features"]:
-    taps = form.taps.astype(kernel.dtype)
-    return jnp.einsum("pi,qj,ijcf->pqcf", taps, taps, kernel)
+    factors = form.kernel.astype(kernel.dtype)
+    return jnp.einsum("pi,qj,ijcf->pqcf", factors, factors, kernel)
 
 
 def _seen(form: Filtering, x: Maps) -> list[Float[Array, "tiles channels"]]:
@@ -155,7 +151,7 @@ def _interleaved(phases: Sequence[Sequence[Array]]) -> Array:
 
 
 def _cut(x: Maps, first: int, size: Pair) -> Array:
-    """`size` positions from `first` on; not by an index, which an unknown batch makes a gather."""
+    """Cuts `size` positions from `first` on; no index, which an unknown batch makes a gather."""
     last = (x.shape[0], first + size[0], first + size[1], x.shape[3])
     return lax.slice(x, (0, first, first, 0), last)
 
@@ -183,7 +179,7 @@ def _grad_input(form: Filtering, back: list[Array], kernel: Array, x: Maps) -> A
 
 
 def _phases(form: Filtering, given: Sequence[Array], axis: int) -> list[Array]:
-    """What the padded maps got, along one axis.
+    """Returns the gradient of the padded maps, along one axis.
 
     Position m a + r is tap r of tile a, and, where the tiles overlap, tap r + m of the one before.
     """
@@ -203,5 +199,5 @@ def _grad_kernel(form: Filtering, back: list[Array], x: Maps) -> Array:
     """The tiles are computed again: it takes a tenth of the time of the products."""
     rows = zip(_by_row(_seen(form, x)), _by_row(back), strict=True)
     found = jnp.stack([jax.vmap(sum_of_products)(seen, part) for seen, part in rows])
-    taps = form.taps.astype(found.dtype)
-    return jnp.einsum("pi,qj,pqcf->ijcf", taps, taps, found)
+    factors = form.kernel.astype(found.dtype)
+    return jnp.einsum("pi,qj,pqcf->ijcf", factors, factors, found)

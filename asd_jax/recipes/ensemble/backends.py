@@ -64,7 +64,7 @@ class Backend(Checked):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is not left at its default, by name, but for the scorer."""
+        """Returns the options that differ from their defaults, by name, without the scorer."""
         return {n: v for n, v in _options(self).items() if v != _DEFAULTS[n]}
 
     @property

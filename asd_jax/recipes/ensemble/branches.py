@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,11 +11,9 @@ from asd_jax.features.normalise import normalise
 from asd_jax.features.statistics import pool_time, reference_views
 from asd_jax.recipes.ensemble.networks import Networks
 from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.types import BranchFeatures, Tree, Waves
 
-Tree = Any
-Waves = Float[Array, "batch samples"]
-Features = dict[str, Float[Array, "batch dim"]]
-Extract = Callable[[Mapping[str, Tree], Waves], Features]
+Extract = Callable[[Mapping[str, Tree], Waves], BranchFeatures]
 
 NETWORKS = ("fusion", "spectral", "temporal", "early_layers")  # branches that a network learned
 USED = ("normaliser", "encoder", "temporal", "fusion")  # the variables of all branches
@@ -24,7 +21,7 @@ REFERENCE_MELS = 64  # bands of the simple references
 
 
 def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
-    """`extract(variables, wave) -> features` of every branch of the config, pure, for jit.
+    """Returns `extract(variables, wave) -> features` of every branch of the config, pure, for jit.
 
     `variables` holds the networks' variables by name and the `normaliser`. Besides the branches it
     returns `frame_mean` and `frame_square` `[batch, mels]`, the moments of each mel band's level in
@@ -35,7 +32,7 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
     wanted = config.scoring.branches
     views = make_views(config, nets, spec, wanted)
 
-    def extract(variables: Mapping[str, Tree], wave: Waves) -> Features:
+    def extract(variables: Mapping[str, Tree], wave: Waves) -> BranchFeatures:
         features = views(variables, wave)
         if "fusion" in wanted:
             features["fusion"] = fuse(nets, variables, features)
@@ -47,7 +44,7 @@ def make_extractor(config: Ensemble, nets: Networks, spec: LogMel) -> Extract:
 def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[str]) -> Extract:
     """All of `make_extractor` but the fusion, which needs only what this returns."""
 
-    def views(variables: Mapping[str, Tree], wave: Waves) -> Features:
+    def views(variables: Mapping[str, Tree], wave: Waves) -> BranchFeatures:
         power = mel_power(wave, spec=spec)
         level = power_to_db(power)
         features = {"frame_mean": level.mean(-1), "frame_square": jnp.square(level).mean(-1)}
@@ -62,7 +59,7 @@ def make_views(config: Ensemble, nets: Networks, spec: LogMel, wanted: Sequence[
     return views
 
 
-def fuse(nets: Networks, variables: Mapping[str, Tree], features: Features) -> Array:
+def fuse(nets: Networks, variables: Mapping[str, Tree], features: BranchFeatures) -> Array:
     """The fused embedding `[batch, dim]` of both networks' embeddings."""
     inputs = (features["temporal"], features["spectral"])
     return nets.fusion.apply(variables["fusion"], *inputs, train=False)[0][0]
@@ -100,13 +97,15 @@ def _side_by_side(views: Float[Array, "batch views mels"]) -> Float[Array, "batc
 
 def _learned(
     nets: Networks, spec: LogMel, variables: Mapping[str, Tree], wave: Waves, wanted: Sequence[str]
-) -> Features:
+) -> BranchFeatures:
     features = {}
     if {"fusion", "spectral", "early_layers"} & set(wanted):
         x = normalise(log_mel(wave, spec=spec), variables["normaliser"])
-        (features["spectral"], taps), _ = nets.encoder.apply(variables["encoder"], x, train=False)
+        (features["spectral"], intermediates), _ = nets.encoder.apply(
+            variables["encoder"], x, train=False
+        )
         if "early_layers" in wanted:
-            features["early_layers"] = pool_early_layers(taps["stage2"])
+            features["early_layers"] = pool_early_layers(intermediates["stage2"])
     if "fusion" in wanted or "temporal" in wanted:
         (temporal, _), _ = nets.temporal.apply(variables["temporal"], wave, train=False)
         features["temporal"] = temporal

@@ -2,14 +2,13 @@
 
 Scorers are fitted on all normal training clips. The held-out ones calibrate: each is scored by a
 scorer that has not seen it, and no network that scores has seen it either. For the rule
-'discriminant' so are weak pseudo-anomalies made from it, which tell how much a branch hears. No
-anomaly, and no test clip, has a part in this.
+'discriminant' so are weak pseudo-anomalies made from it, which measure how sensitive a branch
+is. No anomaly, and no test clip, has a part in this.
 """
 
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +30,8 @@ from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.types import Tree
 
-Tree = Any
 Scores = dict[str, np.ndarray]
 
 # Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
@@ -103,7 +102,7 @@ def fit_detector(
 
 def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     """Share of held-out normals whose class each network recognises, by branch; chance is 1/K."""
-    if len(run.corpus.classes.names) < 2 or run.config.data.all_train:
+    if len(run.corpus.pretext_labels.names) < 2 or run.config.data.all_train:
         return {}
     held = np.isin(run.corpus.training, run.corpus.held_out)
     return {
@@ -115,7 +114,7 @@ def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
 
 def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
     """Held-out accuracy of each branch that a network learned, and the one above chance."""
-    level = least_skill(len(run.corpus.classes.names), len(run.corpus.held_out))
+    level = least_skill(len(run.corpus.pretext_labels.names), len(run.corpus.held_out))
     found = identification(run, material)
     if "spectral" in found:  # an early map of the same network
         found["early_layers"] = found["spectral"]
@@ -125,7 +124,7 @@ def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, flo
 def _fits(
     run: EnsembleRun, features: Mapping[str, np.ndarray], prototypes: Mapping[str, np.ndarray]
 ) -> dict[str, fitting.Branch]:
-    """What each branch's scorers are fitted to, and by which back-end."""
+    """Collects what each branch's scorers are fitted to, and by which back-end."""
     corpus, scoring = run.corpus, run.config.scoring
     rows, alike = corpus.training, relatives(run, features)
     return {
@@ -135,7 +134,7 @@ def _fits(
             features=features[name],
             group=corpus.label[rows],
             domain=np.array([corpus.clips[i].domain for i in rows]),
-            classes=corpus.classes.label[rows],
+            classes=corpus.pretext_labels.label[rows],
             prototypes=prototypes.get(name),
             unseen=np.isin(rows, corpus.held_out),
             relatives=alike,
@@ -146,7 +145,7 @@ def _fits(
 
 
 def relatives(run: EnsembleRun, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
-    """Of each machine the others of its type, where a linear classifier cannot tell them apart."""
+    """Lists for each machine the others of its type, where a linear classifier confuses them."""
     corpus, found = run.corpus, {}
     label = corpus.label[corpus.training]
     for machine_type in {group[0] for group in corpus.groups}:

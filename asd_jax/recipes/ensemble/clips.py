@@ -12,13 +12,13 @@ from asd_jax.data.clips import Clip
 from asd_jax.data.splits import hold_out
 from asd_jax.errors import UserError
 from asd_jax.naming import machine_name
-from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble import pretext_labels as classes
+from asd_jax.recipes.ensemble import networks, pretext_labels
+from asd_jax.recipes.ensemble.pretext_labels import PretextLabels
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recordings import collected_warnings, open_recordings
+from asd_jax.types import Group
 
 FEW = 20  # normal clips of a machine, below which its user is warned
-Group = tuple[str, str]  # (machine type, machine ID): one set of scorers, one threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Corpus:
     Attributes:
         groups: the machines, sorted; only those that have normal training clips.
         label: machine of each clip, -1 for a clip of a machine that has no training clips.
-        classes: what the networks learn to tell apart: the machines, or what stands in for them.
+        pretext_labels: what the networks learn to tell apart: machines, or a stand-in for them.
         fit: normal training clips that networks and normalisers see.
         held_out: normal training clips that only the calibration sees.
         test: clips to score.
@@ -39,7 +39,7 @@ class Corpus:
     waves: cache.WaveCache
     groups: tuple[Group, ...]
     label: np.ndarray
-    classes: classes.Classes
+    pretext_labels: PretextLabels
     fit: np.ndarray
     held_out: np.ndarray
     test: np.ndarray
@@ -52,12 +52,12 @@ class Corpus:
 
     @property
     def told_apart(self) -> tuple:
-        """What networks are built for: runs that differ in it cannot share them."""
-        return self.groups, len(self.classes.names)
+        """Identifies the networks: runs that differ in it cannot share them."""
+        return self.groups, len(self.pretext_labels.names)
 
     @property
     def names(self) -> list[str]:
-        """Of the clips that train, are held out and are tested, in this order."""
+        """Returns the names of clips that train, are held out and are tested, in this order."""
         order = np.concatenate([self.fit, self.held_out, self.test])
         return [self.clips[i].name for i in order]
 
@@ -77,19 +77,19 @@ def load(config: Ensemble, *, progress: bool = True) -> Corpus:
                 "thresholds are lower than fresh clips need, and identification is not measured."
             )
             corpus = dataclasses.replace(corpus, fit=corpus.training)
-        taught = _classes(corpus, config)
-    return dataclasses.replace(corpus, classes=taught, notes=tuple(notes))
+        taught = _pretext_labels(corpus, config)
+    return dataclasses.replace(corpus, pretext_labels=taught, notes=tuple(notes))
 
 
-def _classes(corpus: Corpus, config: Ensemble) -> classes.Classes:
+def _pretext_labels(corpus: Corpus, config: Ensemble) -> PretextLabels:
     """The classes that the config asks for."""
-    return classes.choose(
+    return pretext_labels.choose(
         config.data.classes,
-        corpus.classes,
+        corpus.pretext_labels,
         corpus.clips,
         corpus.fit,
         corpus.training,
-        lambda: classes.mean_spectra(
+        lambda: pretext_labels.mean_spectra(
             corpus.waves.gather, corpus.training, networks.front_end(config)
         ),
         clusters=config.data.clusters,
@@ -98,7 +98,11 @@ def _classes(corpus: Corpus, config: Ensemble) -> classes.Classes:
 
 
 def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
-    """Gives every decoded clip its role; each machine is a class."""
+    """Gives every decoded clip its role; each machine is a class.
+
+    Raises:
+        UserError: no normal recording that trains is readable.
+    """
     table = opened.clips
     train = [i for i, c in enumerate(table) if c.split == "train" and c.label == clips.NORMAL]
     if not train:
@@ -115,7 +119,7 @@ def assemble(opened: cache.CachedClips, share: float, seed: int) -> Corpus:
         waves=opened.waves,
         groups=groups,
         label=label,
-        classes=classes.by_machine(groups, label),
+        pretext_labels=pretext_labels.by_machine(groups, label),
         fit=np.asarray(fit, int),
         held_out=np.asarray(held, int),
         test=np.array(test, int),
@@ -144,12 +148,12 @@ def imagined(config: Ensemble, machines: int) -> Corpus:
     groups = tuple(("", str(number)) for number in range(machines))
     nothing = np.zeros(0, int)
     waves = cache.WaveCache("", nothing, networks.clip_samples(config))
-    taught = classes.by_machine(groups, nothing)
+    taught = pretext_labels.by_machine(groups, nothing)
     return Corpus((), waves, groups, nothing, taught, nothing, nothing, nothing, ())
 
 
 def number_fitted(config: Ensemble, machines: Sequence[tuple[int, int]]) -> int:
-    """How many clips networks see, of machines with so many normal and abnormal ones each."""
+    """Counts the clips that networks see, of machines with so many normal and abnormal ones."""
     data, total = config.data, 0
     random = data.layout == "mimii" and data.split == "random"
     for normal, abnormal in machines:

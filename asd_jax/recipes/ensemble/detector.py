@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.cached_program import CachedProgram
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, Group, decide, padded_batches
+from asd_jax.detector import Detector, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     check_groups,
@@ -29,8 +29,8 @@ from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.types import Group, Tree
 
-Tree = Any
 CLIPS = 256  # whose features are scored at once
 _KNOWN = ("variables/", "scorers/", "normal_scores/", "thresholds", "frame_mean", "frame_std")
 
@@ -54,7 +54,7 @@ class EnsembleDetector(Detector):
     groups: tuple[Group, ...]
     variables: Mapping[str, Tree]
     scorers: Mapping[str, Sequence[Any]]
-    ensemble: ensembles.Ensemble
+    ensemble: ensembles.BranchWeights
     thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
@@ -67,7 +67,7 @@ class EnsembleDetector(Detector):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know about the weights, in sentences."""
+        """Describes the weights to a reader, in sentences."""
         return list(self.ensemble.reasons)
 
     @property
@@ -85,10 +85,10 @@ class EnsembleDetector(Detector):
         """Samples of one clip."""
         return networks.clip_samples(self.config)
 
-    def judge(
+    def score_features(
         self, features: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
     ) -> tuple[Float[np.ndarray, "clips"], dict[str, Float[np.ndarray, "clips"]]]:
-        """The score of each clip as the machine that it is of, and the raw ones by branch.
+        """Scores each clip as the machine that it is of; returns the sums and raw scores by branch.
 
         By the program that scores waveforms, from the branches' features `[clips, dim]` on.
         """
@@ -99,8 +99,8 @@ class EnsembleDetector(Detector):
             part = {name: features[name][start : start + CLIPS] for name in self.scorers}
             padded = {name: np.pad(x, ((0, CLIPS - len(x)), (0, 0))) for name, x in part.items()}
             own = group[start : start + CLIPS]
-            judged = jax.device_get(score(found, padded))
-            parts.append(jax.tree.map(lambda x, g=own: x[np.arange(len(g)), g], judged))
+            scored = jax.device_get(score(found, padded))
+            parts.append(jax.tree.map(lambda x, g=own: x[np.arange(len(g)), g], scored))
         whole = jax.tree.map(lambda *x: np.concatenate(x).astype(np.float64), *parts)
         return whole.score, whole.branches
 
@@ -116,17 +116,17 @@ class EnsembleDetector(Detector):
         """
         rows = []
         for part, waves in padded_batches(clips, self.samples):
-            judged = jax.device_get(self._judged(waves))
+            scored = jax.device_get(self._infer(waves))
             for i, (name, _, candidates) in enumerate(part):
-                branch = {k: v[i] for k, v in judged.branches.items()}
-                rows.append(self._best(name, judged.score[i], branch, candidates))
+                branch = {k: v[i] for k, v in scored.branches.items()}
+                rows.append(self._best(name, scored.score[i], branch, candidates))
         return rows
 
     def each_score(
         self, waves: Int16[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips groups"]:
         """The score of each clip as each machine."""
-        return np.asarray(self._judged(waves).score, np.float64)
+        return np.asarray(self._infer(waves).score, np.float64)
 
     def check(self) -> None:
         """Raises where networks of an older format do not fit."""
@@ -135,7 +135,7 @@ class EnsembleDetector(Detector):
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
-        """What is exported, see `Detector`; without the branches that have no weight."""
+        """Returns what is exported, see `Detector`; without the branches that have no weight."""
         groups, whole = [self.groups[row] for row in rows], self.ensemble
         mixing = whole.mixing[[whole.groups.index(group) for group in groups]]
         weighed = np.asarray(mixing.any(axis=0))
@@ -156,9 +156,9 @@ class EnsembleDetector(Detector):
             groups,
         )
         arrays = arrays._replace(scorers=packing.scorers(arrays.scorers))
-        judged = inference.make_inference(config, self.nets, self.spec, ensemble)
+        infer = inference.make_inference(config, self.nets, self.spec, ensemble)
         dropped = [name for name in whole.branches if name not in kept]
-        return (lambda found, wave: judged(found, wave).score), arrays, dropped
+        return (lambda found, wave: infer(found, wave).score), arrays, dropped
 
     @functools.cached_property
     def nets(self) -> networks.Networks:
@@ -172,7 +172,7 @@ class EnsembleDetector(Detector):
             return self.variables
         return inference.fold(self.nets, self.variables)
 
-    def _judged(self, waves: Int16[np.ndarray, "clips samples"]) -> inference.Scores:
+    def _infer(self, waves: Int16[np.ndarray, "clips samples"]) -> inference.Scores:
         return inference.Scores(*self._run(waves))
 
     @functools.cached_property
@@ -180,8 +180,8 @@ class EnsembleDetector(Detector):
         """Score and branches' scores of int16 waveforms, with every array as an argument."""
 
         def make() -> Any:
-            judged = inference.make_inference(self.config, self.nets, self.spec, self.ensemble)
-            return lambda found, waves: tuple(judged(found, waves))
+            infer = inference.make_inference(self.config, self.nets, self.spec, self.ensemble)
+            return lambda found, waves: tuple(infer(found, waves))
 
         arrays = inference.detector_arrays(self.folded, self.scorers, self.ensemble, self.groups)
         return CachedProgram(make, arrays, self._about())

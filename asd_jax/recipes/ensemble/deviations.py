@@ -106,7 +106,7 @@ PRINTED: dict[str, Any] = {
     "init_from": "",
 }
 # In words, where the field's name and value say too little.
-_SAID = {
+_SENTENCES = {
     "data.all_train": "Networks are trained without the held-out normals; the paper trains on all.",
     "encoder.members": "Several small networks stand side by side where the paper has one.",
     "encoder.embedding_norm": "The spectrogram network's embedding has a BatchNorm that the paper "
@@ -149,14 +149,14 @@ _READINGS = (
 
 
 def deviations(config: Ensemble) -> list[str]:
-    """A sentence for each departure of these settings from what the paper prints."""
+    """Returns a sentence for each deviation of these settings from what the paper prints."""
     ours = flatten(dataclasses.asdict(config))
     found = []
     for field, printed in PRINTED.items():
-        if ours[field] == printed or (field in _SAID and not _SAID[field]):
+        if ours[field] == printed or (field in _SENTENCES and not _SENTENCES[field]):
             continue
-        said = f"config.{field} is {_shown(ours[field])}; the paper has {_shown(printed)}."
-        found.append(_SAID.get(field, said))
+        sentence = f"config.{field} is {_shown(ours[field])}; the paper has {_shown(printed)}."
+        found.append(_SENTENCES.get(field, sentence))
     return found
 
 

@@ -33,7 +33,7 @@ ABOUT = About(
     method="The contrastive ensemble of Liao, Yang and Lu (2025, Applied Sciences 15, 1624): it "
     "has learned from normal sound alone, and scores how far a clip departs from it.",
     score="A high score says that a sound is unlike what it knows, not what is wrong, and a low "
-    "one is no proof of health.",
+    "one does not prove health.",
 )
 
 
@@ -66,7 +66,7 @@ def evaluate(
     corpus, config = run.corpus, run.config
     trained, tested = material.trained, material.tested
     group = corpus.label[corpus.test]
-    total, scores = detector.judge(tested, group)
+    total, scores = detector.score_features(tested, group)
     test = [corpus.clips[i] for i in corpus.test]
     labels = np.array([clip.label for clip in test])
     thresholds = detector.thresholds
@@ -95,10 +95,10 @@ def evaluate(
             evaluation=_evaluation(config.data.layout),
         ),
         "identification": {
-            "classes": corpus.classes.kind,
+            "classes": corpus.pretext_labels.kind,
             "accuracy": accuracy.get("spectral"),
             "branches": accuracy,
-            "chance": 1 / len(corpus.classes.names),
+            "chance": 1 / len(corpus.pretext_labels.names),
         },
         "references": references(corpus.label[corpus.training], trained, group, labels, tested),
         "weights": detector.weights,
@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _protocol(config: Ensemble) -> dict[str, Any]:
-    """What the figures are of, and where that departs from the paper."""
+    """Describes the protocol of the figures, and where it departs from the paper."""
     return {
         "name": config.protocol,
         "layout": config.data.layout,
@@ -143,7 +143,7 @@ def _evaluation(layout: str) -> Callable[[str, str], bool] | None:
 def _oracle_thresholds(
     thresholds: np.ndarray, scores: np.ndarray, labels: np.ndarray, group: np.ndarray
 ) -> np.ndarray:
-    """Where each machine's error rates are equal, found with the labels of its test clips."""
+    """Finds each machine's threshold of equal error rates, by the labels of its test clips."""
     found = thresholds.copy()
     for g in np.unique(group):
         own = (group == g) & (labels != UNKNOWN)
@@ -179,7 +179,7 @@ def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
     """
     if not set(branches.NETWORKS) & set(run.config.scoring.branches):
         return []  # none was trained; where that was decided for the user, the corpus says why
-    classes, held = run.corpus.classes, len(run.corpus.held_out)
+    classes, held = run.corpus.pretext_labels, len(run.corpus.held_out)
     count = len(classes.names)
     if count < 2:
         return [

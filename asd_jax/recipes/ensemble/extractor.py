@@ -11,13 +11,13 @@ from jaxtyping import Array, Int, Int16
 
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, to_float
-from asd_jax.recipes.ensemble.branches import USED, Waves, fuse, make_views, needed, seen_by
+from asd_jax.recipes.ensemble.branches import USED, fuse, make_views, needed, seen_by
 from asd_jax.recipes.ensemble.networks import Networks, clip_samples
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.sharding import data_mesh, replicated, sharded
+from asd_jax.types import Tree, Waves
 
-Tree = Any
 Change = Callable[[Int16[Array, "batch samples"], Int[Array, "batch"]], Waves]
 
 
@@ -57,7 +57,7 @@ class Extractor:
         indices: np.ndarray,
         change: Change = lambda wave, index: to_float(wave),
     ) -> dict[str, np.ndarray]:
-        """`[clips, dim]` arrays by branch, in the order of `indices`; fusion where it is trained.
+        """Returns `[clips, dim]` arrays by branch, in the order of `indices`; fusion if trained.
 
         Args:
             variables: of the networks, and the normaliser.

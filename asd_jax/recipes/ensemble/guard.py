@@ -20,8 +20,9 @@ from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.stages import EnsembleRun
-from asd_jax.runs.run import Variables, noted
+from asd_jax.runs.run import noted
 from asd_jax.runs.trainer import Plan, Trainer
+from asd_jax.types import Variables
 
 LOSS = 0.05  # of held-out accuracy that a stage may cost
 SAFE_SCALE = 10.0  # of the softmax over cosines: with margin 0 it has not been seen to collapse
@@ -51,11 +52,11 @@ def trained_again(
     if run.config.protocol == "literal" or safe or not first or not len(held):
         return run, after
     found = accuracy(run, before | after)
-    if found > least_skill(len(run.corpus.classes.names), len(held)):
+    if found > least_skill(len(run.corpus.pretext_labels.names), len(held)):
         return run, after
     safer = dataclasses.replace(arc, margin=0.0, scale=SAFE_SCALE)
     run = dataclasses.replace(
-        run, config=dataclasses.replace(run.config, arcface=safer), shares_with=run
+        run, config=dataclasses.replace(run.config, arcface=safer), shares_programs_with=run
     )
     again = Trainer(run, trainer.plan, folder="pretrain_again")
     after = again.train(key, before)
@@ -100,7 +101,7 @@ def without_constant(run: EnsembleRun, trained: Mapping[str, np.ndarray]) -> Ens
     rule = {} if scoring.rule in ("recommended", "discriminant") else {"rule": "equal"}
     scoring = dataclasses.replace(scoring, branches=left, weights=(), **rule)
     run = dataclasses.replace(
-        run, config=dataclasses.replace(run.config, scoring=scoring), shares_with=run
+        run, config=dataclasses.replace(run.config, scoring=scoring), shares_programs_with=run
     )
     return noted(
         run,
@@ -116,8 +117,8 @@ def _deviation(features: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))) / max(length, 1e-300))
 
 
-def kept(run: EnsembleRun, plan: Plan, before: Variables, after: Variables) -> Variables:
-    """The variables after the stage, or those before where held-out identification has fallen.
+def undo_if_worse(run: EnsembleRun, plan: Plan, before: Variables, after: Variables) -> Variables:
+    """Returns the variables after the stage, or those before if held-out accuracy has fallen.
 
     Fine-tuning on pseudo-anomalies can move BatchNorm's averages away from normal clips and take
     with them what identification had learned; its branch would then be left out at the end.
@@ -179,5 +180,5 @@ def named_rightly(
     """
     members = networks.members(run.config, branch)
     cosines = losses.class_cosines(jnp.asarray(embedding), jnp.asarray(centres), members=members)
-    right = np.argmax(cosines, axis=-1) == run.corpus.classes.label[run.corpus.held_out]
+    right = np.argmax(cosines, axis=-1) == run.corpus.pretext_labels.label[run.corpus.held_out]
     return float(np.mean(right))

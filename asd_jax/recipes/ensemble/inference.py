@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int16
+from jaxtyping import Array, Float
 
 from asd_jax.features.logmel import LogMel, to_float
 from asd_jax.recipes.ensemble import branches
@@ -18,8 +18,8 @@ from asd_jax.recipes.ensemble.networks import Networks
 from asd_jax.recipes.ensemble.settings import Ensemble as Settings
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.types import RawWaves, Tree
 
-Tree = Any
 LEARNED = ("encoder", "temporal", "fusion")
 
 
@@ -51,14 +51,13 @@ class Scores(NamedTuple):
     branches: dict[str, Float[Array, "batch groups"]]
 
 
-Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
-Inference = Callable[[DetectorArrays, Waves], Scores]
+Inference = Callable[[DetectorArrays, RawWaves], Scores]
 
 
 def detector_arrays(
     variables: Mapping[str, Tree],
     by_group: Mapping[str, Sequence[Any]],
-    ensemble: ensembles.Ensemble,
+    ensemble: ensembles.BranchWeights,
     groups: Sequence[tuple[str, str]],
 ) -> DetectorArrays:
     """Puts a detector's arrays into the form that `make_inference` takes, machines as in `groups`.
@@ -88,9 +87,9 @@ def is_folded(variables: Mapping[str, Tree]) -> bool:
 
 
 def make_scorer(
-    ensemble: ensembles.Ensemble,
+    ensemble: ensembles.BranchWeights,
 ) -> Callable[[DetectorArrays, Mapping[str, Array]], Scores]:
-    """`score(fitted, features) -> Scores`, pure: from the branches' features to scores."""
+    """Returns `score(arrays, features) -> Scores`, pure: from the branches' features to scores."""
 
     def score(found: DetectorArrays, features: Mapping[str, Array]) -> Scores:
         raw = {
@@ -106,9 +105,9 @@ def make_scorer(
 
 
 def make_inference(
-    config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.Ensemble
+    config: Settings, nets: Networks, spec: LogMel, ensemble: ensembles.BranchWeights
 ) -> Inference:
-    """`infer(fitted, wave) -> Scores`, pure: from waveforms (see `to_float`) to scores."""
+    """Returns `infer(arrays, wave) -> Scores`, pure: from waveforms (see `to_float`) to scores."""
     extract, score = branches.make_extractor(config, nets, spec), make_scorer(ensemble)
     return lambda found, wave: score(found, extract(found.variables, to_float(wave)))
 

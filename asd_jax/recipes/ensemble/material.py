@@ -15,7 +15,7 @@ from asd_jax.errors import UserError
 from asd_jax.files import replacing
 
 FILE = "features.npz"
-Features = dict[str, np.ndarray]  # `[clips, dim]` by branch
+FeatureTables = dict[str, np.ndarray]  # `[clips, dim]` by branch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Material:
         clips: see `fingerprint`.
     """
 
-    trained: Features
-    weak: dict[str, Features]
-    tested: Features
+    trained: FeatureTables
+    weak: dict[str, FeatureTables]
+    tested: FeatureTables
     prototypes: dict[str, Float[np.ndarray, "classes centres dim"]]
     clips: str
 
@@ -74,8 +74,8 @@ def fingerprint(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, Features]:
-    found: dict[str, Features] = {}
+def _by_kind(arrays: Mapping[str, np.ndarray]) -> dict[str, FeatureTables]:
+    found: dict[str, FeatureTables] = {}
     for name, value in arrays.items():
         kind, _, branch = name.rpartition("/")
         found.setdefault(kind, {})[branch] = value

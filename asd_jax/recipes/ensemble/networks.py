@@ -43,7 +43,7 @@ def clip_samples(config: settings.Ensemble) -> int:
 
 
 def members(config: settings.Ensemble, branch: str) -> int:
-    """How many networks' embeddings stand side by side in a branch."""
+    """Counts the networks whose embeddings stand side by side in a branch."""
     return config.encoder.members if branch == "spectral" else 1
 
 

@@ -23,8 +23,7 @@ from asd_jax.runs import tunables
 from asd_jax.train.sharding import by_clip
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Loss, mean_over_batch
-
-Waves = Float[Array, "batch samples"]
+from asd_jax.types import Waves
 
 
 def _augmented(key: Array, waves: Waves, config: Ensemble) -> Waves:

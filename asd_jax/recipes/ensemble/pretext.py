@@ -1,4 +1,4 @@
-"""Whether the machines can be told apart at all: a linear classifier finds out in a second.
+"""Tests whether the machines can be distinguished at all, by a linear classifier.
 
 Networks that learn to identify learn nothing where all classes sound alike, and a detector is not
 the better for what they then do. So they are trained only where there is something to learn.
@@ -29,7 +29,7 @@ def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
     """The config and clips as they are, or without networks where these would learn nothing.
 
     Decided by shrinkage linear discriminants on the mean level of each band, cross-validated over
-    normal training clips, and said in a note of the corpus.
+    normal training clips, and a note of the corpus reports it.
     """
     learned = set(branches.NETWORKS) & set(config.scoring.branches)
     if config.networks != "auto" or not learned or "statistics" not in config.scoring.branches:
@@ -47,17 +47,18 @@ def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
 
 def _why_not(config: Ensemble, clips: Corpus) -> str:
     """A sentence on why no network is trained, or ''."""
-    names = clips.classes.names
+    labels = clips.pretext_labels
+    names = labels.names
     if len(names) < 2:
         return (
             "There is only one machine, so a network would have nothing to identify: none was "
             "trained, and the statistics of the spectrum give the score."
         )
-    found = tell_apart(mean_levels(config, clips), clips.classes.label[clips.training])
+    found = tell_apart(mean_levels(config, clips), labels.label[clips.training])
     if found.apart:
         return ""
     return (
-        f"The {clips.classes.kind} sound alike ({first_few(names, 6)}): a linear classifier names "
+        f"The {labels.kind} sound alike ({first_few(names, 6)}): a linear classifier names "
         f"the right one of {found.accuracy:.0%} of healthy clips, and always naming the commonest "
         f"would of {found.chance:.0%}. No network was trained, and the statistics of the spectrum "
         "give the score."
@@ -65,7 +66,7 @@ def _why_not(config: Ensemble, clips: Corpus) -> str:
 
 
 class Told(NamedTuple):
-    """Whether classes can be told apart, by which share of clips, and what guessing would reach."""
+    """Whether classes can be distinguished, the accuracy, and what guessing would reach."""
 
     apart: bool
     accuracy: float

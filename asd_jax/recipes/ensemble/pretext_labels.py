@@ -21,11 +21,11 @@ from asd_jax.naming import machine_names
 
 LEAST = 4  # clips that train, for each sub-folder that is to be a class unasked
 
-Waves = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch samples"]]
+ReadWaves = Callable[[Int[np.ndarray, "batch"]], Float[np.ndarray, "batch samples"]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Classes:
+class PretextLabels:
     """The classes of the identification task.
 
     Attributes:
@@ -39,12 +39,14 @@ class Classes:
     label: np.ndarray
 
 
-def by_machine(groups: Sequence[tuple[str, str]], label: np.ndarray) -> Classes:
+def by_machine(groups: Sequence[tuple[str, str]], label: np.ndarray) -> PretextLabels:
     """One class a machine; `label` is the machine of each clip."""
-    return Classes("machines", tuple(machine_names(groups)), label)
+    return PretextLabels("machines", tuple(machine_names(groups)), label)
 
 
-def by_folder(machines: Classes, clips: Sequence[Clip], training: np.ndarray) -> Classes:
+def by_folder(
+    machines: PretextLabels, clips: Sequence[Clip], training: np.ndarray
+) -> PretextLabels:
     """One class for each folder of a machine that normal training clips lie in.
 
     Raises:
@@ -67,7 +69,7 @@ def _folders(clips: Sequence[Clip], training: np.ndarray) -> list[str]:
 
 
 def by_cluster(
-    machines: Classes,
+    machines: PretextLabels,
     clips: Sequence[Clip],
     fit: np.ndarray,
     training: np.ndarray,
@@ -75,8 +77,8 @@ def by_cluster(
     *,
     clusters: int,
     seed: int,
-) -> Classes:
-    """k-means of each machine's clips by their spectra, with two clips a cluster or more.
+) -> PretextLabels:
+    """Clusters each machine's clips by k-means of their spectra, with two clips a cluster or more.
 
     Args:
         machines: what stands in is sought for each of them.
@@ -118,15 +120,15 @@ def _of_training(
     clips: Sequence[Clip],
     training: np.ndarray,
     numbers: Sequence[int] | np.ndarray,
-) -> Classes:
+) -> PretextLabels:
     label = np.full(len(clips), -1, np.int32)
     label[training] = numbers
-    return Classes(kind, names, label)
+    return PretextLabels(kind, names, label)
 
 
 def choose(
     wanted: str,
-    machines: Classes,
+    machines: PretextLabels,
     clips: Sequence[Clip],
     fit: np.ndarray,
     training: np.ndarray,
@@ -134,7 +136,7 @@ def choose(
     *,
     clusters: int,
     seed: int,
-) -> Classes:
+) -> PretextLabels:
     """The classes that `config.data.classes` asks for.
 
     'auto' takes the machines where there are several. A single machine's sub-folders stand in if

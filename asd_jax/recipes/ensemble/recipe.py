@@ -13,26 +13,26 @@ from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
 from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recipe import Recipe
-from asd_jax.runs.run import Variables
 from asd_jax.runs.trainer import Trainer
 from asd_jax.runs.workdir import Clock
+from asd_jax.types import Variables
 
 
 def build(config: Ensemble, corpus: clips.Corpus) -> networks.Networks:
     """The networks, for as many classes as the clips have."""
-    return networks.build(config, len(corpus.classes.names))
+    return networks.build(config, len(corpus.pretext_labels.names))
 
 
 def after_stage(
     run: stages.EnsembleRun, trainer: Trainer, key: jax.Array, before: Variables, after: Variables
 ) -> tuple[Any, Variables]:
-    """A stage that learned nothing is trained again, one that unlearns is undone; see `guard`."""
+    """Repeats a stage that learned nothing, and undoes one that unlearns; see `guard`."""
     run, after = guard.trained_again(run, trainer, key, before, after)
-    return run, guard.kept(run, trainer.plan, before, after)
+    return run, guard.undo_if_worse(run, trainer.plan, before, after)
 
 
 def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
-    """From trained networks to the detector and the report."""
+    """Makes the detector and the report from trained networks."""
     trained = run.extract(variables, run.corpus.waves, run.corpus.training)
     run = guard.without_constant(run, trained)
     key = RECIPE.stage_key(run.config.seed, "conclude")

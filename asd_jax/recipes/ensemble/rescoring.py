@@ -62,7 +62,11 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
 
 
 def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a finished run with these changes; see `rescore`."""
+    """The config of a finished run with these changes; see `rescore`.
+
+    Raises:
+        UserError: it is not a finished run of the ensemble, or a change needs training.
+    """
     if not before.finished():
         raise UserError(f"{before.folder} holds no finished run; give the folder of one.")
     values = before.config()
@@ -84,16 +88,16 @@ def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any
 def _opened(
     before: Workdir, workdir: Workdir, config: Ensemble
 ) -> tuple[stages.EnsembleRun, Material]:
-    """The run's clips, and what it has heard of them."""
+    """The run's clips, and the features that it has computed from them."""
     material = Material.load(before.path(FILE))
     clips = corpus.load(config, progress=False)
     if fingerprint(clips.names) != material.clips:
         raise UserError(
             f"The recordings are no longer those that {before.folder} was made of; train anew."
         )
-    said = f"Scored anew from the run {before.folder}, whose networks these are."
-    clips = dataclasses.replace(clips, notes=(*clips.notes, said))
-    nets = networks.build(config, len(clips.classes.names))
+    note = f"Scored anew from the run {before.folder}, whose networks these are."
+    clips = dataclasses.replace(clips, notes=(*clips.notes, note))
+    nets = networks.build(config, len(clips.pretext_labels.names))
     return stages.EnsembleRun(config, workdir, clips, nets), material
 
 
@@ -101,7 +105,7 @@ def _variables(before: Workdir, config: Ensemble) -> Mapping[str, Any]:
     """Those of the run's detector; raises UserError where a branch wants others."""
     found = load_detector(before.path("detector"))
     if not isinstance(found, EnsembleDetector):
-        raise UserError(f"{before.folder} is no run of the ensemble.")
+        raise UserError(f"{before.folder} is not a run of the ensemble.")
     missing = branches.needed(config.scoring.branches) - found.variables.keys()
     if missing:
         raise UserError(

@@ -19,14 +19,13 @@ from asd_jax.features.normalise import fit_normaliser as fit_from_moments
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.ensemble import branches, extractor, networks, objectives, settings
 from asd_jax.runs import tunables
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import primary_first
 from asd_jax.train.step import Loss
-
-Tree = Any
+from asd_jax.types import Tree, Variables
 
 
 class EnsembleRun(Run):
@@ -42,13 +41,13 @@ class EnsembleRun(Run):
         """The networks as they train: in `config.compute`'s precision."""
         if not self.config.compute.changes_networks:
             return self.nets
-        return networks.build_for_training(self.config, len(self.corpus.classes.names))
+        return networks.build_for_training(self.config, len(self.corpus.pretext_labels.names))
 
     @functools.cached_property
     def extract(self) -> extractor.Extractor:
         """The branches' features of clips."""
-        if isinstance(self.shares_with, EnsembleRun):
-            return self.shares_with.extract
+        if isinstance(self.shares_programs_with, EnsembleRun):
+            return self.shares_programs_with.extract
         return extractor.Extractor(self.config, self.nets, self.spec)
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
@@ -130,7 +129,7 @@ def fusion(run: EnsembleRun) -> Plan:
     both = networks.TEMPORAL + run.config.encoder.embed_dim
 
     def clips(variables: Variables) -> Clips:
-        label = run.corpus.classes.label[run.corpus.fit]
+        label = run.corpus.pretext_labels.label[run.corpus.fit]
         return Clips(_embeddings(run, variables), label, np.arange(len(label)))
 
     return _plan(
@@ -160,7 +159,7 @@ def _plan(
     corpus = run.corpus
     own: dict[str, Any] = {
         "clip": _wave(run),
-        "clips": lambda _: Clips(corpus.waves, corpus.classes.label, corpus.fit),
+        "clips": lambda _: Clips(corpus.waves, corpus.pretext_labels.label, corpus.fit),
         "count": len(corpus.fit),
         "tunables": tunables.collect,
         "watch": watch_collapse(name),
@@ -169,13 +168,13 @@ def _plan(
 
 
 def _normalisation(config: settings.Ensemble) -> str:
-    """How spectrograms are normalised; not at all where no network reads them."""
+    """Returns the kind of normalisation; 'none' where no network reads spectrograms."""
     reads = "encoder" in branches.needed(config.scoring.branches)
     return config.features.normalise if reads else "none"
 
 
 def initial_variables(run: EnsembleRun) -> Variables:
-    """What is there before the first stage: the normaliser, and an encoder from a file if asked."""
+    """Returns the variables before the first stage: normaliser, and encoder if from a file."""
     variables: Variables = {"normaliser": fit_normaliser(run)}
     if run.config.init_from:
         drawn = run.nets.encoder.init(jax.random.key(run.config.seed))
@@ -220,7 +219,7 @@ class Embeddings:
 
 
 def _embeddings(run: EnsembleRun, variables: Variables) -> Embeddings:
-    """(waveform, spectrogram) embeddings of the clips that train, networks in inference mode."""
+    """Returns (waveform, spectrogram) embeddings of training clips, networks in inference mode."""
     features = run.extract(variables, run.corpus.waves, run.corpus.fit)
     return Embeddings(np.concatenate([features["temporal"], features["spectral"]], axis=1))
 
@@ -230,7 +229,7 @@ def _wave(run: EnsembleRun, *views: int) -> jax.ShapeDtypeStruct:
 
 
 def watch_collapse(stage: str) -> Callable[[dict[str, float]], str]:
-    """Warns when all embeddings point the same way: nothing can be told apart by them then."""
+    """Warns when all embeddings point the same way, so that they separate nothing."""
 
     def watch(metrics: dict[str, float]) -> str:
         for name in ("spread_z", "spread_embedding"):

@@ -12,8 +12,7 @@ from asd_jax.data.supervised import Parts, split_supervised
 from asd_jax.data.table import recording_keys
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.recordings import collected_warnings, open_recordings
-
-Group = tuple[str, str]
+from asd_jax.types import Group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LabelledCorpus:
 
     @property
     def told_apart(self) -> tuple:
-        """What networks are built for; here the same of any clips."""
+        """Identifies the networks; here the same of any clips."""
         return ()
 
     def group(self, indices: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, Any]]
 
 
 class Calibrated(NamedTuple):
-    """How logits become decisions, and on what grounds."""
+    """Calibration and threshold of a classifier, and how they were found."""
 
     calibration: Platt
     threshold: float  # of the probability
@@ -76,7 +76,7 @@ def calibrate(
 
 
 def how_set(settings: Decision) -> str:
-    """How the threshold was set, to go on from "The threshold was set"."""
+    """Explains how the threshold was set, to go on from "The threshold was set"."""
     if settings.false_alarm_rate:
         return (
             "on healthy validation recordings, so that about "
@@ -144,35 +144,35 @@ def references(
 
 
 def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
-    """What a reader must know before any other figure.
+    """Returns what a reader must know before any other figure, in sentences.
 
     Args:
         learned: of the validation recordings.
         auc: of the score, on the test clips.
         found: of the references, on the same clips.
     """
-    said = []
+    notes = []
     if learned.certain is False:
-        said.append(
+        notes.append(
             f"The network has not learned: on {learned.recordings} validation recordings it can't "
             f"be told from guessing (AUC {learned.auc:.3f}, p = {learned.p_value:.2g}). Train it "
             "longer, or on more recordings."
         )
     if found:
         listed = [f"{REFERENCES[name]} {figure['auc']:.3f}" for name, figure in found.items()]
-        said.append(f"AUC {auc:.3f}; {first_few(listed, len(listed))}.")
+        notes.append(f"AUC {auc:.3f}; {first_few(listed, len(listed))}.")
     others = {name: figure["auc"] for name, figure in found.items() if name != NETWORK}
     best = max(others, key=lambda name: others[name], default="")
     if best and others[best] > auc:
         sure = found[best]["above_interval"][1] < 0
-        said.append(
+        notes.append(
             f"The classifier is below {REFERENCES[best]} on the same clips"
             f"{'' if sure else ', though so few recordings could show that by chance'}: it is not "
             "worth its training here."
         )
     elif best and NETWORK in found and others[best] > found[NETWORK]["auc"]:
-        said.append(
+        notes.append(
             f"The network alone is below {REFERENCES[best]}; what the score is above it, by "
             f"{auc - others[best]:.3f}, is what both together hear."
         )
-    return said
+    return notes

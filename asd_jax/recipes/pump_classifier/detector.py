@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int16
 
 from asd_jax.cached_program import CachedProgram
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, Group, decide, padded_batches
+from asd_jax.detector import Detector, decide, padded_batches
 from asd_jax.detector_folder import (
     below,
     check_groups,
@@ -28,8 +28,8 @@ from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring.platt import AS_IT_IS, Platt
 from asd_jax.scoring.threshold import percentile
+from asd_jax.types import Group, Tree
 
-Tree = Any
 _KNOWN = (
     "variables/",
     "normal_scores/",
@@ -44,8 +44,8 @@ _KNOWN = (
 class ClassifierDetector(Detector):
     """A trained classifier with what is normal for each machine that it was trained on.
 
-    Its score is the probability of
-    an anomaly; a machine that it has not heard is scored too, which only a supervised detector can.
+    Its score is the probability of an anomaly. It scores machines that it was not trained on too,
+    which only a supervised detector can.
 
     Attributes:
         config: the settings of the run that made it.
@@ -91,7 +91,7 @@ class ClassifierDetector(Detector):
 
     @functools.cached_property
     def _run(self) -> CachedProgram:
-        """What is read off int16 waveforms, with the folded variables as arguments."""
+        """Returns the program that reads int16 waveforms, the folded variables as arguments."""
         return CachedProgram(
             lambda: network.reader(self.config, network.build(self.config)),
             self.folded,
@@ -109,7 +109,7 @@ class ClassifierDetector(Detector):
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
-        """What is exported, see `Detector`; whichever machines are wanted."""
+        """Returns what is exported, see `Detector`; whichever machines are wanted."""
         read = network.reader(self.config, network.build(self.config))
         slope, offset = self.calibration
 

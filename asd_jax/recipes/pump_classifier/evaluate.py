@@ -26,12 +26,11 @@ from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import About
 from asd_jax.report.contents import Classification, Embedding, Example
 from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, score_rows
-from asd_jax.runs.run import Variables
 from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
+from asd_jax.types import Tree, Variables
 
-Tree = Any
 ABOUT = About(
     method="The supervised classifier of Sun (2025): it has learned from labelled normal and "
     "faulty clips, and knows only faults like those.",
@@ -43,7 +42,7 @@ ABOUT = About(
 def make_detector(
     run: ClassifierRun,
     variables: Tree,
-    judged: Calibrated,
+    calibrated: Calibrated,
     logit: np.ndarray,
     moments: Mapping[str, np.ndarray],
 ) -> ClassifierDetector:
@@ -52,13 +51,13 @@ def make_detector(
     Args:
         run: with the clips.
         variables: of the network.
-        judged: how its logits become decisions.
+        calibrated: how its logits become decisions.
         logit: of the validation clips.
         moments: of the training clips, from `network.level_moments`.
     """
     corpus, config = run.corpus, run.config
     quiet = corpus.label[corpus.parts.validation] == NORMAL
-    held, scores = corpus.parts.validation[quiet], judged.calibration(logit[quiet])
+    held, scores = corpus.parts.validation[quiet], calibrated.calibration(logit[quiet])
     healthy = corpus.label[corpus.parts.train] == NORMAL
     normals = corpus.parts.train[healthy]
     moments = {name: values[healthy] for name, values in moments.items()}
@@ -77,13 +76,13 @@ def make_detector(
         ),
         frame_mean=mean,
         frame_std=std,
-        calibration=judged.calibration,
-        threshold=judged.threshold,
+        calibration=calibrated.calibration,
+        threshold=calibrated.threshold,
     )
 
 
 def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
-    """From a trained network to the detector's folder, scores.csv, report.html and results.json."""
+    """Writes the detector's folder, scores.csv, report.html and results.json."""
     corpus, config, variables = run.corpus, run.config, trained[network.NAME]
     alone = {
         name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
@@ -93,21 +92,21 @@ def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
     if has_wide(variables):
         variables = with_wide(run, variables, logit)
         logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
-    judged = calibrate(corpus, logit, config.decision, network=alone["validation"])
+    calibrated = calibrate(corpus, logit, config.decision, network=alone["validation"])
     clips = np.concatenate([corpus.parts.train, corpus.parts.test])
     read = network.Reading(network.level_moments(config), batch_size=config.eval_batch_size)
     moments, number = read({}, corpus.waves, clips), len(corpus.parts.train)
     own = {name: values[:number] for name, values in moments.items()}
-    detector = make_detector(run, variables, judged, logit, own)
+    detector = make_detector(run, variables, calibrated, logit, own)
     detector.save(run.workdir.path("detector"))
     clock.lap("judge")
-    evaluate(run, detector, judged, alone["test"], moments, clock.seconds)
+    evaluate(run, detector, calibrated, alone["test"], moments, clock.seconds)
 
 
 def evaluate(
     run: ClassifierRun,
     detector: ClassifierDetector,
-    judged: Calibrated,
+    calibrated: Calibrated,
     alone: np.ndarray,
     moments: Mapping[str, np.ndarray],
     seconds: Mapping[str, float],
@@ -117,7 +116,7 @@ def evaluate(
     Args:
         run: with the clips.
         detector: of the run.
-        judged: what the validation recordings said.
+        calibrated: what the validation recordings show.
         alone: logits of the test clips by the network alone, without the head's wide part.
         moments: of the training and the test clips, for the references.
         seconds: of the parts before.
@@ -134,14 +133,14 @@ def evaluate(
     figures = dataclasses.replace(
         figures,
         references=beside,
-        sentences=tuple(sentences(judged.learned, figures.measures["auc"][0], beside)),
-        learned=judged.learned.certain is not False,
+        sentences=tuple(sentences(calibrated.learned, figures.measures["auc"][0], beside)),
+        learned=calibrated.learned.certain is not False,
         calibrated=config.decision.calibrate != "none",
     )
     leaks, notes = leaking(run)
     summary = summarise(rows, draws=0)
     by_recording(summary["groups"], rows, corpus.recording[test], **draw)
-    notes = [*corpus.notes, *judged.notes, *notes, *summary.pop("incomplete")]
+    notes = [*corpus.notes, *calibrated.notes, *notes, *summary.pop("incomplete")]
     results = {
         "protocol": {
             "name": config.protocol,
@@ -152,13 +151,13 @@ def evaluate(
             "leaking_clips": leaks,
             "oracle": False,
             "threshold_set": how_set(config.decision),
-            "calibration": judged.calibration._asdict(),
+            "calibration": calibrated.calibration._asdict(),
         },
         "seed": config.seed,
         "classification": _plain_figures(figures),
         "validation": {
-            **judged.learned._asdict(),
-            "learned": judged.learned.certain,
+            **calibrated.learned._asdict(),
+            "learned": calibrated.learned.certain,
         },
         "references": beside,
         **summary,
@@ -279,16 +278,16 @@ def leaking(run: ClassifierRun) -> tuple[int, list[str]]:
 
 
 def _verdict(figures: Classification, leaks: int) -> list[str]:
-    """What the verdict ends with."""
+    """Returns the last sentences of the verdict."""
     value, low, high = figures.measures["accuracy"]
     balanced = figures.measures["balanced_accuracy"][0]
-    said = [
+    ending = [
         f"Accuracy {value:.3f} ({low:.3f} to {high:.3f}), where calling all clips alike gives "
         f"{figures.trivial:.3f}; balanced accuracy {balanced:.3f}."
     ]
     if leaks:
-        said.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
-    return said
+        ending.append(f"The split leaks: {leaks} of {figures.clips} test recordings were heard.")
+    return ending
 
 
 def _plain_figures(figures: Classification) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int16
+from jaxtyping import Array, Float
 
 from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
@@ -17,13 +17,12 @@ from asd_jax.runs.settings import Compute
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import primary_first
 from asd_jax.train.sharding import data_mesh, replicated, sharded
+from asd_jax.types import RawWaves, Tree
 
 NAME = "classifier"  # of the one network, in states and among a run's networks
-Tree = Any
 Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
-Waves = Int16[Array, "batch samples"] | Float[Array, "batch samples"]
 # fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
-Readout = Callable[[Tree, Waves], dict[str, Array]]
+Readout = Callable[[Tree, RawWaves], dict[str, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,25 +100,27 @@ def initial(config: PumpClassifier, net: Model, key: Array) -> Tree:
 
 
 def reader(config: PumpClassifier, net: Model) -> Readout:
-    """`read(variables, wave)` gives `logit` `[batch]` and `embedding` `[batch, dim]`, pure."""
+    """Returns a pure `read(variables, wave)` to `logit` `[batch]`, `embedding` `[batch, dim]`."""
     spec = front_end(config)
 
-    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
-        (output, taps), _ = net.apply(variables, picture(to_float(wave), spec=spec), train=False)
-        return {"logit": output[:, 0], "embedding": taps["embedding"]}
+    def read(variables: Tree, wave: RawWaves) -> dict[str, Array]:
+        (output, intermediates), _ = net.apply(
+            variables, picture(to_float(wave), spec=spec), train=False
+        )
+        return {"logit": output[:, 0], "embedding": intermediates["embedding"]}
 
     return read
 
 
 def level_moments(config: PumpClassifier) -> Readout:
-    """What simple references and pictures of a deviation need of each clip.
+    """Returns a function of each clip for simple references and pictures of a deviation.
 
     `mean`, `square` and `deviation` over time of each band's level in dB, `[batch, mels]`, and the
     `level` of the whole clip in dB of full scale, `[batch, 1]`.
     """
     spec = display(config)
 
-    def read(variables: Tree, wave: Waves) -> dict[str, Array]:
+    def read(variables: Tree, wave: RawWaves) -> dict[str, Array]:
         wave = to_float(wave)
         level = power_to_db(mel_power(wave, spec=spec))
         return {

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +19,14 @@ from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus, balanced
 from asd_jax.recipes.pump_classifier.network import NAME
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.sharding import by_clip
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import Loss, mean_over_batch
+from asd_jax.types import Tree, Variables
 
-Tree = Any
 STAGES = ("pretrain", "finetune")
 
 
@@ -37,8 +36,8 @@ class ClassifierRun(Run):
     @functools.cached_property
     def read(self) -> network.Reading:
         """Logits and embeddings of clips."""
-        if isinstance(self.shares_with, ClassifierRun):
-            return self.shares_with.read
+        if isinstance(self.shares_programs_with, ClassifierRun):
+            return self.shares_programs_with.read
         read = network.reader(self.config, self.nets.classifier)
         return network.Reading(read, batch_size=self.config.eval_batch_size)
 
@@ -84,7 +83,7 @@ def _plan(run: ClassifierRun, name: str, clips: np.ndarray, *, start: tuple[str,
 
 
 def initial_variables(run: ClassifierRun) -> Variables:
-    """What is there before the first stage: the network from a file if asked."""
+    """Returns the variables before the first stage: the network from a file if asked."""
     if not run.config.init_from:
         return {}
     key = jax.random.key(run.config.seed)
@@ -100,7 +99,7 @@ def pretraining_clips(run: ClassifierRun) -> np.ndarray | None:
     """The clips of one noise level to begin with, None for no such stage.
 
     Sun (2025), section 2.1: the -6 dB clips. By default those of the training part, so that no
-    tested recording is heard; with `pretrain.clips` 'all' those of every part.
+    tested recording is used; with `pretrain.clips` 'all' those of every part.
     """
     settings, corpus = run.config.pretrain, run.corpus
     among = corpus.parts.train if settings.clips == "train" else _everything(corpus)
@@ -133,7 +132,7 @@ def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]
 
 
 def classifier_loss(config: PumpClassifier, net: Model) -> Loss:
-    """From int16 waveforms and labels to the loss of mixed pictures with mixed, smooth labels."""
+    """Returns the loss of int16 waveforms and labels, by mixed pictures and smooth labels."""
     spec = network.front_end(config)
 
     def loss(params: dict[str, Tree], state: TrainState, batch: dict[str, Array], key: Array):

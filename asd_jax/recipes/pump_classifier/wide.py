@@ -5,7 +5,7 @@ validation recordings, as stacking does (Wolpert 1992). All of it is linear, so 
 other numbers in the same head.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from asd_jax.models.rows import WIDE
 from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.scoring.platt import fit_platt
-
-Tree = Any
+from asd_jax.types import Tree
 
 
 class Linear(NamedTuple):
@@ -35,7 +34,7 @@ def has_wide(variables: Tree) -> bool:
 
 
 def deep_part(variables: Tree, embedding: Float[np.ndarray, "clips dim"]) -> np.ndarray:
-    """What the network itself has found, without the rows that the wide part sees."""
+    """Returns the network's own embedding, without the rows of the wide part."""
     if not has_wide(variables):
         return embedding
     return embedding[:, : -len(variables["params"][WIDE])]

@@ -74,14 +74,18 @@ def score(scorer: Any, features: Float[Array | np.ndarray, "clips dim"]) -> Floa
 
 
 def kind_of(scorer: Any) -> str:
-    """The name in `SCORERS` of a fitted scorer; of a `Nearest` or `Mean` that of its parts."""
+    """The name in `SCORERS` of a fitted scorer; of a `Nearest` or `Mean` that of its parts.
+
+    Raises:
+        UserError: it is not a scorer.
+    """
     for made, prefix in ((Nearest, NEAREST), (Mean, MEAN)):
         if isinstance(scorer, made):
             return prefix + kind_of(scorer.parts[0])
     for name, kind in SCORERS.items():
         if isinstance(scorer, kind.arrays):
             return name
-    raise UserError(f"A {type(scorer).__name__} is no scorer; known are {', '.join(SCORERS)}.")
+    raise UserError(f"A {type(scorer).__name__} is not a scorer; known are {', '.join(SCORERS)}.")
 
 
 def to_arrays(scorer: Any) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def left_out(
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
     folds: int = 5,
 ) -> Float[np.ndarray, "clips *each"]:
-    """`distance(others, these)` of each fold's clips from those of the other folds, two or more."""
+    """Returns `distance(others, these)` of each fold's clips from those of the other folds."""
     fold = np.arange(len(x)) % min(folds, len(x))
     held = [distance(x[fold != k], x[fold == k]) for k in np.unique(fold)]
     order = np.argsort(fold, kind="stable")  # of the clips as they stand in `held`

@@ -44,6 +44,9 @@ def fit_gmm(
         reg_covar: see `covariance`.
         l2: scale each clip to length 1 first.
         name: what to call the features in an error.
+
+    Raises:
+        UserError: `covariance` is of no kind that several components take.
     """
     features = checked(features, name)
     features = unit_rows(features) if l2 else features

@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """What the local outlier factor knows of the normal clips."""
+    """The normal clips as the local outlier factor needs them."""
 
     bank: Float[Array | np.ndarray, "normals dim"]
     reach: Float[Array | np.ndarray, "normals"]  # distance to the k-th neighbour

@@ -44,6 +44,6 @@ def fit_arcface(
 def score_arcface(
     scorer: Prototypes, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips"]:
-    """1 less the cosine to the nearest centre, in [0, 2]."""
+    """Returns 1 - cosine to the nearest centre, in [0, 2]."""
     unit = prepare(features, jnp.float32(1))
     return 1.0 - jnp.max(product(unit, jnp.asarray(scorer.centres).T), axis=1)

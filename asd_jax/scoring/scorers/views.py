@@ -2,8 +2,8 @@
 
 Each view gives the logarithm of its squared Mahalanobis distance, standardised by what cross-fitted
 normal clips of the machine have. The score is a soft maximum of these: a view that finds a clip odd
-is heard, and those that find nothing cost little. A plain sum loses more where one view of five
-hears the fault, the maximum where all do.
+is found, and those that find nothing cost little. A plain sum loses more where one view of five
+finds the fault, the maximum where all do.
 
 Machines that sound alike teach each other: the covariance of a view then lies between the machine's
 own and that of the others, how far is decided by the likelihood of normal clips that were left out.
@@ -76,7 +76,7 @@ def score_views(
 def standardised(
     scorer: Views, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips views"]:
-    """What each view has to say, in standard deviations of normal clips."""
+    """Returns each view's log distance in standard deviations of normal clips."""
     away = jnp.asarray(features, jnp.float32).reshape(-1, *scorer.means.shape) - scorer.means
     white = jnp.einsum("cvd,vde->cve", away, scorer.factors, precision=HIGHEST)
     distance = jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST))

@@ -11,7 +11,7 @@ from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import guard
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.networks import Networks
-from asd_jax.recipes.ensemble.pretext_labels import Classes
+from asd_jax.recipes.ensemble.pretext_labels import PretextLabels
 from asd_jax.recipes.ensemble.settings import ArcFace, Ensemble, Scoring
 from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.runs.trainer import Plan, Trainer
@@ -29,7 +29,7 @@ def run(held=4, **changes):
         waves=WaveCache("", none, 16000),
         groups=(),
         label=none,
-        classes=Classes("machines", ("a", "b", "c", "d", "e"), none),
+        pretext_labels=PretextLabels("machines", ("a", "b", "c", "d", "e"), none),
         fit=none,
         held_out=np.arange(held),
         test=none,
@@ -48,14 +48,14 @@ def stage(name="finetune", start=("encoder", "identify")):
 def test_it_is_undone_where_held_out_accuracy_falls(monkeypatch, after, kept):
     accuracy = {"old": 0.9, "new": after}
     monkeypatch.setattr(guard, "accuracy", lambda run, found: accuracy[found["encoder"]])
-    assert guard.kept(run(), stage(), BEFORE, AFTER) == kept
+    assert guard.undo_if_worse(run(), stage(), BEFORE, AFTER) == kept
 
 
 def test_first_stages_literal_runs_and_runs_without_held_out_clips_are_left_alone(monkeypatch):
     monkeypatch.setattr(guard, "accuracy", None)
-    assert guard.kept(run(), stage("pretrain", ()), BEFORE, AFTER) == AFTER
-    assert guard.kept(run(protocol="literal"), stage(), BEFORE, AFTER) == AFTER
-    assert guard.kept(run(held=0), stage(), BEFORE, AFTER) == AFTER
+    assert guard.undo_if_worse(run(), stage("pretrain", ()), BEFORE, AFTER) == AFTER
+    assert guard.undo_if_worse(run(protocol="literal"), stage(), BEFORE, AFTER) == AFTER
+    assert guard.undo_if_worse(run(held=0), stage(), BEFORE, AFTER) == AFTER
 
 
 KEY = jax.random.key(0)

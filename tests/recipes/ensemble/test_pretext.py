@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from asd_jax.data.cache import WaveCache
 from asd_jax.recipes.ensemble import pretext
 from asd_jax.recipes.ensemble.clips import Corpus
-from asd_jax.recipes.ensemble.pretext_labels import Classes
+from asd_jax.recipes.ensemble.pretext_labels import PretextLabels
 from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import Data
 
@@ -45,7 +45,7 @@ def corpus(hertz, *, each=10):
         waves=Given(waves.astype(np.int16)),
         groups=tuple(("fan", name) for name in names),
         label=label,
-        classes=Classes("machines", names, label),
+        pretext_labels=PretextLabels("machines", names, label),
         fit=every[every % 5 != 0],
         held_out=every[every % 5 == 0],
         test=every[:0],

@@ -82,8 +82,8 @@ def states(found):
 
 def assert_told_apart(found, count):
     """Each state is a class or more, no class is of two; the machine is one throughout."""
-    label = found.classes.label[found.training]
-    assert len(found.classes.names) == count and set(label) == set(range(count))
+    label = found.pretext_labels.label[found.training]
+    assert len(found.pretext_labels.names) == count and set(label) == set(range(count))
     state = states(found)
     assert all(len(set(state[label == k])) == 1 for k in range(count))
     assert len(found.groups) == 1 and set(found.label) == {0}
@@ -92,36 +92,36 @@ def assert_told_apart(found, count):
 @pytest.mark.parametrize("asked", ["auto", "folders"])
 def test_sub_folders_of_a_machine_are_the_classes(load, asked):
     found = load(monthly, classes=asked)
-    assert found.classes.kind == "folders"
-    assert found.classes.names == tuple(f"monthly/00/0{k}" for k in (1, 2, 3))
+    assert found.pretext_labels.kind == "folders"
+    assert found.pretext_labels.names == tuple(f"monthly/00/0{k}" for k in (1, 2, 3))
     assert_told_apart(found, 3)
 
 
 def test_clusters_find_what_no_folder_says(load):
     found = load(flat, classes="clusters", clusters=3)
-    assert found.classes.kind == "clusters"
+    assert found.pretext_labels.kind == "clusters"
     assert_told_apart(found, 3)
     again = load(flat, classes="clusters", clusters=3)
-    np.testing.assert_array_equal(found.classes.label, again.classes.label)
+    np.testing.assert_array_equal(found.pretext_labels.label, again.pretext_labels.label)
 
 
 def test_a_folder_with_nothing_in_it_to_tell_apart_is_one_class(load):
     found = load(flat)
-    assert found.classes.kind == "machines" and found.classes.names == ("flat",)
+    assert found.pretext_labels.kind == "machines" and found.pretext_labels.names == ("flat",)
 
 
 def test_a_folder_a_recording_is_no_class(load):
-    assert load(daily).classes.kind == "machines"
-    assert len(load(daily, classes="folders").classes.names) == 3 * CLIPS
+    assert load(daily).pretext_labels.kind == "machines"
+    assert len(load(daily, classes="folders").pretext_labels.names) == 3 * CLIPS
 
 
 def test_machines_come_first_and_can_be_parted_further(load):
     found = load(machines)
-    assert found.classes.kind == "machines" and len(found.classes.names) == 3
-    np.testing.assert_array_equal(found.classes.label, found.label)
+    assert found.pretext_labels.kind == "machines" and len(found.pretext_labels.names) == 3
+    np.testing.assert_array_equal(found.pretext_labels.label, found.label)
     found = load(machines, classes="clusters", clusters=2)
-    assert len(found.classes.names) == 6 and len(found.groups) == 3
-    np.testing.assert_array_equal(found.classes.label // 2, found.label)
+    assert len(found.pretext_labels.names) == 6 and len(found.groups) == 3
+    np.testing.assert_array_equal(found.pretext_labels.label // 2, found.label)
 
 
 def test_what_cannot_be_is_refused_or_said(load):
@@ -131,32 +131,32 @@ def test_what_cannot_be_is_refused_or_said(load):
         load(flat, classes="days")
     few = load(flat, classes="clusters", clusters=15)
     assert any("too few clips for 15 clusters" in note for note in few.notes)
-    assert len(few.classes.names) == len(few.fit) // 2
+    assert len(few.pretext_labels.names) == len(few.fit) // 2
 
 
 def test_held_out_clips_have_no_part_in_the_clusters(load, monkeypatch):
     """Were they fitted on, a loud one would draw a centre."""
     plain = load(flat, classes="clusters", clusters=3)
-    spectra = corpus.classes.mean_spectra
+    spectra = corpus.pretext_labels.mean_spectra
 
     def strange(gather, rows, spec):
         found = spectra(gather, rows, spec)
         found[np.isin(rows, plain.held_out)] += 1000.0
         return found
 
-    monkeypatch.setattr(corpus.classes, "mean_spectra", strange)
+    monkeypatch.setattr(corpus.pretext_labels, "mean_spectra", strange)
     changed = load(flat, classes="clusters", clusters=3)
-    label, fit = plain.classes.label, plain.fit
-    np.testing.assert_array_equal(changed.classes.label[fit], label[fit])
+    label, fit = plain.pretext_labels.label, plain.fit
+    np.testing.assert_array_equal(changed.pretext_labels.label[fit], label[fit])
 
 
 def test_the_stages_train_on_the_classes(load):
     found = load(monthly)
     config = settings.Ensemble()
     made = stages.EnsembleRun(
-        config, Workdir(""), found, tiny.build(config, len(found.classes.names))
+        config, Workdir(""), found, tiny.build(config, len(found.pretext_labels.names))
     )
-    assert stages.pretrain(made).clips({}).label is found.classes.label
+    assert stages.pretrain(made).clips({}).label is found.pretext_labels.label
 
 
 @pytest.mark.slow

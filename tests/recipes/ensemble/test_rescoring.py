@@ -38,7 +38,7 @@ def finish(folder, values):
     workdir = RECIPE.open_workdir(values, str(folder))
     clips = corpus.load(config, progress=False)
     run = stages.EnsembleRun(
-        config, workdir, clips, networks.build(config, len(clips.classes.names))
+        config, workdir, clips, networks.build(config, len(clips.pretext_labels.names))
     )
     rng = np.random.default_rng(0)
     faulty = np.array([clips.clips[i].label for i in clips.test])
@@ -47,7 +47,7 @@ def finish(folder, values):
         trained=heard(rng, len(clips.training)),
         weak=weak,
         tested=heard(rng, len(clips.test), 0.4 * faulty),
-        prototypes={"spectral": rng.normal(size=(len(clips.classes.names), 1, 128))},
+        prototypes={"spectral": rng.normal(size=(len(clips.pretext_labels.names), 1, 128))},
         clips=fingerprint(clips.names),
     )
     material.save(workdir.path(FILE))
@@ -148,7 +148,7 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
         ({"seed": 3}, r"config\.seed needs training"),
         ({"pretrain.epochs": 3.0}, r"config\.pretrain\.epochs needs training"),
         ({"scoring.scorer": "svm"}, r"config\.scoring\.scorer"),
-        ({"scoring.nothing": 1}, r"config\.scoring\.nothing is no field"),
+        ({"scoring.nothing": 1}, r"config\.scoring\.nothing is not a field"),
     ],
 )
 def test_what_needs_training_or_is_no_setting_is_refused(finished, changes, said):

@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int16
 
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, Group, decide, padded_batches
+from asd_jax.detector import Detector, decide, padded_batches
 from asd_jax.detector_folder import below, flatten_tree, unflatten_tree, write_folder
 from asd_jax.features.logmel import LogMel
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import percentile
+from asd_jax.types import Group
 from tests.recipes.toy import network
 from tests.recipes.toy.settings import MeanLevel
 

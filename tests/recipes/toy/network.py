@@ -23,7 +23,7 @@ class Autoencoder(nn.Module):
     def __call__(
         self, x: Float[Array, "batch mels"], *, train: bool
     ) -> tuple[Float[Array, "batch mels"], dict[str, Array]]:
-        """Returns (residual, taps)."""
+        """Returns (residual, intermediates)."""
         x = nn.BatchNorm(not train, use_bias=False, use_scale=False)(x)
         code = nn.Dense(self.code)(nn.relu(nn.Dense(self.hidden)(x)))
         return x - nn.Dense(x.shape[1])(nn.relu(nn.Dense(self.hidden)(code))), {"code": code}

@@ -17,7 +17,7 @@ from asd_jax.report.card import About
 from asd_jax.runs import finish
 from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.recordings import collected_warnings, open_recordings
-from asd_jax.runs.run import Run, Variables
+from asd_jax.runs.run import Run
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import metrics, scorers
@@ -25,6 +25,7 @@ from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import fit_threshold
 from asd_jax.train.state import TrainState
 from asd_jax.train.step import mean_over_batch
+from asd_jax.types import Variables
 from tests.recipes.toy import network
 from tests.recipes.toy.detector import MeanLevelDetector
 from tests.recipes.toy.settings import MeanLevel

@@ -34,7 +34,7 @@ class Burst:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """What happens in the hall during one clip.
+    """Background and events in the hall during one clip.
 
     Attributes:
         steady: Its steady part, as in version 1, without passing events.
@@ -120,8 +120,8 @@ def _voices(rng: np.random.Generator, clock: Clock, pitch: float) -> Float[np.nd
         pace = 1.0 + sounds.wander(rng, clock, every=0.25, size=0.08)
         turning = sounds.rotation(clock, low * pace, rng.uniform(0, 2 * np.pi))
         order = np.arange(1, int(3600 / low))
-        heard = sounds.resonance(formants, order * low, floor=0.02) / order**0.5
-        weights = heard * np.exp(2j * np.pi * rng.uniform(0, 1, len(order)))
+        gain = sounds.resonance(formants, order * low, floor=0.02) / order**0.5
+        weights = gain * np.exp(2j * np.pi * rng.uniform(0, 1, len(order)))
         syllables = np.clip(sounds.wander(rng, clock, every=0.12, size=1.0), 0, None)
         hiss = sounds.noise(rng, clock, hz, sounds.band(hz, 2500.0, 6000.0))
         gaps = np.clip(sounds.wander(rng, clock, every=0.12, size=1.0) - 1.0, 0, None)

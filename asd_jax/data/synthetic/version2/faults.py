@@ -16,7 +16,9 @@ from asd_jax.data.synthetic.version2.units import Constants
 
 SEVERITIES = ("mild", "medium", "severe")
 KINDS = ("mean", "loud", "time")
-Run = fan.Run | pump.Run | slider.Run | valve.Run
+OperatingState = (
+    fan.OperatingState | pump.OperatingState | slider.OperatingState | valve.OperatingState
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,19 +74,19 @@ def draw_quantity(rng: np.random.Generator, fault: Fault, severity: str) -> floa
     return float(step + off if fault.scatter >= 0.5 else step * (1 + off))
 
 
-def change_run(fault: Fault, value: float, run: Run) -> Run:
-    """The run with those faults that the machine's own sound knows; else the run as it is."""
-    if fault.name == "dry_rail" and isinstance(run, slider.Run):
-        return dataclasses.replace(run, dry_db=run.dry_db + value)
+def change_state(fault: Fault, value: float, state: OperatingState) -> OperatingState:
+    """The state with those faults that change the machine's own sound; else the state as it is."""
+    if fault.name == "dry_rail" and isinstance(state, slider.OperatingState):
+        return dataclasses.replace(state, dry_db=state.dry_db + value)
     if fault.name == "dent":
-        return dataclasses.replace(run, dent_db=value)
+        return dataclasses.replace(state, dent_db=value)
     # What makes the carriage hitch makes it late.
-    if fault.name == "sticking" and isinstance(run, slider.Run):
-        return dataclasses.replace(run, jitter=run.jitter + 0.08 * value)
+    if fault.name == "sticking" and isinstance(state, slider.OperatingState):
+        return dataclasses.replace(state, jitter=state.jitter + 0.08 * value)
     # A plunger that sticks now and then is late at other times.
-    if fault.name == "missing" and isinstance(run, valve.Run):
-        return dataclasses.replace(run, miss=value, jitter=run.jitter + 0.15 * value)
-    return run
+    if fault.name == "missing" and isinstance(state, valve.OperatingState):
+        return dataclasses.replace(state, miss=value, jitter=state.jitter + 0.15 * value)
+    return state
 
 
 def add_sound(
@@ -95,9 +97,9 @@ def add_sound(
     clock: Clock,
     *,
     unit: Constants,
-    run: Run,
+    state: OperatingState,
 ) -> Float[np.ndarray, "samples"]:
-    """The machine's sound with those faults that are heard beside it or modulate it.
+    """The machine's sound with those faults that add to it or modulate it.
 
     Args:
         rng: Random stream.
@@ -106,23 +108,25 @@ def add_sound(
         body: The machine's sound at its surface.
         clock: Length and rate.
         unit: Constants of the machine.
-        run: Its state.
+        state: Its state.
     """
     make = _SOUNDS.get(fault.name)
     if make is None:
         return body
     if fault.kind == "time":
         return body * make(rng, value, clock, unit).astype(np.float32)
-    extra = make(rng, clock, unit, run)
+    extra = make(rng, clock, unit, state)
     level = decibel(value) * np.sqrt(np.mean(body**2) / np.mean(extra**2))
     return body + np.float32(level) * extra
 
 
-def _bearing(rng: np.random.Generator, clock: Clock, unit: fan.Unit, run: fan.Run) -> np.ndarray:
+def _bearing(
+    rng: np.random.Generator, clock: Clock, unit: fan.Unit, state: fan.OperatingState
+) -> np.ndarray:
     """A worn bearing: a narrow band, modulated by the cage, and two tones of the outer race."""
     hz = sounds.grid(clock)
     center = 1400.0 * 2.0 ** rng.uniform(0, 1)
-    race = 3.6 * unit.shaft_hz * run.speed  # balls times 0.4 of the shaft's speed
+    race = 3.6 * unit.shaft_hz * state.speed  # balls times 0.4 of the shaft's speed
     lines = [(race * round(center / race * part), 0.15) for part in (0.96, 1.04)]
     return sounds.noise(rng, clock, hz, sounds.band(hz, 0.94 * center, 1.06 * center), lines=lines)
 
@@ -132,17 +136,23 @@ def _hiss(rng: np.random.Generator, clock: Clock, low: float, high: float) -> np
     return sounds.noise(rng, clock, hz, sounds.band(hz, low, high))
 
 
-def _leak(rng: np.random.Generator, clock: Clock, unit: pump.Unit, run: pump.Run) -> np.ndarray:
+def _leak(
+    rng: np.random.Generator, clock: Clock, unit: pump.Unit, state: pump.OperatingState
+) -> np.ndarray:
     return _hiss(rng, clock, 0.5 * unit.jet_hz, 0.8 * unit.jet_hz)
 
 
-def _seat(rng: np.random.Generator, clock: Clock, unit: valve.Unit, run: valve.Run) -> np.ndarray:
+def _seat(
+    rng: np.random.Generator, clock: Clock, unit: valve.Unit, state: valve.OperatingState
+) -> np.ndarray:
     return _hiss(rng, clock, 0.6 * unit.air_hz, 1.2 * unit.air_hz)
 
 
-def _rubbing(rng: np.random.Generator, clock: Clock, unit: fan.Unit, run: fan.Run) -> np.ndarray:
+def _rubbing(
+    rng: np.random.Generator, clock: Clock, unit: fan.Unit, state: fan.OperatingState
+) -> np.ndarray:
     """A blade touches the housing once a turn, for some tenths of a second at a time."""
-    turn = 1 / (unit.shaft_hz * run.speed)
+    turn = 1 / (unit.shaft_hz * state.speed)
     times = []
     for _ in range(max(1, rng.poisson(0.5 * clock.seconds))):
         start = rng.uniform(0, clock.seconds - 0.4)
@@ -153,7 +163,7 @@ def _rubbing(rng: np.random.Generator, clock: Clock, unit: fan.Unit, run: fan.Ru
 
 
 def _particles(
-    rng: np.random.Generator, clock: Clock, unit: pump.Unit, run: pump.Run
+    rng: np.random.Generator, clock: Clock, unit: pump.Unit, state: pump.OperatingState
 ) -> np.ndarray:
     """Clouds of dirt strike the casing, a dozen grains within a third of a second."""
     clouds = rng.uniform(0, clock.seconds - 0.4, max(1, rng.poisson(0.5 * clock.seconds)))
@@ -162,14 +172,16 @@ def _particles(
     return sounds.strike(clock, at, gains, sounds.ring(unit.casing, clock))
 
 
-def _hammer(rng: np.random.Generator, clock: Clock, unit: valve.Unit, run: valve.Run) -> np.ndarray:
+def _hammer(
+    rng: np.random.Generator, clock: Clock, unit: valve.Unit, state: valve.OperatingState
+) -> np.ndarray:
     """Water hammer: every third stroke or so the pipe answers with a low blow."""
-    strokes = clock.seconds / (unit.period * run.period)
+    strokes = clock.seconds / (unit.period * state.period)
     count = max(1, rng.binomial(max(1, int(strokes)), 0.3))
     at = rng.choice(max(count, int(strokes)), count, replace=False) + rng.uniform(0.1, 0.9)
     pipe = sounds.draw_modes(rng, 4, (180.0, 1100.0), decay=(0.01, 0.04))
     blow = sounds.ring(pipe, clock)
-    times = np.minimum(at * unit.period * run.period, clock.seconds - 0.1)
+    times = np.minimum(at * unit.period * state.period, clock.seconds - 0.1)
     return sounds.strike(clock, times, decibel(rng.normal(0, 1.5, count)), blow)
 
 
@@ -200,7 +212,7 @@ def _dips(
     every: float,
     seconds: tuple[float, float],
 ) -> np.ndarray:
-    """1 but for short dips to 1 - share at random times; mean power unchanged."""
+    """Returns 1 with short dips to 1 - share at random times, scaled to unchanged mean power."""
     count = max(1, rng.poisson(clock.seconds / every))
     level, time = np.ones(clock.samples), clock.times()
     for start in rng.uniform(0, clock.seconds - seconds[1], count):

@@ -15,7 +15,7 @@ from asd_jax.data.synthetic.version2 import bursts, faults, sessions, units
 
 @dataclasses.dataclass(frozen=True)
 class ClipPlan:
-    """All that is drawn for one clip before any sound is made.
+    """Everything drawn for one clip before its sound is made.
 
     Attributes:
         machine_type: Machine type.
@@ -27,7 +27,7 @@ class ClipPlan:
         severity: Of `faults.SEVERITIES`; "" for a normal clip.
         quantity: Physical quantity of the fault, 0 for a normal clip.
         unit: Constants of the machine, with what moves from clip to clip.
-        run: State of the machine.
+        state: State of the machine.
         placement: The session: where the microphone stands, speed and load of that day.
         scene: What happens in the hall.
     """
@@ -41,13 +41,13 @@ class ClipPlan:
     severity: str
     quantity: float
     unit: units.Unit
-    run: faults.Run
+    state: faults.OperatingState
     placement: sessions.Session
     scene: bursts.Scene
 
     @property
     def suffix(self) -> str:
-        """What the name of the file says beyond the number: severity and fault."""
+        """Returns the part of the file name after the number: severity and fault."""
         return f"_{self.severity}_{self.fault}" if self.fault else ""
 
 
@@ -73,7 +73,7 @@ def plan_clip(
     first, count = (sessions.TRAIN, sessions.TEST) if tested else (0, sessions.TRAIN)
     rng = stream(seed, *clip, "run", version=2)
     session = sessions.draw_session(seed, machine_type, index, first + int(rng.integers(count)))
-    run = _of_session(units.MODELS[machine_type].draw_run(rng, unit.constants), session)
+    state = _of_session(units.MODELS[machine_type].draw_state(rng, unit.constants), session)
     unit = units.at_work(stream(seed, *clip, "unit", version=2), unit)
     fault, kind, severity, quantity = "", "", "", 0.0
     if label == "abnormal":
@@ -81,9 +81,9 @@ def plan_clip(
         fault, kind = broken.name, broken.kind
         severity = faults.SEVERITIES[number // 3 % 3]
         quantity = faults.draw_quantity(rng, broken, severity)
-        run = faults.change_run(broken, quantity, run)
+        state = faults.change_state(broken, quantity, state)
     scene = bursts.draw_scene(stream(seed, *clip, "scene", version=2), settings.seconds)
-    return ClipPlan(*clip, fault, kind, severity, quantity, unit, run, session, scene)
+    return ClipPlan(*clip, fault, kind, severity, quantity, unit, state, session, scene)
 
 
 def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
@@ -93,12 +93,12 @@ def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
     clip = (plan.machine_type, plan.machine_id, plan.label, plan.number)
     model = units.MODELS[plan.machine_type]
     constants = plan.unit.constants
-    body = model.sound(stream(seed, *clip, "sound", version=2), constants, plan.run, clock)
+    body = model.sound(stream(seed, *clip, "sound", version=2), constants, plan.state, clock)
     if plan.fault:
         broken = _fault(plan.machine_type, plan.number)
         rng = stream(seed, *clip, "fault", version=2)
         body = faults.add_sound(
-            rng, broken, plan.quantity, body, clock, unit=constants, run=plan.run
+            rng, broken, plan.quantity, body, clock, unit=constants, state=plan.state
         )
     machine = room.through(
         body,
@@ -127,13 +127,13 @@ def nominal_rms(seed: int, machine_type: str, index: int, sample_rate: int) -> f
     clock, powers = Clock(4 * sample_rate, sample_rate), []
     for number in range(8):
         rng = stream(seed, machine_type, index, "nominal", number, version=2)
-        run = model.draw_run(rng, unit.constants)
-        heard = room.through(
-            model.sound(rng, unit.constants, run, clock),
+        state = model.draw_state(rng, unit.constants)
+        recorded = room.through(
+            model.sound(rng, unit.constants, state, clock),
             clock,
             lambda size: sessions.response(seed, machine_type, index, -1, sample_rate, size),
         )
-        powers.append(np.mean(heard.astype(np.float64) ** 2))
+        powers.append(np.mean(recorded.astype(np.float64) ** 2))
     return float(np.sqrt(np.mean(powers)))
 
 
@@ -143,13 +143,13 @@ def _fault(machine_type: str, number: int) -> faults.Fault:
     return kinds[number % len(kinds)]
 
 
-def _of_session(run: faults.Run, session: sessions.Session) -> faults.Run:
-    """The run at a session's speed and load."""
+def _of_session(state: faults.OperatingState, session: sessions.Session) -> faults.OperatingState:
+    """The state at a session's speed and load."""
     changes = {}
-    if isinstance(run, valve.Run):
-        changes["period"] = run.period / session.speed
+    if isinstance(state, valve.OperatingState):
+        changes["period"] = state.period / session.speed
     else:
-        changes["speed"] = run.speed * session.speed
-    name = "load" if hasattr(run, "load") else "force_db"
-    changes[name] = getattr(run, name) + session.load_db
-    return dataclasses.replace(run, **changes)
+        changes["speed"] = state.speed * session.speed
+    name = "load" if hasattr(state, "load") else "force_db"
+    changes[name] = getattr(state, name) + session.load_db
+    return dataclasses.replace(state, **changes)

@@ -27,7 +27,7 @@ ECHOES, ECHO = 4, 0.05  # reflections that are new in a session, and their ampli
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """What all clips of one session share.
+    """Conditions that all clips of one session share.
 
     Attributes:
         number: Number of the session; the last `TEST` are those of the test.
