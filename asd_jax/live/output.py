@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-import numpy as np
-
 from asd_jax.naming import machine_name, printable
 
 FORMATS = ("table", "csv", "json")
@@ -64,21 +62,21 @@ class Output:
 
     def _table(self, row: Mapping[str, Any]) -> None:
         from asd_jax.report.session import place
+        from asd_jax.scoring.threshold import tail_words
 
         if not self._begun:
             self._begun = True
-            titles = f"{'':10}{'score':>9}{'threshold':>11}{'above normal':>14}"
+            titles = f"{'':10}{'score':>9}{'threshold':>11}{'healthy higher':>16}"
             print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
         word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "unknown")
-        share = row.get("percentile")
-        above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
+        rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
         machine = machine_name((row["machine_type"], row["machine_id"]), self.machines)
         alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
             row.get("alarm_changed", ""), ""
         )
         flags = f"  [{row['quality']}]" if row.get("quality") else ""
         print(
-            f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{above:>14}  "
+            f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{rare:>16}  "
             f"{place(row):25}{printable(machine)}, {printable(row['path'])}{flags}{alarm}",
             file=self._file,
         )

@@ -29,6 +29,7 @@ class Example:
     frame_times: Shaped[np.ndarray, " frames"]  # s, rising
     threshold: float | None = None
     percentile: float | None = None  # share in % of normal clips with a lower score
+    rarity: str = ""  # of the score among healthy clips, in words: `threshold.tail_words`
     normal_db: Shaped[np.ndarray, " mels"] | None = None
     seen: Shaped[np.ndarray, "height width"] | None = None  # the network's picture, in [-1, 1]
     audio: Int16[np.ndarray, " samples"] | None = None

@@ -12,8 +12,9 @@ from asd_jax.report.contents import Report
 from asd_jax.report.spectrogram import hertz
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import Panel, dots, number, triangles
+from asd_jax.scoring.threshold import tail_words
 
-_HEADS = ("Recorded", "Score", "Threshold", "Departs most")
+_HEADS = ("Recorded", "Score", "Threshold", "Healthy clips as high", "Departs most")
 _LISTED = 20  # anomalous clips of a machine
 _STEPS = (1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400)  # s between ticks of time
 _STEPS += tuple(86400 * days for days in (2, 7, 14, 30, 90, 365))
@@ -50,7 +51,8 @@ def _cells(row: Mapping[str, Any], times: Times) -> list[str]:
     time = times.get(row["path"])
     when = "–" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
     limit = float(row["threshold"])
-    return [when, number(float(row["score"])), number(limit), place(row) or "–"]
+    rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
+    return [when, number(float(row["score"])), number(limit), rare or "–", place(row) or "–"]
 
 
 def place(row: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ from asd_jax.runs.finish import normal_frames
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
-from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.scoring.threshold import ORACLES, fit_threshold, pooled
 
 Tree = Any
 Scores = dict[str, np.ndarray]
@@ -38,7 +38,6 @@ Scores = dict[str, np.ndarray]
 # Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
 # ranking branches as true anomalies do; the others ask for what a time average does not show.
 WEAK = (("band_gain", 1.0), ("band_gain", 3.0), ("tone", -20.0), ("clicks", -10.0))
-POOL_BELOW = 30  # held-out clips; machines with fewer borrow their type's for the threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,13 +225,8 @@ def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
     """
     settings, groups = run.config.scoring, run.corpus.groups
     thresholds = np.full(len(groups), np.nan)
-    for g, (machine_type, _) in enumerate(groups):
-        pool = by_group[g]
-        if len(pool) < POOL_BELOW and settings.rule != "literal":
-            alike = [by_group[k] for k, other in enumerate(groups) if other[0] == machine_type]
-            pool = np.concatenate(alike)
-            if len(pool) < POOL_BELOW:
-                pool = np.concatenate(by_group)
+    for g in range(len(groups)):
+        pool = by_group[g] if settings.rule == "literal" else pooled(by_group, groups, g)
         if len(pool) < 2:
             name = machine_name(groups[g], groups)
             logging.warning("%s has too few clips for a threshold.", name)
