@@ -12,6 +12,7 @@ from asd_jax.files import write_bytes
 from asd_jax.report import (
     charts,
     classifier,
+    learned,
     media,
     scatter,
     session,
@@ -75,6 +76,7 @@ def _context(report: Report) -> dict[str, Any]:
         "table": tables.machine_table(report, machines),
         "classification": classifier.section(report),
         "session": session.section(report, machines),
+        "learned": learned.section(report.results),
         "roc": _roc(sided),
         "far_frr": _folded([(m.name, charts.far_frr_panel(m)) for m in _hardest(sided)]),
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),
