@@ -17,7 +17,7 @@ from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector_folder import read_folder, understood
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
-from asd_jax.scoring.threshold import percentile
+from asd_jax.scoring.threshold import percentile, tail
 from asd_jax.types import Group
 
 SIZES = (1, 4, 16)  # of the batches that are compiled
@@ -34,6 +34,7 @@ class Detector:
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
         any_machine: a clip has one score, whichever machine it is of.
+        extrapolates: scores have a tail beyond the largest healthy one; a probability has none.
     """
 
     config: Any
@@ -44,6 +45,7 @@ class Detector:
     frame_std: np.ndarray
 
     any_machine: ClassVar[bool] = False
+    extrapolates: ClassVar[bool] = True
 
     @property
     def spec(self) -> LogMel:
@@ -109,6 +111,20 @@ class Detector:
         return np.array(
             [percentile(s, self.normal_scores[int(g)]) for s, g in zip(scores, group, strict=True)]
         )
+
+    def healthy(self, group: int) -> np.ndarray:
+        """Scores of the held-out healthy clips that a clip of a machine is compared with."""
+        return self.normal_scores[group]
+
+    def rarity(self, score: float, group: int) -> dict[str, float | int]:
+        """How rare a score is among healthy clips: the same unit for all machines and runs.
+
+        Returns:
+            `tail`, see `scoring.threshold.tail`, and `healthy_clips`, how many it was found with.
+        """
+        healthy = self.healthy(group)
+        found = tail(float(score), healthy, beyond=self.extrapolates)
+        return {"tail": found, "healthy_clips": len(healthy)}
 
     def deviation(
         self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]

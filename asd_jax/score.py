@@ -5,21 +5,23 @@ r"""Scores recordings: `python -m asd_jax.score --detector=RUN/detector PATH...`
     arecord -t raw -f S16_LE -r 16000 | \
     python -m asd_jax.score --detector=RUN/detector --stream --rate=16000
 
-Prints a table, CSV or JSON lines (--format), and writes a CSV with --output. The exit status is 1
-when a recording could not be read; the others are scored all the same. See asd_jax/live/README.md.
+Prints a table, CSV or JSON lines (--format) and then an answer, `6 of 9 anomalous.`; writes a CSV
+with --output and a page with --report: when, which, and why. The exit status is 1 when a recording
+could not be read; the others are scored all the same. See asd_jax/live/README.md.
 """
 
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
 from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import check_writable, why
-from asd_jax.live import options
+from asd_jax.live import answer, options
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import FORMATS, Output
 from asd_jax.live.pcm import Pcm
@@ -40,6 +42,9 @@ __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
 flags.adopt_module_key_flags(options)
 OUTPUT = shared_flags.output("Write the scores to this CSV file too.")
+REPORT = flags.DEFINE_string(
+    "report", None, "Write a page (HTML): time line, machines, the clips to see and to hear."
+)
 FORMAT = flags.DEFINE_enum(
     "format", None, FORMATS, "Of the output: table; with --watch and --stream, json (lines)."
 )
@@ -64,7 +69,8 @@ def _score(paths: Sequence[str]) -> int:
     rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
     pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     found = [] if live else find_recordings(paths)
-    _check_output(OUTPUT.value)
+    _check_output("output", OUTPUT.value)
+    _check_output("report", REPORT.value)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
     watcher = options.WATCH.value and Watcher(
@@ -88,35 +94,49 @@ def _check(argv: Sequence[str]) -> None:
         raise UserError("give one of: recordings, --watch=DIR, --stream.")
     if OUTPUT.value and (options.WATCH.value or options.STREAM.value):
         raise UserError("--output goes with recordings; send this to a file with > FILE.")
+    if REPORT.value and (options.WATCH.value or options.STREAM.value):
+        raise UserError("--report goes with recordings; asd_jax.monitor has a page of what comes.")
 
 
 def score_recordings(clip_scorer: ClipScorer, output: Output, paths: Sequence[str]) -> int:
     """Scores each recording once; the exit status is 1 if one was unreadable."""
-    rows, status = [], 0
+    rows, unreadable = [], []
     for found in score_each(clip_scorer, paths):
         if isinstance(found, Unreadable):
-            status = 1
+            unreadable.append(found)
             print(printable(f"not scored: {found.path}: {found.reason}"), file=sys.stderr)
         else:
             rows.append(found)
             output.row(found)
+    told = answer.labelled(rows)
+    output.answer(answer.sentences(told, unreadable, clip_scorer.detector.groups))
     if OUTPUT.value:
         from asd_jax.report.files import write_scores
 
-        try:
+        with _written("output", OUTPUT.value):
             write_scores(OUTPUT.value, rows)
-        except OSError as error:
-            raise WriteError(f"--output={OUTPUT.value}: {why(error)}.") from error
-    return status
+    if REPORT.value:
+        with _written("report", REPORT.value):
+            answer.write_page(REPORT.value, clip_scorer, told, unreadable)
+    return 1 if unreadable else 0
 
 
-def _check_output(path: str | None) -> None:
-    """Refuses an --output that cannot be written, before the work and not after it."""
+@contextlib.contextmanager
+def _written(flag: str, path: str) -> Iterator[None]:
+    """Names the flag and the path where writing fails."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"--{flag}={path}: {why(error)}.") from error
+
+
+def _check_output(flag: str, path: str | None) -> None:
+    """Refuses a file that cannot be written, before the work and not after it."""
     try:
         if path:
             check_writable(path)
     except OSError as error:
-        raise UserError(f"--output={path}: {why(error)}.") from error
+        raise UserError(f"--{flag}={path}: {why(error)}.") from error
 
 
 def score_folder(clip_scorer: ClipScorer, output: Output, watcher: Watcher, rule: Rule) -> int:

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-import numpy as np
-
 from asd_jax.naming import machine_name, printable
 
 FORMATS = ("table", "csv", "json")
@@ -22,7 +20,7 @@ class Output:
         self.machines: Sequence[tuple[str, str]] = ()  # that rows may be of, so as to name them
         self._file = sys.stdout if file is None else file
         self._write: Callable[[Mapping[str, Any]], None] = getattr(self, f"_{kind}")
-        self._json_too = kind == "json"
+        self._json_too, self._is_table = kind == "json", kind == "table"
         self._columns: tuple[str, ...] = ()
         self._begun = False
 
@@ -38,6 +36,11 @@ class Output:
             self._file.flush()
         else:
             print(printable(sentence), file=sys.stderr, flush=True)
+
+    def answer(self, sentences: Sequence[str]) -> None:
+        """Says at the end what it all comes to; beside CSV and JSON on standard error."""
+        file = self._file if self._is_table else sys.stderr
+        print(printable(" ".join(sentences)), file=file, flush=True)
 
     def _json(self, row: Mapping[str, Any]) -> None:
         from asd_jax.files import plain
@@ -58,20 +61,22 @@ class Output:
         writer.writerow(score_cells(row, self._columns))
 
     def _table(self, row: Mapping[str, Any]) -> None:
+        from asd_jax.report.session import place
+        from asd_jax.scoring.threshold import tail_words
+
         if not self._begun:
             self._begun = True
-            titles = f"{'':10}{'score':>9}{'threshold':>11}{'above normal':>14}"
+            titles = f"{'':10}{'score':>9}{'threshold':>11}{'healthy higher':>16}"
             print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
         word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "unknown")
-        share = row.get("percentile")
-        above = "" if share is None or not np.isfinite(share) else f"{share:.0f} %"
+        rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
         machine = machine_name((row["machine_type"], row["machine_id"]), self.machines)
         alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
             row.get("alarm_changed", ""), ""
         )
         flags = f"  [{row['quality']}]" if row.get("quality") else ""
         print(
-            f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{above:>14}  "
+            f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{rare:>16}  "
             f"{place(row):25}{printable(machine)}, {printable(row['path'])}{flags}{alarm}",
             file=self._file,
         )
@@ -80,16 +85,6 @@ class Output:
 def _short(number: float) -> str:
     """A score in nine characters at most: three decimals, or three digits where it is huge."""
     return f"{number:.3f}" if abs(number) < 1e4 else f"{number:.2e}"
-
-
-def place(row: Mapping[str, Any]) -> str:
-    """Where a row departs most, in a few characters: `1.2-3.4 s 0.8–1.1 kHz`; '' if nowhere."""
-    if row.get("departs_from_s") is None:
-        return ""
-    from asd_jax.report.spectrogram import hertz
-
-    pitch = hertz(row["departs_from_hz"], row["departs_to_hz"])
-    return f"{row['departs_from_s']:.1f}–{row['departs_to_s']:.1f} s {pitch}"
 
 
 def _of_a_clip(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,7 +148,8 @@ def _unknown(row: Row) -> Row:
     from asd_jax.data.table import UNKNOWN
 
     nothing = {key: None for key in row if key.startswith("departs_")}
-    nothing |= {key: math.nan for key in row if key.startswith("score") or key == "percentile"}
+    numbers = [key for key in row if key.startswith("score") or key in ("percentile", "tail")]
+    nothing |= dict.fromkeys(numbers, math.nan)
     return nothing | {"decision": UNKNOWN}
 
 

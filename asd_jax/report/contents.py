@@ -1,6 +1,7 @@
 """What a report is made from: plain data, nothing of the run itself."""
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ class Example:
     frame_times: Shaped[np.ndarray, " frames"]  # s, rising
     threshold: float | None = None
     percentile: float | None = None  # share in % of normal clips with a lower score
+    rarity: str = ""  # of the score among healthy clips, in words: `threshold.tail_words`
     normal_db: Shaped[np.ndarray, " mels"] | None = None
     seen: Shaped[np.ndarray, "height width"] | None = None  # the network's picture, in [-1, 1]
     audio: Int16[np.ndarray, " samples"] | None = None
@@ -93,6 +95,24 @@ class Classification:
 
 
 @dataclasses.dataclass(frozen=True)
+class Session:
+    """Recordings that a finished detector has scored, where there is no run to tell of.
+
+    Args:
+        answer: what came out, in sentences; the first one is the headline.
+        times: when the clip of a row's path was recorded, local time; not of those that nothing
+            tells of.
+        source: where the times come from, a sentence.
+        unreadable: (path, reason) of recordings that could not be read.
+    """
+
+    answer: tuple[str, ...]
+    times: Mapping[str, datetime.datetime]
+    source: str = ""
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """All that `write_report` shows; each field but the first two may be left out.
 
@@ -105,6 +125,7 @@ class Report:
         oracle: the threshold or a checkpoint was chosen with test labels.
         config: the resolved configuration, nested.
         classification: of a supervised classifier; its examples are those it gets most wrong.
+        session: of recordings scored by a finished detector; what only a run has is left out.
         title, version: free text.
     """
 
@@ -118,5 +139,6 @@ class Report:
     oracle: bool = False
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     classification: Classification | None = None
+    session: Session | None = None
     title: str = "Machine sound report"
     version: str = ""

@@ -21,6 +21,8 @@ _LAST = ("threshold", "decision")
 _MORE = (
     "snr",
     "percentile",
+    "tail",
+    "healthy_clips",
     "departs_from_s",
     "departs_to_s",
     "departs_from_hz",
@@ -42,8 +44,8 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
             they are known `domain`, `label` (0 normal, 1 anomaly, -1 unknown), `threshold`,
             `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
             `score_<branch>` each branch. The branch columns keep the order in which they are
-            first met. `snr` (dB), `percentile`, the columns `departs_*`, `alarm` and `quality`
-            (see `data.quality`) come last, where any row has them.
+            first met. `snr` (dB), `percentile`, `tail`, `healthy_clips`, the columns `departs_*`,
+            `alarm` and `quality` (see `data.quality`) come last, where any row has them.
 
     Raises:
         ValueError: a row has a key that is no column.

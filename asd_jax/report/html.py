@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from asd_jax.files import write_bytes
-from asd_jax.report import charts, classifier, media, scatter, spectrogram, summary, tables
+from asd_jax.report import (
+    charts,
+    classifier,
+    learned,
+    media,
+    scatter,
+    session,
+    spectrogram,
+    summary,
+    tables,
+)
 from asd_jax.report.contents import Example, Report
 from asd_jax.report.region import find_region
 from asd_jax.report.summary import Machine
@@ -65,6 +75,8 @@ def _context(report: Report) -> dict[str, Any]:
         "machines": machines,
         "table": tables.machine_table(report, machines),
         "classification": classifier.section(report),
+        "session": session.section(report, machines),
+        "learned": learned.section(report.results),
         "roc": _roc(sided),
         "far_frr": _folded([(m.name, charts.far_frr_panel(m)) for m in _hardest(sided)]),
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),

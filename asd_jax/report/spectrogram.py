@@ -13,6 +13,8 @@ from asd_jax.report.svg import Panel
 _WIDTH, _HEIGHT = 460.0, 240.0
 _FREQUENCIES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000)  # Hz
 _FULL = 6.0  # standard deviations at which the deviation picture has its full colour
+_BURST = 0.3  # s, up to which a sound is called short
+_HUM = 300.0  # Hz, up to which a narrow sound is called a hum
 LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
 
 
@@ -35,7 +37,7 @@ def _smooth(
 def describe(example: Example, region: Region | None) -> str:
     """One sentence: where in time and frequency the clip departs most from normal, and by what."""
     if region is None:
-        return "No single spot stands out: the clip departs a little everywhere, or not at all."
+        return f"No single spot stands out: {_as_a_whole(example)}."
     low, high = edges(np.asarray(example.mel_frequencies, float), region.mels)
     first, last = edges(np.asarray(example.frame_times, float), region.frames)
     low, first = max(low, 0.0), max(first, 0.0)  # half of the first frame is before the clip
@@ -44,7 +46,9 @@ def describe(example: Example, region: Region | None) -> str:
     when = "through the whole clip" if whole else f"{first:.1f}–{last:.1f} s"
     bins = region.mels[1] - region.mels[0]
     where = "at all pitches" if bins > 0.9 * len(example.deviation) else hertz(low, high)
-    sentence = f"Strongest deviation: {when}, {where}, "
+    narrow = bins <= max(2, len(example.deviation) // 32)
+    kind = _kind(last - first, high, narrow, whole and bins > 0.9 * len(example.deviation))
+    sentence = f"Strongest deviation: {kind}, {when}, {where}, "
     if example.normal_db is not None:
         level = np.asarray(example.spectrogram, float) - np.asarray(example.normal_db)[:, None]
         gain = float(level[slice(*region.mels), slice(*region.frames)].mean())
@@ -52,6 +56,38 @@ def describe(example: Example, region: Region | None) -> str:
         return f"{sentence}{abs(gain):.0f} dB {word} than normal."
     word = "louder" if region.mean >= 0 else "quieter"
     return f"{sentence}{word} than normal by {abs(region.mean):.1f} times the usual variation."
+
+
+def _kind(seconds: float, high: float, narrow: bool, everywhere: bool) -> str:
+    """What a listener would call a region."""
+    if everywhere:
+        return "another level"
+    if seconds <= _BURST:
+        return "a short sound"
+    if narrow:
+        return "a hum" if high <= _HUM else "a tone"
+    return "a band of noise"
+
+
+def _as_a_whole(example: Example) -> str:
+    """What the averages over time say, which several parts of a score are made of."""
+    little = "the clip departs a little everywhere, or not at all"
+    if example.normal_db is None:
+        return little
+    levels = np.nan_to_num(np.asarray(example.spectrogram, float), posinf=0.0, neginf=0.0)
+    away = levels.mean(axis=1) - np.nan_to_num(np.asarray(example.normal_db, float))
+    size = max(1, len(away) // 12)
+    near = np.convolve(away, np.full(size, 1.0 / size), "valid")
+    at = int(np.abs(near).argmax())
+    if abs(near[at]) < 1.0:
+        return little
+    low, high = edges(np.asarray(example.mel_frequencies, float), (at, at + size))
+    word = "louder" if near[at] > 0 else "quieter"
+    whole = "louder" if away.mean() > 0 else "quieter"
+    return (
+        f"on average the clip is {abs(near[at]):.0f} dB {word} than normal at "
+        f"{hertz(max(low, 0.0), high)}, and {abs(away.mean()):.0f} dB {whole} over all pitches"
+    )
 
 
 def hertz(low: float, high: float) -> str:

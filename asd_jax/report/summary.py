@@ -172,6 +172,8 @@ def verdict(report: Report, machines: Sequence[Machine]) -> Verdict:
         headline = (_undecided(faulty, healthy, unknown),)
     headline = (*headline, *beside_references(report))
     details = tuple(_details(report, machines, faulty, healthy, decided))
+    if report.session is not None:
+        headline, details = report.session.answer[:1], (*report.session.answer[1:], *details)
     if report.classification is not None:
         headline = (*report.classification.sentences, *headline)
     return Verdict(faulty, caught, healthy, alarms, unknown, unusual, headline, details)

@@ -165,7 +165,13 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found.append(("Protocol", str(protocol)))
     # These have their own place on the page, or stand in results.json for programs.
     shown = ("protocol", "groups", "mean", "timing", "notes", "warnings", "verdict", "weights")
-    shown += ("classification", "branches", "incomplete", "version" if report.version else "")
+    shown += (
+        "classification",
+        "branches",
+        "incomplete",
+        "learned",
+        "version" if report.version else "",
+    )
     if report.classification is not None:
         shown += ("references",)
     rest = {k: v for k, v in report.results.items() if k not in shown}

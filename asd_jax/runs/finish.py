@@ -18,6 +18,7 @@ from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
 from asd_jax.runs.run import Run
+from asd_jax.scoring.threshold import tail_words
 
 EXAMPLES = 8  # clips shown with their spectrogram
 Rows = list[dict[str, Any]]
@@ -99,6 +100,7 @@ def examples(
         Example(
             **{name: row[name] for name in names},
             threshold=row["threshold"] if np.isfinite(row["threshold"]) else None,
+            rarity=tail_words(**detector.rarity(row["score"], int(group[k]))),
             percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
             spectrogram=level[k],
             deviation=deviation[k],

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from asd_jax.errors import UserError
 from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why, write_json
 from asd_jax.naming import first_few, printable
 from asd_jax.report.files import read_results, write_results
+from asd_jax.report.learned import heard_sentences
 from asd_jax.runs.settings import FREE, flatten, is_retired
 from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.processes import is_primary, primary_first
@@ -109,13 +111,18 @@ class Workdir:
         return os.path.exists(self.path("results.json"))
 
     def say_result(self) -> None:
-        """Prints the outcome in three lines and where to look."""
+        """Prints what it has learned from, the outcome, where to look and what to do next."""
         results = read_results(self.path("results.json"))
-        mean = results["mean"]
+        mean, learned = results["mean"], results.get("learned", {})
+        for sentence in (*learned.get("sentences", ()), *heard_sentences(results)):
+            print(printable(sentence))
         print(printable(results["verdict"]))
         if mean.get("auc") is not None:
             print(f"Mean AUC {mean['auc']:.4f}, mean pAUC {mean['pauc']:.4f}.")
         print(f"Open {self.path('report.html')}; the detector is {self.path('detector')}.")
+        for what, command in learned.get("next", ()):
+            command = printable(command.replace("RUN", shlex.quote(self.folder)))
+            print(f"{printable(what)}:\n    {command}")
 
 
 class Clock:

@@ -4,6 +4,9 @@ A clip is called anomalous when its score lies above the threshold. The wished f
 the one parameter; 0.1 is that of all DCASE baselines (their quantile 0.9).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -14,6 +17,9 @@ METHODS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
 ORACLES = ("eer",)  # found with test labels: to report, never to deploy
 # Below this skewness a gamma distribution is practically a normal one.
 LEAST_SKEW = 0.05
+POOL_BELOW = 30  # held-out clips; machines with fewer borrow those of their type, or of all
+FURTHEST = 10  # times the number of clips: rarer than one in so many, no fit to them can tell
+_RATES = np.geomspace(0.49, 1e-9, 300)
 
 
 def fit_threshold(
@@ -68,6 +74,23 @@ def caution(clips: int, *, method: str = "gamma", false_alarm_rate: float = 0.1)
     return ""
 
 
+def false_alarm_range(clips: int, rate: float) -> tuple[float, float]:
+    """Between which shares of false alarms a threshold for `rate` lies nine times in ten.
+
+    The share of healthy clips above the k-th largest of n is Beta(k, n + 1 - k), whatever their
+    distribution (David and Nagaraja 2003, Order Statistics, section 2.1); k is rate (n + 1).
+
+    Args:
+        clips: that the threshold is set by.
+        rate: wished.
+    """
+    from scipy import special
+
+    k = rate * (clips + 1)
+    low, high = special.betaincinv(k, clips + 1 - k, [0.05, 0.95])
+    return float(low), float(high)
+
+
 def percentile(score: float, normal: Float[np.ndarray, "clips"]) -> float:
     """Share of normal clips with a lower score in percent, equal ones counted half; NaN of none."""
     if not len(normal):
@@ -75,7 +98,68 @@ def percentile(score: float, normal: Float[np.ndarray, "clips"]) -> float:
     return float(50.0 * (np.mean(normal < score) + np.mean(normal <= score)))
 
 
-def _gamma(scores: np.ndarray, rate: float) -> float:
+def pooled(
+    by_group: Sequence[Float[np.ndarray, "_"]], groups: Sequence[tuple[str, str]], group: int
+) -> Float[np.ndarray, "_"]:
+    """The healthy scores of a machine, or of all of its type, or of all machines, if too few."""
+    alike = [
+        own for own, other in zip(by_group, groups, strict=True) if other[0] == groups[group][0]
+    ]
+    for pool in ([by_group[group]], alike):
+        if sum(map(len, pool)) >= POOL_BELOW:
+            return np.concatenate(pool)
+    return np.concatenate(by_group)
+
+
+def tail(score: float, healthy: Float[np.ndarray, "clips"], *, beyond: bool = True) -> float:
+    """Probability that one more healthy clip scores as high; NaN of none, or of no score.
+
+    Up to the largest of n healthy scores it is (k + 1) / (n + 1), where k of them are as high: the
+    p-value of conformal prediction (Vovk, Gammerman and Shafer 2005, section 2.2). Beyond, it falls
+    from there as the tail of the fit 'gamma' does, never below 1 / (`FURTHEST` n).
+
+    Args:
+        score: of a clip.
+        healthy: scores of held-out healthy clips.
+        beyond: whether to extrapolate; a probability, which ends at 1, has no such tail.
+    """
+    clips = len(healthy)
+    if not clips or not np.isfinite(score):
+        return float("nan")
+    rank = (np.sum(healthy >= score) + 1) / (clips + 1)
+    if np.any(healthy >= score) or not beyond or clips < 2 or np.ptp(healthy) == 0.0:
+        return float(rank)
+    limits = _gamma(np.asarray(healthy, np.float64), _RATES)
+    inside, outside = np.exp(np.interp([np.max(healthy), score], limits, np.log(_RATES)))
+    return float(max(rank * outside / inside, 1.0 / (FURTHEST * clips)))
+
+
+def tail_words(tail: float | None, healthy_clips: int | None, *, short: bool = False) -> str:
+    """A `tail` in words that say how sure it is; '' where there is none.
+
+    Args:
+        tail: of a score.
+        healthy_clips: the held-out healthy clips that it was found with.
+        short: for a column: `3 of 16`, `~1 in 40`, `<1 in 100`.
+    """
+    clips = healthy_clips
+    if tail is None or not clips or not np.isfinite(tail):
+        return ""
+    above = round(tail * (clips + 1)) - 1
+    if above > 0:
+        return f"{above} of {clips}" + ("" if short else " held-out healthy clips score as high")
+    most = FURTHEST * clips
+    if tail * most <= 1.0 + 1e-9:
+        power = 10 ** (len(str(most)) - 1)
+        least = f"1 in {most // power * power}"  # one digit, rounded down
+        found, sure = f"<{least}", f"fewer than {least} healthy clips, roughly"
+    else:
+        one_in = f"1 in {float(f'{1.0 / tail:.2g}'):.0f}"
+        found, sure = f"~{one_in}", f"about {one_in} healthy clips, extrapolated"
+    return found if short else f"{sure}: none of the {clips} held out scores as high"
+
+
+def _gamma(scores: np.ndarray, rate: Any) -> Any:
     from scipy import special  # `stats` has the same quantiles and takes seconds to import
 
     count, centred = len(scores), scores - scores.mean()
@@ -84,7 +168,7 @@ def _gamma(scores: np.ndarray, rate: float) -> float:
     # Of the standardised distribution; `widen` is 1 for many clips.
     quantile = (special.gammaincinv(shape, 1.0 - rate) - shape) / np.sqrt(shape)
     few = special.stdtrit(count - 1, 1.0 - rate) * np.sqrt(1.0 + 1.0 / count)
-    widen = few / special.ndtri(1.0 - rate) if rate < 0.5 else 1.0
+    widen = few / special.ndtri(1.0 - rate) if np.all(rate < 0.5) else 1.0
     return scores.mean() + widen * quantile * scores.std(ddof=1)
 
 

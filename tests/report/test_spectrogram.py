@@ -115,3 +115,30 @@ def test_strange_pictures_are_drawn(shape, value):
     ):
         assert "data:image/png;base64," in svg and "nan" not in svg.split("base64,")[1][-900:]
     assert spectrogram.describe(example, region)
+
+
+@pytest.mark.parametrize(
+    ("mels", "frames", "kind"),
+    [
+        ((0, 32), (0, 63), "another level, through the whole clip, at all pitches"),
+        ((10, 15), (20, 22), "a short sound, 2.0–2.2 s"),
+        ((20, 22), (0, 63), "a tone, through the whole clip"),
+        ((0, 1), (0, 63), "a hum, through the whole clip"),
+        ((5, 20), (0, 63), "a band of noise, through the whole clip"),
+    ],
+)
+def test_a_region_is_called_what_it_sounds_like(mels, frames, kind):
+    region = Region(mels, frames, 5.0)
+    assert kind in spectrogram.describe(make_example(ROW), region)
+
+
+def test_where_no_spot_stands_out_the_averages_speak():
+    normal = np.linspace(-30.0, -60.0, 32)
+    level = np.repeat(normal[:, None], 63, axis=1)
+    level[16:24] += 4.0
+    example = make_example(ROW, spectrogram=level, normal_db=normal)
+    told = spectrogram.describe(example, None)
+    assert "4 dB louder than normal at" in told and "1 dB louder over all pitches" in told
+    assert "or not at all" in spectrogram.describe(
+        make_example(ROW, spectrogram=level, normal_db=level.mean(1)), None
+    )

@@ -58,6 +58,22 @@ def test_a_run_is_finished_by_its_results(tmp_path, capsys):
     assert "2 were caught" in said and "Mean AUC 0.7500" in said and "report.html" in said
 
 
+def test_the_terminal_says_what_was_learned_and_what_to_do_next(tmp_path, capsys):
+    workdir = Workdir.open(str(tmp_path / "my run"), VALUES, VALUES)
+    learned = {
+        "sentences": ["Learned from 8 healthy recordings."],
+        "heard": [{"fault": "a hum", "cells": [["-20 dB", 1, 3]]}],
+        "next": [["Judge recordings", "python -m asd_jax.score --detector=RUN/detector PATH"]],
+    }
+    results = {"verdict": "Nothing.", "mean": {}, "learned": learned}
+    (tmp_path / "my run" / "results.json").write_text(json.dumps(results))
+    workdir.say_result()
+    said = capsys.readouterr().out
+    assert said.startswith("Learned from 8 healthy recordings.\n")
+    assert "a hum: 1 of 3 at -20 dB" in said
+    assert f"\n    python -m asd_jax.score --detector='{tmp_path}/my run'/detector PATH\n" in said
+
+
 def test_laps_are_booked_by_name_beside_those_from_elsewhere():
     clock = Clock({"data": 3.0})
     clock.lap("pretrain")

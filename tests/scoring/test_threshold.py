@@ -4,7 +4,14 @@ from scipy import stats
 
 from asd_jax.errors import UserError
 from asd_jax.scoring.metrics import eer
-from asd_jax.scoring.threshold import caution, fit_threshold, percentile
+from asd_jax.scoring.threshold import (
+    caution,
+    fit_threshold,
+    percentile,
+    pooled,
+    tail,
+    tail_words,
+)
 
 SHAPES = {
     "normal": stats.norm(-40.0, 3.0),
@@ -100,3 +107,50 @@ def test_percentile_equals_scipy():
         expected = stats.percentileofscore(normal, score, kind="mean")
         assert percentile(score, normal) == pytest.approx(expected)
     assert np.isnan(percentile(1.0, np.zeros(0)))
+
+
+def test_a_tail_is_the_rank_among_healthy_clips_up_to_the_largest():
+    healthy = np.arange(16.0)
+    assert tail(12.5, healthy) == pytest.approx(4 / 17)  # 13, 14, 15 and the clip itself
+    assert tail(-1.0, healthy) == 1.0
+    assert tail(15.0, healthy) == pytest.approx(2 / 17)
+    assert np.isnan(tail(1.0, np.zeros(0))) and np.isnan(tail(np.nan, healthy))
+
+
+def test_a_tail_falls_on_from_there_and_no_further_than_the_clips_can_tell():
+    healthy = np.random.default_rng(0).normal(size=100)
+    scores = np.linspace(healthy.max(), 30.0, 400)
+    tails = np.array([tail(score, healthy) for score in scores])
+    assert np.all(np.diff(tails) <= 0) and tails[1] < 1 / 100 < tails[0]
+    assert tails[1] == pytest.approx(1 / 101, rel=0.2)
+    assert tails[-1] == 1 / 1000
+    assert tail(30.0, healthy, beyond=False) == pytest.approx(1 / 101)
+
+
+@pytest.mark.parametrize("clips", [8, 30, 200])
+def test_a_tail_is_about_the_share_of_healthy_clips_that_score_as_high(clips):
+    rng = np.random.default_rng(clips)
+    score, found = 2.5, []  # of a standard normal, which exceeds it in 6 of 1000
+    for _ in range(300):
+        found.append(tail(score, rng.normal(size=clips)))
+    assert 0.3 < np.exp(np.mean(np.log(found))) / stats.norm.sf(score) < 8.0
+
+
+def test_the_words_say_how_sure_a_tail_is():
+    healthy = np.linspace(0.0, 1.0, 16)
+    words = [tail_words(tail(score, healthy), 16) for score in (0.85, 1.3, 50.0)]
+    assert words[0] == "3 of 16 held-out healthy clips score as high"
+    assert words[1].startswith("about 1 in ") and "extrapolated" in words[1]
+    assert words[2].startswith("fewer than 1 in 100 healthy clips, roughly")
+    short = [tail_words(tail(score, healthy), 16, short=True) for score in (0.85, 1.3, 50.0)]
+    assert short[0] == "3 of 16" and short[1].startswith("~1 in ") and short[2] == "<1 in 100"
+    assert tail_words(None, None) == tail_words(float("nan"), 16) == ""
+
+
+def test_a_machine_with_few_clips_borrows_those_of_its_type_or_of_all():
+    groups = [("fan", "00"), ("fan", "02"), ("pump", "00")]
+    by_group = [np.zeros(20), np.ones(20), np.full(5, 2.0)]
+    assert len(pooled(by_group, groups, 0)) == 40
+    assert len(pooled(by_group, groups, 2)) == 45
+    by_group[2] = np.full(40, 2.0)
+    assert len(pooled(by_group, groups, 2)) == 40

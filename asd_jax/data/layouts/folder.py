@@ -83,6 +83,16 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     return known
 
 
+def told_label(path: str) -> int:
+    """The label that a single recording's path tells by a folder or as DCASE's names do."""
+    *folders, name = pathlib.PurePath(path).parts
+    for folder in reversed(folders):
+        if folder.lower() in _LABELS:
+            return _LABELS[folder.lower()]
+    found = re.search(r"(?:^|_)(normal|anomaly)_(?:id_)?\d", name)
+    return _LABELS[found[1]] if found else UNKNOWN
+
+
 class _Names:
     """Meanings of the names of folders."""
 

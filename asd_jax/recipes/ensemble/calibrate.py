@@ -19,7 +19,7 @@ from jaxtyping import Array
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.features.logmel import to_float
 from asd_jax.naming import machine_name
-from asd_jax.recipes.ensemble import branches, fitting, networks, pretext
+from asd_jax.recipes.ensemble import branches, fitting, learned, networks, pretext
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.guard import least_skill, named_rightly
@@ -29,7 +29,7 @@ from asd_jax.runs.finish import normal_frames
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
-from asd_jax.scoring.threshold import ORACLES, fit_threshold
+from asd_jax.scoring.threshold import ORACLES, fit_threshold, pooled
 from asd_jax.types import Tree
 
 Scores = dict[str, np.ndarray]
@@ -37,7 +37,6 @@ Scores = dict[str, np.ndarray]
 # Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
 # ranking branches as true anomalies do; the others ask for what a time average does not show.
 WEAK = (("band_gain", 1.0), ("band_gain", 3.0), ("tone", -20.0), ("clicks", -10.0))
-POOL_BELOW = 30  # held-out clips; machines with fewer borrow their type's for the threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +46,12 @@ class Calibration:
     group: np.ndarray  # of each held-out clip
     normal: Scores  # by branch
     weak: dict[str, Scores]  # by branch, by kind
+    heard: dict[str, Scores]  # as weak, of the clips `learned.chosen`
 
 
 def fit_detector(
     run: EnsembleRun, variables: Mapping[str, Tree], material: Material
-) -> EnsembleDetector:
+) -> tuple[EnsembleDetector, dict[str, np.ndarray]]:
     """Fits scorers, weighs the branches, sets the thresholds.
 
     Args:
@@ -59,12 +59,16 @@ def fit_detector(
         variables: of the trained networks (folded or not, see `inference.fold`), and of the
             normaliser.
         material: the branches' features. Those of test clips have no part in this.
+
+    Returns:
+        the detector, and by made fault whether each clip of `learned.chosen` is above its threshold
+        with it.
     """
     trained = material.trained
     clips, config = run.corpus, run.config
     fits = _fits(run, trained, material.prototypes)
     fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
-    calibration = _cross_fit(run, fits, material.weak)
+    calibration = _cross_fit(run, fits, material)
     names = [clips.groups[g] for g in calibration.group]
     ensemble = ensembles.fit_ensemble(
         calibration.normal,
@@ -72,7 +76,7 @@ def fit_detector(
         names,
         rule=config.scoring.rule,
         weights=config.scoring.weights,
-        learned=_learned(run, material),
+        learned=_skill(run, material),
     )
     combined = ensembles.combine(ensemble, calibration.normal, names)
     label = clips.label[clips.training]
@@ -87,7 +91,7 @@ def fit_detector(
         balanced(own, domain[calibration.group == g]) if len(own) else own
         for g, own in enumerate(by_group)
     ]
-    return EnsembleDetector(
+    detector = EnsembleDetector(
         config=config,
         groups=clips.groups,
         variables={k: variables[k] for k in branches.needed(config.scoring.branches)},
@@ -98,6 +102,14 @@ def fit_detector(
         frame_mean=frame_mean,
         frame_std=frame_std,
     )
+    group = calibration.group[learned.chosen(len(clips.held_out))]
+    of = [clips.groups[g] for g in group]
+    heard = {
+        kind: ensembles.combine(ensemble, {b: calibration.heard[b][kind] for b in fits}, of)
+        > detector.thresholds[group]
+        for kind in material.heard
+    }
+    return detector, heard
 
 
 def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
@@ -112,7 +124,7 @@ def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     }
 
 
-def _learned(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
+def _skill(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
     """Held-out accuracy of each branch that a network learned, and the one above chance."""
     level = least_skill(len(run.corpus.pretext_labels.names), len(run.corpus.held_out))
     found = identification(run, material)
@@ -191,29 +203,40 @@ def weak_features(run: EnsembleRun, key: jax.Array, variables: dict[str, Tree]) 
 
 
 def _cross_fit(
-    run: EnsembleRun, fits: Mapping[str, fitting.Branch], weak: dict[str, dict]
+    run: EnsembleRun, fits: Mapping[str, fitting.Branch], material: Material
 ) -> Calibration:
-    """Scores held-out clips, and their weak versions, by scorers that have not seen them."""
+    """Scores held-out clips, and their changed versions, by scorers that have not seen them."""
     corpus, folds = run.corpus, run.config.scoring.folds
     held = corpus.held_out
     group = corpus.label[held]
     at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
+    shown = np.full(len(held), -1)
+    few = learned.chosen(len(held))
+    shown[few] = np.arange(len(few))
     normal = {b: np.zeros(len(held)) for b in fits}
-    weak_scores = {b: {k: np.zeros(len(held)) for k in weak} for b in normal}
+    weak = {b: {k: np.zeros(len(held)) for k in material.weak} for b in normal}
+    heard = {b: {k: np.zeros(len(few)) for k in material.heard} for b in normal}
     score = jax.jit(scorers.score)
     for g in np.unique(group):
         rows = np.flatnonzero(group == g)
         for fold in range(min(folds, len(rows))):
             out = rows[fold::folds]
+            some = shown[out][shown[out] >= 0]
             for branch, fit in fits.items():
                 scorer = fit.fit(int(g), without=at[out])
                 # All versions of the clips at once: a call costs more than what it computes.
-                versions = [fit.features[at[out]], *(f[branch][out] for f in weak.values())]
-                found = np.split(np.asarray(score(scorer, np.concatenate(versions))), len(versions))
+                versions = [fit.features[at[out]]]
+                versions += [features[branch][out] for features in material.weak.values()]
+                versions += [features[branch][some] for features in material.heard.values()]
+                found = np.asarray(score(scorer, np.concatenate(versions)))
+                found = np.split(found, np.cumsum([len(v) for v in versions])[:-1])
                 normal[branch][out] = found[0]
-                for kind, scores in zip(weak, found[1:], strict=True):
-                    weak_scores[branch][kind][out] = scores
-    return Calibration(group, normal, weak_scores)
+                changed = iter(found[1:])
+                for kind in material.weak:
+                    weak[branch][kind][out] = next(changed)
+                for kind in material.heard:
+                    heard[branch][kind][some] = next(changed)
+    return Calibration(group, normal, weak, heard)
 
 
 def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
@@ -225,13 +248,8 @@ def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
     """
     settings, groups = run.config.scoring, run.corpus.groups
     thresholds = np.full(len(groups), np.nan)
-    for g, (machine_type, _) in enumerate(groups):
-        pool = by_group[g]
-        if len(pool) < POOL_BELOW and settings.rule != "literal":
-            alike = [by_group[k] for k, other in enumerate(groups) if other[0] == machine_type]
-            pool = np.concatenate(alike)
-            if len(pool) < POOL_BELOW:
-                pool = np.concatenate(by_group)
+    for g in range(len(groups)):
+        pool = by_group[g] if settings.rule == "literal" else pooled(by_group, groups, g)
         if len(pool) < 2:
             name = machine_name(groups[g], groups)
             logging.warning("%s has too few clips for a threshold.", name)

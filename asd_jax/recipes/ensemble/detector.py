@@ -29,6 +29,7 @@ from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from asd_jax.scoring.threshold import pooled
 from asd_jax.types import Group, Tree
 
 CLIPS = 256  # whose features are scored at once
@@ -84,6 +85,12 @@ class EnsembleDetector(Detector):
     def samples(self) -> int:
         """Samples of one clip."""
         return networks.clip_samples(self.config)
+
+    def healthy(self, group: int) -> np.ndarray:
+        """The scores that the threshold was set by, see `Detector`."""
+        if self.config.scoring.rule == "literal":
+            return self.normal_scores[group]
+        return pooled(self.normal_scores, self.groups, group)
 
     def score_features(
         self, features: Mapping[str, np.ndarray], group: Int[np.ndarray, "clips"]
@@ -210,6 +217,7 @@ class EnsembleDetector(Detector):
             "threshold": float(threshold[at]),
             "decision": decide(total[at], threshold[at]),
             "percentile": float(self.percentiles(total[at : at + 1], group)[0]),
+            **self.rarity(total[at], int(group[0])),
         }
 
     def save(self, folder: str) -> None:

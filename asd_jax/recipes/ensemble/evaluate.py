@@ -18,6 +18,7 @@ from asd_jax.recipes.ensemble.calibrate import identification
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.deviations import deviations, readings
 from asd_jax.recipes.ensemble.guard import least_skill
+from asd_jax.recipes.ensemble.learned import carried
 from asd_jax.recipes.ensemble.material import Material
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.recipes.ensemble.stages import EnsembleRun
@@ -81,7 +82,7 @@ def evaluate(
     accuracy = identification(run, material)
     notes = [
         *corpus.notes,
-        *_pretext_notes(run, accuracy.get("spectral")),
+        *_pretext_notes(run, accuracy.get("spectral"), detector.weights),
         *_domain_notes(run),
         *detector.notes,
     ]
@@ -172,7 +173,9 @@ def references(
     return {name: float(np.mean(aucs)) if aucs else None for name, aucs in found.items()}
 
 
-def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
+def _pretext_notes(
+    run: EnsembleRun, accuracy: float | None, weights: Mapping[str, float]
+) -> list[str]:
     """Says what stood in for machines, and when identification had nothing to teach.
 
     The learned branches are blind then.
@@ -183,8 +186,8 @@ def _pretext_notes(run: EnsembleRun, accuracy: float | None) -> list[str]:
     count = len(classes.names)
     if count < 2:
         return [
-            "There is only one machine, so the networks had nothing to identify; "
-            "the statistics carry the score."
+            "There is only one machine, so the networks had nothing to identify. "
+            + carried(weights)
         ]
     notes, what = [], "machines"
     if classes.kind != "machines":

@@ -28,6 +28,7 @@ class Material:
         tested: of the test clips.
         prototypes: class centres by branch, where it has learned some.
         clips: see `fingerprint`.
+        heard: as `weak`, of the few held-out clips and the faults of `learned`.
     """
 
     trained: FeatureTables
@@ -35,14 +36,16 @@ class Material:
     tested: FeatureTables
     prototypes: dict[str, Float[np.ndarray, "classes centres dim"]]
     clips: str
+    heard: dict[str, Features] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str) -> None:
         """Writes all as float32."""
         arrays = {f"trained/{name}": value for name, value in self.trained.items()}
         arrays |= {f"tested/{name}": value for name, value in self.tested.items()}
         arrays |= {f"prototypes/{name}": value for name, value in self.prototypes.items()}
-        for kind, features in self.weak.items():
-            arrays |= {f"weak/{kind}/{name}": value for name, value in features.items()}
+        for part, kinds in (("weak", self.weak), ("heard", self.heard)):
+            for kind, features in kinds.items():
+                arrays |= {f"{part}/{kind}/{name}": value for name, value in features.items()}
         arrays = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
         with replacing(path) as temporary, open(temporary, "wb") as file:
             # NumPy's stub thinks that any name may be `allow_pickle`.
@@ -66,6 +69,7 @@ class Material:
             tested=below(arrays, "tested/"),
             prototypes=below(arrays, "prototypes/"),
             clips=clips,
+            heard=_by_kind(below(arrays, "heard/")),
         )
 
 

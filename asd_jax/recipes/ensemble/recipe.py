@@ -8,7 +8,15 @@ from typing import Any
 
 import jax
 
-from asd_jax.recipes.ensemble import calibrate, clips, evaluate, guard, networks, stages
+from asd_jax.recipes.ensemble import (
+    calibrate,
+    clips,
+    evaluate,
+    guard,
+    learned,
+    networks,
+    stages,
+)
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
 from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.settings import Ensemble
@@ -42,13 +50,15 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
         tested=evaluate.test_features(run, variables, trained),
         prototypes=calibrate.prototypes(run, variables),
         clips=fingerprint(run.corpus.names),
+        heard=learned.heard_features(run, jax.random.fold_in(key, 1), variables),
     )
     material.save(run.workdir.path(FILE))
     clock.lap("features")
-    detector = calibrate.fit_detector(run, variables, material)
+    detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(run.workdir.path("detector"))
     clock.lap("calibrate")
-    evaluate.evaluate(run, detector, material, clock.seconds)
+    about = {"learned": learned.about(run, detector, heard)}
+    evaluate.evaluate(run, detector, material, clock.seconds, about)
 
 
 RECIPE = Recipe(

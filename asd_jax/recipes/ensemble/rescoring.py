@@ -11,7 +11,15 @@ from typing import Any
 from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.files import plain
-from asd_jax.recipes.ensemble import branches, calibrate, evaluate, guard, networks, stages
+from asd_jax.recipes.ensemble import (
+    branches,
+    calibrate,
+    evaluate,
+    guard,
+    learned,
+    networks,
+    stages,
+)
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
@@ -50,10 +58,11 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
         return
     shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
     clock.lap("data")
-    detector = calibrate.fit_detector(run, variables, material)
+    detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(workdir.path("detector"))
     clock.lap("calibrate")
     about = {
+        "learned": learned.about(run, detector, heard),
         "identification": results["identification"],
         "rescored": {"run": folder, "changes": dict(changes)},
     }

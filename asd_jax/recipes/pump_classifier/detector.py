@@ -68,6 +68,7 @@ class ClassifierDetector(Detector):
     threshold: float = 0.5
     thresholds: np.ndarray = dataclasses.field(init=False)
     any_machine: ClassVar[bool] = True
+    extrapolates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", np.full(len(self.groups), self.threshold))
@@ -156,6 +157,7 @@ class ClassifierDetector(Detector):
             "threshold": threshold,
             "decision": decide(score, threshold),
             "percentile": percentile(score, self.normal_scores[group]),
+            **self.rarity(score, group),
         }
 
     def save(self, folder: str) -> None:

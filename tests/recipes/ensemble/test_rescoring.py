@@ -8,7 +8,14 @@ import pytest
 
 from asd_jax import score
 from asd_jax.errors import UserError
-from asd_jax.recipes.ensemble import calibrate, evaluate, networks, rescoring, stages
+from asd_jax.recipes.ensemble import (
+    calibrate,
+    evaluate,
+    learned,
+    networks,
+    rescoring,
+    stages,
+)
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
@@ -49,11 +56,17 @@ def finish(folder, values):
         tested=heard(rng, len(clips.test), 0.4 * faulty),
         prototypes={"spectral": rng.normal(size=(len(clips.pretext_labels.names), 1, 128))},
         clips=fingerprint(clips.names),
+        heard={
+            learned.name(*fault): heard(rng, len(learned.chosen(len(clips.held_out))), shift)
+            for fault, shift in zip(learned.FAULTS[:3], (0.0, 1.0, 10.0), strict=True)
+        },
     )
     material.save(workdir.path(FILE))
     shapes = stages.variable_shapes(run)
     variables = {k: stages.jax.tree.map(lambda s: np.zeros(s.shape), v) for k, v in shapes.items()}
-    detector = calibrate.fit_detector(run, variables, Material.load(workdir.path(FILE)))
+    detector, loud = calibrate.fit_detector(run, variables, Material.load(workdir.path(FILE)))
+    shares = [np.mean(loud[learned.name(*fault)]) for fault in learned.FAULTS[:3]]
+    assert shares[0] <= shares[1] <= shares[2] == 1.0  # stronger ones are heard more often
     detector.save(workdir.path("detector"))
     (folder / "metrics.jsonl").write_text("")
     evaluate.evaluate(run, detector, Material.load(workdir.path(FILE)), {"pretrain": 1.0})
