@@ -9,7 +9,7 @@ import sys
 import pytest
 
 COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
-COMMANDS += ("watch", "doctor")
+COMMANDS += ("watch", "doctor", "compare")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
