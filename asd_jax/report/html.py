@@ -62,6 +62,7 @@ def _context(report: Report) -> dict[str, Any]:
     thresholds = [m.threshold for m in scored if m.threshold is not None]
     return {
         "report": report,
+        "head": tables.head(report),
         "verdict": summary.verdict(report, scored),
         "waffles": _waffles(summary.verdict(report, scored)),
         "notes": summary.notes(report, scored),
