@@ -24,6 +24,9 @@ WORKDIR = shared_flags.workdir(
 PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
 )
+LOG_TO = flags.DEFINE_list(
+    "log_to", [], "Where metrics go besides metrics.jsonl: csv, tensorboard, wandb, mlflow."
+)
 CELLS = flags.DEFINE_string(
     "cells",
     "",
@@ -67,6 +70,10 @@ def main(argv: Sequence[str]) -> int:
     path, _, argument = flag.config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
+    if LOG_TO.value:
+        from asd_jax.train import loggers
+
+        loggers.enable(LOG_TO.value)
     commands.prepare_jax()
     if PROCESSES.value:
         from asd_jax.train import processes

@@ -155,3 +155,6 @@ def leave(
     write_report(run.workdir.path("report.html"), report)
     write_card(run.workdir.path("detector"), report.results, report.config, about)
     write_results(run.workdir.path("results.json"), results)
+    if loggers := run.workdir.loggers():
+        loggers.log("test", 0, {name: results["mean"][name] for name in ("auc", "pauc")})
+        loggers.close()

@@ -168,6 +168,7 @@ class Trainer:
             evaluate=self._validate if self.plan.validate else None,
             evaluate_every=max(1, self.plan.count // self.size),
             enough=self._enough,
+            epoch_steps=self.plan.count / self.size,
         )
 
     def train(self, key: jax.Array, variables: Variables) -> Variables:

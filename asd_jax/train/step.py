@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
@@ -43,6 +44,9 @@ def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0, accumulate:
         params, opt_state = optimizer.update(
             gradients, state.opt_state, state.params, state.step, state.tunables
         )
+        # For the log: the rates are computed anyhow, and the norm reads the gradients once more.
+        rates = optimizer.rates(state.step, state.tunables)
+        told = {"gradient_norm": optax.global_norm(gradients), **rates}
         average = state.average
         if ema:
             average = jax.tree.map(lambda a, p: ema * a + (1 - ema) * p, average, params)
@@ -53,7 +57,7 @@ def make_step(loss: Loss, optimizer: Optimizer, *, ema: float = 0.0, accumulate:
             opt_state=opt_state,
             average=average,
         )
-        return state, {"loss": value, **metrics}
+        return state, {"loss": value, **metrics, **told}
 
     return step
 
