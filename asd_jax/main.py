@@ -27,6 +27,9 @@ PROFILE = flags.DEFINE_string(
 LOG_TO = flags.DEFINE_list(
     "log_to", [], "Where metrics go besides metrics.jsonl: csv, tensorboard, wandb, mlflow."
 )
+QUIET = flags.DEFINE_bool(
+    "quiet", False, "Show no progress, only warnings and the result; --verbosity=0 shows more."
+)
 CELLS = flags.DEFINE_string(
     "cells",
     "",
@@ -70,6 +73,10 @@ def main(argv: Sequence[str]) -> int:
     path, _, argument = flag.config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
+    if QUIET.value:
+        from asd_jax.train import progress
+
+        progress.be_quiet()
     if LOG_TO.value:
         from asd_jax.train import loggers
 

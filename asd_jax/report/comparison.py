@@ -133,8 +133,11 @@ def as_text(members: Sequence[Member]) -> str:
         lines += ["", machine]
         lines += [f"{m.name:{width}}  {_cells(m, machine)}" for m in members]
     lines += ["", *(f"{m.name}: {how(m)}" for m in members[1:])]
-    for title, found in zip(("Settings", "Made"), differences(members), strict=True):
-        lines += ["", f"{title} that differ:" if found else f"{title}: no difference."]
+    for what, found in zip(("settings", "making"), differences(members), strict=True):
+        lines += [
+            "",
+            f"What differs in their {what}:" if found else f"Nothing differs in their {what}.",
+        ]
         lines += [f"  {field}: {' | '.join(values)}" for field, values in found]
     return "\n".join(printable(line).rstrip() for line in lines)
 

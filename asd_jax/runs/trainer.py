@@ -20,6 +20,7 @@ from asd_jax.train.device_data import keep_on_device
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.processes import to_host
+from asd_jax.train.progress import Part
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables, own, zeros
 from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
@@ -107,6 +108,11 @@ class Trainer:
     def directory(self) -> str:
         """Where its checkpoints lie."""
         return self.run.workdir.checkpoints(self.folder)
+
+    @property
+    def part(self) -> Part:
+        """What it is of a run, for the time left."""
+        return Part(self.plan.name, self.total * self.size)
 
     @property
     def scalars(self) -> dict[str, float]:

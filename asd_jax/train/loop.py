@@ -160,12 +160,13 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
 
     Metrics are read when the next step is on its way: the device does not wait for the host.
     """
-    step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and is_primary())
     saved, pending = time.monotonic(), None
     agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
     with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
+        bar.begin()
+        step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
             if pending:

@@ -16,6 +16,7 @@ from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.run import Variables
 from asd_jax.runs.trainer import Trainer
 from asd_jax.runs.workdir import Clock
+from asd_jax.train.progress import say
 
 
 def build(config: Ensemble, corpus: clips.Corpus) -> networks.Networks:
@@ -33,6 +34,7 @@ def after_stage(
 
 def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
     """From trained networks to the detector and the report."""
+    say("calibrate", f"features of {len(run.corpus.training)} healthy clips")
     trained = run.extract(variables, run.corpus.waves, run.corpus.training)
     run = guard.without_constant(run, trained)
     key = RECIPE.stage_key(run.config.seed, "conclude")
@@ -45,9 +47,11 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
     )
     material.save(run.workdir.path(FILE))
     clock.lap("features")
+    say("calibrate", f"scorers of {len(run.corpus.groups)} machines")
     detector = calibrate.fit_detector(run, variables, material)
     detector.save(run.workdir.path("detector"))
     clock.lap("calibrate")
+    say("calibrate", f"scores of {len(run.corpus.test)} test clips, and the report")
     evaluate.evaluate(run, detector, material, clock.seconds)
 
 
