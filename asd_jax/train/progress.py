@@ -65,7 +65,7 @@ def over(items: Iterable[T], name: str, total: int) -> Iterator[T]:
     for number, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if not _quiet and now - said > _EVERY:
+        if not _quiet and now - said > _EVERY and number < total:
             said, left = now, (now - began) / number * (total - number)
             print(f"{name:>10}: {number}/{total}, {span(left)} left", flush=True)
 
