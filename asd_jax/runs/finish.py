@@ -156,5 +156,5 @@ def leave(
     write_card(run.workdir.path("detector"), report.results, report.config, about)
     write_results(run.workdir.path("results.json"), results)
     if loggers := run.workdir.loggers():
-        loggers.log("test", 0, {name: results["mean"][name] for name in ("auc", "pauc")})
+        loggers.log("test", 0, {name: results["mean"].get(name) for name in ("auc", "pauc")})
         loggers.close()
