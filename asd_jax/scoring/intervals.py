@@ -78,8 +78,10 @@ def drawn_areas(
         drawn.append((times.astype(np.float32), held))
     areas, start = [], 0
     for size in _chunks(draws, len(values)):
-        counts = [times[start : start + size] @ held for times, held in drawn]
-        areas.append(metrics.area(*(c.astype(np.float64) for c in counts), max_fpr))
+        normal, anomaly = (
+            (times[start : start + size] @ held).astype(np.float64) for times, held in drawn
+        )
+        areas.append(metrics.area(normal, anomaly, max_fpr))
         start += size
     found = np.concatenate(areas)
     return metrics.mcclish(found, max_fpr) if max_fpr < 1.0 else found

@@ -70,7 +70,7 @@ class TensorBoard:
 
     def begin(self, stage: str, step: int) -> None:
         """See `Logger`."""
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
         if stage in self._writers:
             self._writers[stage].close()
@@ -98,7 +98,7 @@ class Wandb:
     """Weights & Biases; WANDB_MODE=offline keeps the run in its folder."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         name = os.path.basename(os.path.realpath(folder))
         os.makedirs(folder, exist_ok=True)
@@ -124,7 +124,7 @@ class Mlflow:
     """MLflow; MLFLOW_TRACKING_URI says where, as for any other program."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
 
         self._client = MlflowClient()
         found = self._client.get_experiment_by_name(PROJECT)
