@@ -13,6 +13,7 @@ COMMANDS = {
     "export": ("asd_jax.export", "writes a detector as one file, for ONNX or StableHLO"),
     "fetch": ("asd_jax.fetch", "gets a public data set, checked: mimii, dcase2020, ..."),
     "rescore": ("asd_jax.rescore", "scores a finished run anew with another scorer"),
+    "compare": ("asd_jax.compare", "compares finished runs: RUN RUN... --output=FILE.html"),
     "sweep": ("asd_jax.sweep", "makes many runs: sun_table5, or a file of your own"),
     "doctor": ("asd_jax.doctor", "says what is installed, which devices there are, what is free"),
 }

@@ -113,7 +113,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 def _guarded(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
     """Returns `main`'s status; reports what stops it in one sentence."""
     logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
+    if not flags.FLAGS["verbosity"].present:  # absl's own flag: 1 for debug, 0 for info, ...
+        logging.set_verbosity(logging.WARNING)
     logging.get_absl_handler().setFormatter(_PLAIN)
     try:
         return main(argv) or 0

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from asd_jax import __version__, commands, files, project
-
-SHOWN = ("jax", "jaxlib", "flax", "numpy", "scikit-learn", "librosa", "soundfile")
+from asd_jax.runs.provenance import SHOWN, version
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,14 +36,6 @@ def main(argv: Sequence[str]) -> int:
     if lacking:
         print(f"missing          {', '.join(lacking)}: pip install {' '.join(map(repr, lacking))}")
     return 1 if lacking else 0
-
-
-def version(name: str) -> str:
-    """The version of an installed package, or 'missing'."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "missing"
 
 
 def missing() -> list[str]:

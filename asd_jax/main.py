@@ -24,6 +24,12 @@ WORKDIR = shared_flags.workdir(
 PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
 )
+LOG_TO = flags.DEFINE_list(
+    "log_to", [], "Where metrics go besides metrics.jsonl: csv, tensorboard, wandb, mlflow."
+)
+QUIET = flags.DEFINE_bool(
+    "quiet", False, "Show no progress, only warnings and the result; --verbosity=0 shows more."
+)
 CELLS = flags.DEFINE_string(
     "cells",
     "",
@@ -67,6 +73,14 @@ def main(argv: Sequence[str]) -> int:
     path, _, argument = flag.config_filename.partition(":")
     workdir = WORKDIR.value or default_workdir(path, argument)
     together = cells.parse(CELLS.value, config, workdir) if CELLS.value else []
+    if QUIET.value:
+        from asd_jax.train import progress
+
+        progress.be_quiet()
+    if LOG_TO.value:
+        from asd_jax.train import loggers
+
+        loggers.enable(LOG_TO.value)
     commands.prepare_jax()
     if PROCESSES.value:
         from asd_jax.train import processes

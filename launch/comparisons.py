@@ -9,7 +9,7 @@ import numpy as np
 
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.scoring.classification import compare
-from asd_jax.scoring.paired import compare_areas, compare_seeds
+from asd_jax.scoring.paired import compare_areas, compare_seeds, recording, stratum_weights
 from launch.cells import file_of, is_done
 from launch.sweep_file import Sweep, SweepRun
 
@@ -60,18 +60,6 @@ def areas_against(sweep: Sweep, folder: str, row: str) -> dict[str, Any] | None:
     return compare_areas(*arrays, weights=weights)._asdict() if weights else None
 
 
-def stratum_weights(
-    labels: np.ndarray, strata: np.ndarray, kinds: dict[str, tuple[str, str]]
-) -> dict[str, float]:
-    """The share of each stratum with both classes: alike in a type, types alike, seeds alike."""
-    whole = [name for name in kinds if len(set(labels[strata == name])) == 2]
-    within = [kinds[name] for name in whole]
-    types = {seed: len({kind for s, kind in within if s == seed}) for seed, _ in within}
-    return {
-        name: 1 / (len(types) * types[kinds[name][0]] * within.count(kinds[name])) for name in whole
-    }
-
-
 def score_column(sweep: Sweep) -> tuple[str, bool] | None:
     """The column of scores.csv behind the first metric, and whether machines are pooled.
 
@@ -104,12 +92,6 @@ def pairs(sweep: Sweep, folder: str, row: str) -> Iterator[tuple[str, list[Row],
         mine, other = ({r["path"]: r for r in read_scores(file)} for file in files)
         shared = [p for p in sorted(mine.keys() & other.keys()) if mine[p]["label"] >= 0]
         yield seed, [mine[path] for path in shared], [other[path] for path in shared]
-
-
-def recording(row: Row) -> str:
-    """Names the recording of a clip: versions at other noise levels lie in other upper folders."""
-    below = row["path"].partition("#")[0].replace(os.sep, "/").split("/")[-3:]
-    return "/".join([row["machine_type"], row["machine_id"], *below])
 
 
 def lookup(results: dict[str, Any], path: str) -> float | None:

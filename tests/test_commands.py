@@ -9,7 +9,7 @@ import sys
 import pytest
 
 COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
-COMMANDS += ("watch", "doctor")
+COMMANDS += ("watch", "doctor", "compare")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
@@ -39,6 +39,14 @@ def test_a_command_ends_with_its_status_and_no_traceback(statement, status, said
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == status
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("more", "said"), [([], False), (["--verbosity=0"], True)])
+def test_verbosity_is_a_flag_of_every_command(more, said):
+    statement = "from absl import logging; logging.info('step by step'); return None"
+    program = PROGRAM.format(statement=statement).replace('["program"]', repr(["program", *more]))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and ("step by step" in done.stderr) == said
 
 
 SLEEPS = "import threading as t, time; t.Thread(target=time.sleep, args=(600,)).start(); "

@@ -43,14 +43,19 @@ def write_report(path: str | os.PathLike, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The page as text."""
+    return filled("page.html", _context(report))
+
+
+def filled(name: str, context: dict[str, Any]) -> str:
+    """A template of this folder, filled in; `style` is added."""
     import jinja2
 
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["number"] = number
-    template = environment.from_string(_package_file("page.html"))
-    return template.render(**_context(report))
+    template = environment.from_string(_package_file(name))
+    return template.render(style=_package_file("style.css"), **context)
 
 
 def _package_file(name: str) -> str:
@@ -66,8 +71,8 @@ def _context(report: Report) -> dict[str, Any]:
     branches = tables.branch_table(report, scored)
     thresholds = [m.threshold for m in scored if m.threshold is not None]
     return {
-        "style": _package_file("style.css"),
         "report": report,
+        "head": tables.head(report),
         "verdict": summary.verdict(report, scored),
         "waffles": _waffles(summary.verdict(report, scored)),
         "notes": summary.notes(report, scored),

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from asd_jax.naming import first_few
 from asd_jax.report import charts
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
-from asd_jax.report.summary import Machine, grade, percent
+from asd_jax.report.summary import Machine, grade, group_of, name_in, percent
 from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
 
@@ -152,6 +153,23 @@ def reference_table(report: Report) -> list[tuple[str, str]]:
         return []
     rows = {"this detector": total} | {NAMES.get(name, name): auc for name, auc in found.items()}
     return [(name, "" if auc is None else f"{auc:.3f}") for name, auc in rows.items()]
+
+
+def head(report: Report) -> list[str]:
+    """Which run this is: its name, date, recordings, machines, and what it was made on."""
+    made = report.results.get("made") or {}
+    if not made:
+        return []
+    data = made["data"]
+    groups = list(dict.fromkeys(group_of(row) for row in report.rows))
+    machines = [name_in(report, group) for group in groups]
+    return [
+        f"Run {made['run']}",
+        made["date"][:16].replace("T", " ") + " UTC",
+        f"{data['name']}, {data['clips']} clips",
+        *([first_few(machines, 4)] if machines else []),
+        f"asd_jax {report.version} on {made['devices']}",
+    ]
 
 
 def facts(report: Report) -> list[tuple[str, str]]:

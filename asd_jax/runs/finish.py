@@ -17,6 +17,7 @@ from asd_jax.report.contents import Example, Report
 from asd_jax.report.files import write_results, write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
+from asd_jax.runs import provenance
 from asd_jax.runs.run import Run
 from asd_jax.scoring.threshold import tail_words
 
@@ -131,7 +132,7 @@ def leave(
     Args:
         run: that has come to its end.
         rows: of the test clips.
-        results: of results.json, but for `version`, `verdict` and `timing`.
+        results: of results.json, but for `version`, `made`, `verdict` and `timing`.
         seconds: what each part of the run before this one took.
         began: when this one did, by `time.monotonic`.
         about: the recipe's sentences on its detectors.
@@ -140,6 +141,7 @@ def leave(
     """
     write_scores(run.workdir.path("scores.csv"), rows)
     results["version"] = asd_jax.__version__
+    results["made"] = provenance.made(run, {row["path"] for row in rows})
     report = Report(
         results=results,
         rows=tuple(rows),
@@ -151,6 +153,10 @@ def leave(
     )
     results["verdict"] = " ".join([*verdict(report, machines(report)).headline, *more])
     results["timing"] = {**seconds, "evaluate": round(time.monotonic() - began, 1)}
+    report = provenance.without_paths(report, provenance.root_of(run.config))  # it is handed on
     write_report(run.workdir.path("report.html"), report)
-    write_card(run.workdir.path("detector"), results, run.workdir.config(), about)
+    write_card(run.workdir.path("detector"), report.results, report.config, about)
     write_results(run.workdir.path("results.json"), results)
+    if loggers := run.workdir.loggers():
+        loggers.log("test", 0, {name: results["mean"].get(name) for name in ("auc", "pauc")})
+        loggers.close()

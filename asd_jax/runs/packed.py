@@ -23,6 +23,7 @@ from asd_jax.runs.side_by_side import train_together
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.tunables import may_differ
 from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.train import progress
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.loop import Diverged
 from asd_jax.train.pack import stacked_shapes
@@ -79,6 +80,10 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
     runs = open_runs(recipe, cells)
     clock.lap("data")
     packs = packs_of(recipe, runs)
+    parts = [
+        progress.Part(pack.plan.name, sum(t.part.clips for t in pack.trainers)) for pack in packs
+    ]
+    progress.plan([*parts, progress.Part("calibrate", 0)])
     compile_ahead(recipe, runs[0], packs)
     variables = [recipe.initial(run) for run in runs]
     diverged: dict[int, Diverged] = {}

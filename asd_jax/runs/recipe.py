@@ -16,6 +16,7 @@ from asd_jax.runs.run import Run
 from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.train import progress
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import agree, is_primary, primary_first
 from asd_jax.types import Variables
@@ -127,6 +128,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     made = recipe.run(config, workdir, clips, recipe.build(config, clips))
 
     trainers = [Trainer(made, plan) for plan in recipe.plans(made)]
+    progress.plan([*(trainer.part for trainer in trainers), progress.Part("calibrate", 0)])
     compile_ahead(recipe, made, trainers)
     variables = recipe.initial(made)
     for trainer in trainers:

@@ -29,6 +29,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         UserError: no root, or no clips.
     """
     from asd_jax.train.processes import is_primary  # which brings jax
+    from asd_jax.train.progress import quiet
 
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
@@ -58,7 +59,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         abnormal=_listed(data.abnormal),
         screen=screen,
     )
-    if is_primary():
+    if is_primary() and not quiet():
         print(
             printable(f"Recordings in {root}:"), *clips.describe(table, root), sep="\n", flush=True
         )

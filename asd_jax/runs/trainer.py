@@ -20,6 +20,7 @@ from asd_jax.train.device_data import keep_on_device
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.processes import to_host
+from asd_jax.train.progress import Part
 from asd_jax.train.sharding import data_mesh, sharded
 from asd_jax.train.state import TrainState, create_state, final_variables, own, zeros
 from asd_jax.train.step import Loss, Step, compile_step, make_step, parts_of
@@ -110,6 +111,11 @@ class Trainer:
         return self.run.workdir.checkpoints(self.folder)
 
     @property
+    def part(self) -> Part:
+        """What it is of a run, for the time left."""
+        return Part(self.plan.name, self.total * self.size)
+
+    @property
     def scalars(self) -> dict[str, float]:
         """The scalars that its step reads from the state."""
         return {**self._optimizer.tunables, **self.plan.tunables(self.run.config)}
@@ -169,6 +175,7 @@ class Trainer:
             evaluate=self._validate if self.plan.validate else None,
             evaluate_every=max(1, self.plan.count // self.size),
             enough=self._enough,
+            epoch_steps=self.plan.count / self.size,
         )
 
     def train(self, key: jax.Array, variables: Variables) -> Variables:

@@ -14,6 +14,7 @@ from asd_jax.naming import first_few, printable
 from asd_jax.report.files import read_results, write_results
 from asd_jax.report.learned import heard_sentences
 from asd_jax.runs.settings import FREE, flatten, is_retired
+from asd_jax.train.loggers import Loggers, of
 from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.processes import is_primary, primary_first
 
@@ -104,7 +105,11 @@ class Workdir:
 
     def metrics_log(self) -> MetricsLog:
         """The log of the run."""
-        return MetricsLog(self.path("metrics.jsonl"), write=is_primary())
+        return MetricsLog(self.path("metrics.jsonl"), write=is_primary(), also=self.loggers())
+
+    def loggers(self) -> Loggers | None:
+        """Where its log goes, too; see `asd_jax.train.loggers`."""
+        return of(self.folder, lambda: flatten(self.config())) if is_primary() else None
 
     def finished(self) -> bool:
         """Whether everything that a run leaves is there; results.json is written last."""

@@ -1,7 +1,7 @@
 """How sure a ROC area is: bootstrap by clip."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
 
@@ -37,10 +37,62 @@ def bootstrap(
         normal = _resampled(rng, index[labels == 0], size, len(values))
         anomaly = _resampled(rng, index[labels == 1], size, len(values))
         areas.append(metrics.area(normal, anomaly, max_fpr))
-    tail = 50.0 * (1.0 - level)
-    low, high = np.percentile(np.concatenate(areas), [tail, 100.0 - tail])
+    low, high = percentile_interval(np.concatenate(areas), level)
     if max_fpr < 1.0:
         low, high = metrics.mcclish(low, max_fpr), metrics.mcclish(high, max_fpr)
+    return low, high
+
+
+def drawn_areas(
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    recordings: Shaped[np.ndarray, "clips"],
+    *,
+    max_fpr: float = 1.0,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Float[np.ndarray, "draws"]:
+    """The AUC (or, with max_fpr < 1, the McClish pAUC) of so many bootstrap samples.
+
+    Recordings are drawn anew within each class, each with all its clips. What is drawn depends on
+    labels, recordings and seed alone: of two detectors' scores of the same clips, the areas less
+    each other are the paired bootstrap of their difference; with two seeds, the unpaired one.
+
+    Args:
+        labels: 0 normal, 1 anomalous; both are there.
+        scores: higher is more anomalous.
+        recordings: what recording each clip comes from.
+        max_fpr: p.
+        draws: samples.
+        seed: of them.
+    """
+    values, index = metrics.counts_by_score(labels, scores)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for label in (0, 1):
+        own = labels == label
+        names, cluster = np.unique(recordings[own], return_inverse=True)
+        held = np.zeros((len(names), len(values)), np.float32)  # whole numbers: exact
+        np.add.at(held, (cluster, index[own]), 1)
+        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+        drawn.append((times.astype(np.float32), held))
+    areas, start = [], 0
+    for size in _chunks(draws, len(values)):
+        normal, anomaly = (
+            (times[start : start + size] @ held).astype(np.float64) for times, held in drawn
+        )
+        areas.append(metrics.area(normal, anomaly, max_fpr))
+        start += size
+    found = np.concatenate(areas)
+    return metrics.mcclish(found, max_fpr) if max_fpr < 1.0 else found
+
+
+def percentile_interval(
+    values: Float[np.ndarray, "draws"], level: float = 0.95
+) -> tuple[float, float]:
+    """The middle `level` of bootstrapped values: (low, high)."""
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(values, [tail, 100.0 - tail])
     return float(low), float(high)
 
 

@@ -6,8 +6,9 @@ anew differ as much on the same recordings? A difference worth believing survive
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -77,6 +78,33 @@ def compare_areas(
     deviation = math.sqrt(np.sum(np.bincount(index, share) ** 2))
     interval, p_value = _normal(difference, deviation, level)
     return AreaComparison(difference, interval, p_value, len(set(index)))
+
+
+def stratum_weights(
+    labels: Labels, strata: Names, kinds: Mapping[str, tuple[str, str]]
+) -> dict[str, float]:
+    """The share of each stratum with both classes: alike in a type, types alike, seeds alike.
+
+    Args:
+        labels: of the clips.
+        strata: of the clips.
+        kinds: the seed and the machine type of each stratum.
+    """
+    whole = [name for name in kinds if len(set(labels[strata == name])) == 2]
+    within = [kinds[name] for name in whole]
+    types = {seed: len({kind for s, kind in within if s == seed}) for seed, _ in within}
+    return {
+        name: 1 / (len(types) * types[kinds[name][0]] * within.count(kinds[name])) for name in whole
+    }
+
+
+def recording(row: Mapping[str, Any]) -> str:
+    """What recording a row of scores.csv is of.
+
+    Versions at other noise levels lie in other upper folders.
+    """
+    below = row["path"].partition("#")[0].replace(os.sep, "/").split("/")[-3:]
+    return "/".join([row["machine_type"], row["machine_id"], *below])
 
 
 def placements(labels: Labels, scores: Scores) -> Float[np.ndarray, "clips"]:

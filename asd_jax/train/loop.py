@@ -51,6 +51,7 @@ class Stage:
         enough: called with the step after each evaluation, and on resuming; true ends the stage
             before its last step. Runs side by side end when all have had enough.
         compiled: returns the step compiled ahead of time; None to compile it when training begins.
+        epoch_steps: updates of an epoch, for the log; None where that means nothing.
     """
 
     name: str
@@ -65,6 +66,11 @@ class Stage:
     evaluate_every: int = 100
     enough: Callable[[int], bool] = lambda step: False
     compiled: Callable[[], Step] | None = None
+    epoch_steps: float | None = None
+
+    def epoch(self, step: int) -> dict[str, float]:
+        """The epochs after a step, for the log."""
+        return {"epoch": round(step / self.epoch_steps, 4)} if self.epoch_steps else {}
 
 
 Metrics = dict[str, np.ndarray]
@@ -154,12 +160,13 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
 
     Metrics are read when the next step is on its way: the device does not wait for the host.
     """
-    step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
     bar = Bar(stage.name, stage.total_steps, stage.batch_size, begin, progress and is_primary())
     saved, pending = time.monotonic(), None
     agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
     with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
+        bar.begin()
+        step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
         for number in range(begin + 1, stage.total_steps + 1):
             state, metrics = step_fn(state, next(batches))
             if pending:
@@ -219,12 +226,13 @@ class _Alone:
     def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
         values = {name: float(value) for name, value in metrics.items()}
         check_loss(self._stage, step, values["loss"])
-        self._metrics_log.log(self._stage.name, step, **values, clips_per_second=speed)
+        told = {**self._stage.epoch(step), **values, "clips_per_second": speed}
+        self._metrics_log.log(self._stage.name, step, **told)
         sentence = self._stage.watch(values)
         return values["loss"], [sentence] if sentence else []
 
     def evaluated(self, step: int, values: dict[str, float]) -> None:
-        self._metrics_log.log(self._stage.name, step, **values)
+        self._metrics_log.log(self._stage.name, step, **self._stage.epoch(step), **values)
 
 
 def check_loss(stage: Stage, step: int, loss: float) -> None:

@@ -69,13 +69,20 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> TunableOp
         # All moments begin at zero.
         return zeros({name: jax.eval_shape(first[name], tree) for name, tree in params.items()})
 
+    def rate_of(name: str, step: Array, rates: Mapping[str, Array]) -> Float[Array, ""]:
+        peak, total = rates[f"learning_rate/{name}"], rates["total_steps"]
+        return learning_rate(by_network[name], peak, step, total)
+
+    def rates_of(step: Array, rates: Mapping[str, Array]) -> dict[str, Array]:
+        return {f"learning_rate/{name}": rate_of(name, step, rates) for name in by_network}
+
     def update(
         gradients: dict[str, Tree], opt_state: Tree, params: dict[str, Tree], step: Array, rates
     ) -> tuple[dict[str, Tree], Tree]:
-        new_params, new_state, total = {}, {}, rates["total_steps"]
+        new_params, new_state = {}, {}
         for name, settings in by_network.items():
             decay = rates[f"weight_decay/{name}"]
-            rate = learning_rate(settings, rates[f"learning_rate/{name}"], step, total)
+            rate = rate_of(name, step, rates)
             direction, new_state[name] = _updates(
                 settings, gradients[name], opt_state[name], params[name], decay
             )
@@ -84,4 +91,4 @@ def make_optimizer(by_network: Mapping[str, Any], total_steps: int) -> TunableOp
             )
         return new_params, new_state
 
-    return TunableOptimizer(init, update, tunables)
+    return TunableOptimizer(init, update, tunables, rates_of)

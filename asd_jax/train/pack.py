@@ -126,7 +126,8 @@ class _Together:
             values = {name: float(value[place]) for name, value in metrics.items()}
             if self._has_diverged(place, step, values["loss"]):
                 continue
-            member.metrics_log.log(self._stage.name, step, **values, clips_per_second=speed)
+            told = {**self._stage.epoch(step), **values, "clips_per_second": speed}
+            member.metrics_log.log(self._stage.name, step, **told)
             losses.append(values["loss"])
             if sentence := self._stage.watch(values):
                 sentences.append(f"{member.name}: {sentence}")
@@ -144,4 +145,4 @@ class _Together:
 
     def evaluated(self, step: int, values: Sequence[dict[str, float]]) -> None:
         for member, own in zip(self._members, values, strict=True):
-            member.metrics_log.log(self._stage.name, step, **own)
+            member.metrics_log.log(self._stage.name, step, **self._stage.epoch(step), **own)

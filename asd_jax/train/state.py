@@ -33,6 +33,8 @@ class TunableOptimizer(NamedTuple):
     init: Callable[[dict[str, Tree]], Tree]
     update: Callable[..., tuple[dict[str, Tree], Tree]]
     tunables: dict[str, float]
+    # of a step and the tunables the learning rate of each network, for the log
+    rates: Callable[..., dict[str, Array]] = lambda step, tunables: {}
 
 
 def create_state(

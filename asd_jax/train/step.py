@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
@@ -44,6 +45,9 @@ def make_step(
         params, opt_state = optimizer.update(
             gradients, state.opt_state, state.params, state.step, state.tunables
         )
+        # For the log: the rates are computed anyhow, and the norm reads the gradients once more.
+        rates = optimizer.rates(state.step, state.tunables)
+        told = {"gradient_norm": optax.global_norm(gradients), **rates}
         average = state.average
         if ema:
             average = jax.tree.map(lambda a, p: ema * a + (1 - ema) * p, average, params)
@@ -54,7 +58,7 @@ def make_step(
             opt_state=opt_state,
             average=average,
         )
-        return state, {"loss": value, **metrics}
+        return state, {"loss": value, **metrics, **told}
 
     return step
 

@@ -52,6 +52,7 @@ def run(directory, *, devices=1, at=None, what=None, rate=0.1, ema=0.0):
         batches=lambda start: batches(start, at, what),
         batch_size=8,
         mesh=data_mesh(devices),
+        epoch_steps=4,
     )
     metrics_log = MetricsLog(os.path.join(directory, "metrics.jsonl"))
     folder = os.path.join(directory, "toy")
@@ -76,6 +77,9 @@ def test_interrupted_and_resumed_is_bit_equal_to_uninterrupted(tmp_path, number)
         MetricsLog(str(tmp_path / p / "metrics.jsonl")).read() for p in ("whole", "parts")
     )
     assert [e["step"] for e in second][-1] == STEPS
+    assert [e["time"] for e in first] == sorted(e["time"] for e in first)
+    assert all(e["epoch"] == e["step"] / 4 and e["gradient_norm"] > 0 for e in first)
+    assert {e["learning_rate/net"] for e in first} == {np.float32(0.1)}
     assert second[-1]["loss"] == first[-1]["loss"]
 
 

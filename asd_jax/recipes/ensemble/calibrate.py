@@ -30,6 +30,7 @@ from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.domains import balanced
 from asd_jax.scoring.threshold import ORACLES, fit_threshold, pooled
+from asd_jax.train.progress import over, say
 from asd_jax.types import Tree
 
 Scores = dict[str, np.ndarray]
@@ -68,6 +69,7 @@ def fit_detector(
     clips, config = run.corpus, run.config
     fits = _fits(run, trained, material.prototypes)
     fitted = {name: [fit.fit(g) for g in range(len(clips.groups))] for name, fit in fits.items()}
+    say("calibrate", f"scores of {len(clips.held_out)} healthy clips that were held out")
     calibration = _cross_fit(run, fits, material)
     names = [clips.groups[g] for g in calibration.group]
     ensemble = ensembles.fit_ensemble(
@@ -198,6 +200,7 @@ def weak_features(run: EnsembleRun, key: jax.Array, variables: dict[str, Tree]) 
     for number, (kind, strength) in enumerate(WEAK):
         change = functools.partial(changed, kind, strength, jax.random.fold_in(key, number))
         name = f"{kind} {strength:+g} dB"
+        say("calibrate", f"made fault {number + 1} of {len(WEAK)}, {name.replace('_', ' ')}")
         features[name] = run.extract(variables, run.corpus.waves, run.corpus.held_out, change)
     return features
 
@@ -217,7 +220,8 @@ def _cross_fit(
     weak = {b: {k: np.zeros(len(held)) for k in material.weak} for b in normal}
     heard = {b: {k: np.zeros(len(few)) for k in material.heard} for b in normal}
     score = jax.jit(scorers.score)
-    for g in np.unique(group):
+    machines = np.unique(group)
+    for g in over(machines, "calibrate", len(machines)):
         rows = np.flatnonzero(group == g)
         for fold in range(min(folds, len(rows))):
             out = rows[fold::folds]

@@ -15,6 +15,7 @@ from asd_jax.recipes.ensemble.branches import USED, fuse, make_views, needed, se
 from asd_jax.recipes.ensemble.networks import Networks, clip_samples
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.train.ahead import Ahead
+from asd_jax.train.progress import over
 from asd_jax.train.sharding import data_mesh, replicated, sharded
 from asd_jax.types import Tree, Waves
 
@@ -70,9 +71,8 @@ class Extractor:
         views = self._compiled() if self._compiled else self._views
         changed = jax.jit(change, in_shardings=(self._split,) * 2, out_shardings=self._split)
         parts: list[dict[str, np.ndarray]] = []
-        for batch in eval_batches(
-            waves, indices, batch_size=self._batch_size, sharding=self._split
-        ):
+        batches = eval_batches(waves, indices, batch_size=self._batch_size, sharding=self._split)
+        for batch in over(batches, "features", -(-len(indices) // self._batch_size)):
             valid = np.asarray(batch["valid"])
             features = views(seen, changed(batch["wave"], batch["index"]))
             if "fusion" in variables:

@@ -23,6 +23,7 @@ from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.trainer import Trainer
 from asd_jax.runs.workdir import Clock
+from asd_jax.train.progress import say
 from asd_jax.types import Variables
 
 
@@ -41,6 +42,7 @@ def after_stage(
 
 def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
     """Makes the detector and the report from trained networks."""
+    say("calibrate", f"features of {len(run.corpus.training)} healthy clips")
     trained = run.extract(variables, run.corpus.waves, run.corpus.training)
     run = guard.without_constant(run, trained)
     key = RECIPE.stage_key(run.config.seed, "conclude")
@@ -54,9 +56,11 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
     )
     material.save(run.workdir.path(FILE))
     clock.lap("features")
+    say("calibrate", f"scorers of {len(run.corpus.groups)} machines")
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(run.workdir.path("detector"))
     clock.lap("calibrate")
+    say("calibrate", f"scores of {len(run.corpus.test)} test clips, and the report")
     about = {"learned": learned.about(run, detector, heard)}
     evaluate.evaluate(run, detector, material, clock.seconds, about)
 

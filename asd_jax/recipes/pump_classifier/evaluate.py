@@ -29,6 +29,7 @@ from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, 
 from asd_jax.runs.workdir import Clock
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
+from asd_jax.train.progress import say
 from asd_jax.types import Tree, Variables
 
 ABOUT = About(
@@ -84,6 +85,8 @@ def make_detector(
 def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
     """Writes the detector's folder, scores.csv, report.html and results.json."""
     corpus, config, variables = run.corpus, run.config, trained[network.NAME]
+    held, tested = len(corpus.parts.validation), len(corpus.parts.test)
+    say("calibrate", f"probabilities by {held} validation clips, scores of {tested} test clips")
     alone = {
         name: run.read(variables, corpus.waves, getattr(corpus.parts, name))["logit"]
         for name in ("validation", "test")
