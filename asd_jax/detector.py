@@ -116,7 +116,7 @@ class Detector:
         """Scores of the held-out healthy clips that a clip of a machine is compared with."""
         return self.normal_scores[group]
 
-    def rarity(self, score: float, group: int) -> dict[str, float | int]:
+    def rarity(self, score: float, group: int) -> dict[str, Any]:
         """How rare a score is among healthy clips: the same unit for all machines and runs.
 
         Returns:

@@ -99,7 +99,9 @@ def recorded(name: str) -> tuple[datetime.datetime, bool] | None:
     shift = datetime.timedelta(seconds=start)
     for found in _STAMP.finditer(os.path.basename(path)):
         try:
-            return datetime.datetime(*(int(part or 0) for part in found.groups())) + shift, True
+            year, month, day, *clock = (int(part or 0) for part in found.groups())
+            hour, minute, second = clock
+            return datetime.datetime(year, month, day, hour, minute, second) + shift, True
         except ValueError:  # digits that are no date
             continue
     try:

@@ -36,7 +36,7 @@ class Material:
     tested: FeatureTables
     prototypes: dict[str, Float[np.ndarray, "classes centres dim"]]
     clips: str
-    heard: dict[str, Features] = dataclasses.field(default_factory=dict)
+    heard: dict[str, FeatureTables] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str) -> None:
         """Writes all as float32."""
