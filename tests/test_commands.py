@@ -89,7 +89,7 @@ print(options.DETECTOR.value, options.MACHINE.value)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']", "o", "", ""]
+    said = ["w", "o", "", "o d m ['a', 'b']", "o w", "['a', 'b']", "o", "", "", "o"]
     expected = dict(zip(COMMANDS, said, strict=True))
     assert done.stdout.splitlines() == [*(expected[name] for name in order), "d m"]
 

@@ -198,7 +198,7 @@ def test_each_is_applied_with_its_probability(name):
     x = jnp.asarray(noise(1000))
 
     def one(key, chance):  # traced, as runs that differ in it trace it
-        settings = traced(WaveformAugment((name,)), probability=chance)
+        settings = traced(WaveformAugment((name,), shift_frames=56.0), probability=chance)
         return augment_waveform(key, x, settings=settings, hop_length=512)
 
     many = jax.jit(lambda chance: jax.vmap(lambda key: one(key, chance))(keys(200)))
