@@ -142,6 +142,8 @@ def _cell(name: str, value: Any) -> str:
 def _value(name: str, cell: str) -> Any:
     if name in ("label", "decision"):
         return int(cell) if cell else _UNKNOWN
+    if name in _TEXT:
+        return naming.text_of_cell(cell)
     if name in ("score", "threshold", *_MORE) or name.startswith("score_"):
         return float(cell) if cell else math.nan
     return naming.text_of_cell(cell)

@@ -140,7 +140,7 @@ def test_the_scale_of_levels_keeps_how_loud_a_clip_is(waves):
     np.testing.assert_allclose(first - second, 2 * 20 / 100, atol=1e-3)
     level = pictures.levels(loud, spec=spec).mean((1, 2))
     np.testing.assert_allclose(first.mean((1, 2, 3)), 1 + 2 * level / 100, atol=1e-3)
-    clip = dataclasses.replace(spec, scale="clip")
+    clip = dataclasses.replace(spec, normalise="per_clip")
     np.testing.assert_allclose(picture(loud, spec=clip), picture(quiet, spec=clip), atol=1e-3)
 
 
