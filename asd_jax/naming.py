@@ -46,7 +46,9 @@ def printable(text: object) -> str:
     Line ends, escape sequences, marks that reverse the direction of writing and bytes that are no
     text are shown as `\\n`, `\\x1b` or `\\u202e`.
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    # Spaces that do not break are printable, whatever Python says.
+    text = str(text).replace("\u00a0", " ").replace("\u202f", " ")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def cell(text: str) -> str:

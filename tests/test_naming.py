@@ -36,3 +36,7 @@ def test_what_a_terminal_obeys_is_shown_and_all_else_left():
     assert printable("a\x1b[2J\nb") == "a\\x1b[2J\\nb"
     assert printable("\u202e\udcff") == "\\u202e\\udcff"
     assert printable("Lüfter 風扇 +5 °C") == "Lüfter 風扇 +5 °C"
+
+
+def test_a_space_that_does_not_break_is_a_space():
+    assert printable("93\u00a0%\n") == "93 %\\n"
