@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 import asd_jax
 from asd_jax.data.cache import WaveSettings, open_cache
@@ -119,6 +120,7 @@ def test_no_library_unpickles_what_the_product_reads(seen, tmp_path):
         "jax_persistent_cache_min_entry_size_bytes": 0,
     }.items():
         jax.config.update(name, value)
+    compilation_cache.reset_cache()  # a test before this one may have opened another
 
     def read():
         jax.clear_caches()
@@ -135,3 +137,4 @@ def test_no_library_unpickles_what_the_product_reads(seen, tmp_path):
         assert list((tmp_path / "xla").iterdir())
     finally:
         jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
