@@ -83,7 +83,9 @@ def heard_features(
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _changed(keys: Array, waves: Array, strength: float, kind: str, sample_rate: int) -> Array:
+def _changed(
+    keys: Array, waves: Array, strength: float | Array, kind: str, sample_rate: int
+) -> Array:
     return jax.vmap(
         lambda key, wave: weak_fault(
             key, wave, kind=kind, strength_db=strength, sample_rate=sample_rate
