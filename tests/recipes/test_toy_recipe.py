@@ -8,6 +8,7 @@ from asd_jax import recipes
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.detector import load_detector
 from asd_jax.live.recordings import score_paths
+from asd_jax.naming import printable
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import packed
 from asd_jax.runs import recipe as runs
