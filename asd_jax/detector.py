@@ -86,17 +86,6 @@ class Detector:
         raise NotImplementedError
 
     @classmethod
-    def load(cls, folder: str) -> "Detector":
-        """Reads a folder that `save` wrote.
-
-        Raises:
-            UserError: the folder holds no detector, or one of a newer format.
-        """
-        about, arrays = read_folder(folder)
-        with understood(folder):
-            return cls.from_parts(about, arrays)
-
-    @classmethod
     def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
         """The detector of what `detector_folder.read_folder` found."""
         raise NotImplementedError

@@ -18,9 +18,9 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from asd_jax import score
+from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import evaluate, stages
-from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import recipe as runs
 from asd_jax.train import loop
@@ -91,7 +91,7 @@ def test_nothing_waits_to_compile_after_a_run(finished):
 
 def test_the_detector_gives_the_scores_of_the_run(finished):
     rows = read_scores(finished / "scores.csv")
-    detector = EnsembleDetector.load(str(finished / "detector"))
+    detector = load_detector(str(finished / "detector"))
     again, unreadable = score.score_paths(detector, [row["path"] for row in rows])
     assert not unreadable
     assert [(r["machine_type"], r["machine_id"]) for r in again] == [
@@ -164,7 +164,7 @@ def test_a_folder_of_normals_alone_gives_a_detector(tmp_path):
         write(tmp_path / "in" / f"day {k}" / "Aufnahme ü.WAV", seed=k, seconds=2.5)
     results = folder_run(tmp_path / "in", tmp_path / "run")
     assert results["groups"] == [] and (tmp_path / "run" / "detector" / "arrays.npz").exists()
-    detector = EnsembleDetector.load(str(tmp_path / "run" / "detector"))
+    detector = load_detector(str(tmp_path / "run" / "detector"))
     write(tmp_path / "new.wav", seed=99)
     rows, _ = score.score_paths(detector, [str(tmp_path / "new.wav")])
     assert np.isfinite(rows[0]["score"]) and rows[0]["decision"] in (0, 1)
@@ -254,10 +254,8 @@ def test_an_oracles_threshold_is_for_the_report_and_marked(finished, tmp_path):
         missed = sum(row["decision"] == 0 for row in own if row["label"] == 1)
         assert abs(false_alarms - missed) <= 1  # four clips of each: equal but for one
     # The detector is for use: it has the threshold of a run that asked for no oracle.
-    kept = EnsembleDetector.load(str(tmp_path / "run" / "detector")).thresholds
-    np.testing.assert_array_equal(
-        kept, EnsembleDetector.load(str(finished / "detector")).thresholds
-    )
+    kept = load_detector(str(tmp_path / "run" / "detector")).thresholds
+    np.testing.assert_array_equal(kept, load_detector(str(finished / "detector")).thresholds)
 
 
 @pytest.mark.slow
@@ -280,7 +278,7 @@ def test_the_encoder_starts_from_a_file(tmp_path, monkeypatch):
     }
     folder_run(tmp_path / "in", tmp_path / "run", **still)
     assert asked == [("ghostnetv2", "tensors of some.safetensors")]
-    variables = EnsembleDetector.load(str(tmp_path / "run" / "detector")).variables["encoder"]
+    variables = load_detector(str(tmp_path / "run" / "detector")).variables["encoder"]
     assert all(np.all(np.asarray(x) == 0.5) for x in jax.tree.leaves(variables["params"]))
 
 

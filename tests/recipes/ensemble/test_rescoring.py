@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asd_jax import score
+from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.recipes.ensemble import (
     calibrate,
@@ -17,7 +18,6 @@ from asd_jax.recipes.ensemble import (
     stages,
 )
 from asd_jax.recipes.ensemble import clips as corpus
-from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
 from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.ensemble.settings import Ensemble
@@ -122,7 +122,7 @@ def test_another_back_end_changes_its_branch_alone(finished, capsys):
     centres = material.prototypes["spectral"][own, 0]
     cosine = np.sum(unit * centres / np.linalg.norm(centres, axis=1, keepdims=True), axis=1)
     np.testing.assert_allclose(now["score_spectral"], 1 - cosine, atol=1e-5)
-    detector = EnsembleDetector.load(str(new / "detector"))  # as `asd_jax.score` uses it
+    detector = load_detector(str(new / "detector"))  # as `asd_jax.score` uses it
     found, unreadable = score.score_paths(detector, [rows[0]["path"]])
     assert not unreadable and np.isfinite(found[0]["score"])
     stamp = (new / "results.json").stat().st_mtime_ns
@@ -144,7 +144,7 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
     results = read_results(tmp_path / "new" / "results.json")
     assert results["weights"] == {"statistics": 0.5, "early_layers": 0.5}
     assert any("config.scoring.smote changed nothing" in note for note in results["notes"])
-    assert set(EnsembleDetector.load(str(tmp_path / "new" / "detector")).variables) == {
+    assert set(load_detector(str(tmp_path / "new" / "detector")).variables) == {
         "normaliser",
         "encoder",
     }
