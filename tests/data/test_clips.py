@@ -13,7 +13,6 @@ from asd_jax.data.clips import (
     NORMAL,
     UNKNOWN,
     Clip,
-    describe,
     read_clips,
 )
 from asd_jax.errors import UserError
@@ -339,86 +338,3 @@ def test_real_recordings(real_recordings):
     motors = uses(read_clips("folder", real_recordings / "bldc_motors"))
     assert motors["motor_3", "00", "train", NORMAL] == 6
     assert not [key for key in motors if key[0] == "motor_4"]
-
-
-@pytest.mark.parametrize(
-    ("healthy", "faulty"),
-    [
-        ("working", "broken"),
-        ("gesund", "defekt"),
-        ("after_repair", "before_repair"),
-        ("OK", "NG"),
-        ("i.O.", "n.i.O."),
-        ("Vorher", "Nach Reparatur 2"),
-        ("run1", "BrokenBearing"),
-    ],
-)
-def test_names_that_look_like_states_are_asked_about(touch, healthy, faulty):
-    root = touch(f"fan/{state}/{k}.wav" for state in (healthy, faulty) for k in range(6))
-    with pytest.raises(UserError, match=r"--config\.data\.normal=.* --config\.data\.abnormal="):
-        read_clips("folder", root)
-    clips = read_clips("folder", root, normal=(healthy,), abnormal=(faulty,))
-    assert {c.label for c in clips if f"/{faulty}/" in c.path} == {ANOMALY}
-    assert {c.label for c in clips if f"/{healthy}/" in c.path} == {NORMAL}
-    assert {clip.group for clip in clips} == {("fan", "00")}
-
-
-def test_the_question_names_counts_and_a_likely_answer(touch):
-    root = touch([*(f"fan/working/{k}.wav" for k in range(6)), "fan/broken/1.wav"])
-    with pytest.raises(UserError) as error:
-        read_clips("folder", root)
-    assert "fan/broken (1), fan/working (6)" in str(error.value)
-    assert "--config.data.normal=working --config.data.abnormal=broken" in str(error.value)
-
-
-def test_states_in_the_names_of_files_are_asked_about(touch):
-    root = touch(f"pump_{('normal', 'anomaly')[k % 2]}_{k}.wav" for k in range(12))
-    with pytest.raises(UserError, match="anomaly in 6 file names"):
-        read_clips("folder", root)
-    clips = read_clips("folder", root, normal=("normal",), abnormal=("anomaly",))
-    assert [c.label for c in clips if "anomaly" in c.path] == [ANOMALY] * 6
-    assert [c.label for c in clips if "normal" in c.path] == [NORMAL] * 6
-
-
-def test_folders_beside_good_test_ones_are_faults(touch):
-    names = [f"fan/train/good/{k}.wav" for k in range(5)]
-    names += ["fan/test/good/1.wav", "fan/test/bearing/1.wav", "fan/test/loose_belt/1.wav"]
-    found = uses(read_clips("folder", touch(names)))
-    assert found["fan", "00", "test", ANOMALY] == 2 and found["fan", "00", "test", NORMAL] == 1
-    assert found["fan", "00", "train", NORMAL] == 5
-
-
-def test_a_link_does_not_double_anything(touch):
-    root = touch(f"pump/2024/{k}.wav" for k in range(5))
-    (root / "pump" / "latest").symlink_to("2024")
-    (root / "again").symlink_to("pump")
-    (root / "pump" / "2024" / "newest.wav").symlink_to("4.wav")
-    clips = read_clips("folder", root)
-    assert len(clips) == 5 and not any("latest" in c.path or "again" in c.path for c in clips)
-
-
-def test_what_may_not_be_read_is_named(touch, monkeypatch, caplog):
-    root = touch(["good/a.wav", "locked/b.wav"])
-    os.mkfifo(root / "good" / "pipe.wav")
-    (root / "good" / "dangling.wav").symlink_to("nowhere")
-    real = os.scandir
-
-    def refuse(folder):
-        if str(folder).endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return real(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert len(read_clips("folder", root)) == 1
-    for name in ("locked", "pipe.wav", "dangling.wav"):
-        assert f"{name} is left out" in caplog.text
-
-
-def test_what_is_taken_as_what(touch):
-    names = [f"fan/train/normal/{k}.wav" for k in range(5)] + ["fan/test/abnormal/\x1b1.wav"]
-    root = touch([*names, "pump/new\nline/train/1.wav"])
-    said = describe(read_clips("folder", root), root)
-    assert [" ".join(line.split()) for line in said] == [
-        "6 healthy, to learn from: fan/train/normal (5), pump/new\\nline/train (1)",
-        "1 faulty, to test: fan/test/abnormal (1)",
-    ]

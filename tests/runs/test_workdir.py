@@ -24,7 +24,8 @@ def test_another_config_is_refused_by_the_fields_that_differ(tmp_path):
 
 def test_what_changes_no_result_may_differ(tmp_path):
     Workdir.open(str(tmp_path), VALUES, VALUES)
-    Workdir.open(str(tmp_path), VALUES | {"save_seconds": 1.0}, VALUES)
+    again = Workdir.open(str(tmp_path), VALUES | {"save_seconds": 1.0}, VALUES)
+    assert again.config() == VALUES  # the folder's own
 
 
 def test_a_field_added_since_counts_as_its_default(tmp_path):
