@@ -15,7 +15,9 @@ SAMPLES = 2048
 
 @jax.jit
 def augmented(keys, waves):
-    return jax.vmap(lambda k, x: augment_waveform(k, x, settings=WaveformAugment()))(keys, waves)
+    return jax.vmap(
+        lambda k, x: augment_waveform(k, x, settings=WaveformAugment(), hop_length=512)
+    )(keys, waves)
 
 
 def clips(seed, count=3):

@@ -62,12 +62,14 @@ class Page:
         return result["result"].get("value")
 
     def until(self, expression: str, seconds: float = 30.0):
-        """Waits until an expression is true."""
+        """Waits until an expression is true; on a page that still loads it may raise."""
         end = time.monotonic() + seconds
-        while not (value := self.value(expression)):
-            assert time.monotonic() < end, (expression, self.errors)
+        while True:
+            answer = self.do("Runtime.evaluate", expression=expression, returnByValue=True)
+            if value := answer["result"].get("value"):
+                return value
+            assert time.monotonic() < end, (expression, answer, self.errors)
             time.sleep(0.1)
-        return value
 
     def press(self, key: str, code: int) -> None:
         """Presses a key."""
