@@ -118,11 +118,11 @@ def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
 class TimePooling(Checked):
     """How the statistics branch turns `[mels, frames]` into one vector (Liao section 2.7).
 
-    The default keeps five views of each band; on real recordings with background noise, the paper's
+    The default keeps five views of a clip; on real recordings with background noise, the paper's
     weighting of the linear spectrogram tells next to nothing apart.
 
     Attributes:
-        pool: `views` (see `statistics.level_views`), `mean`, `max`, `std`, `gwap` (eq. 7 and 8),
+        pool: `views` (see `views.clip_views`), `mean`, `max`, `std`, `gwap` (eq. 7 and 8),
             `gwrp` (weights decay by rank), `quantile`, or `quiet_frames` (mean over the quietest
             frames).
         scale: `db`, the logarithm before pooling, or `linear`; `views` are always in dB.

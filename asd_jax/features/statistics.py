@@ -11,9 +11,6 @@ from asd_jax.features.settings import TimePooling
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
-VIEWS = ("mean", "power", "loud", "quiet", "changes")  # of `level_views`
-WEIGHTS = (1.0, 1.0, 1.0, 1.0, 0.25)  # the changes alone find least, and fluctuate of themselves
-LOUD, QUIET = 0.1, 0.3  # shares of the frames
 REFERENCES = ("mean", "loud", "quiet", "power")  # of `reference_views`
 
 
@@ -21,53 +18,21 @@ def pool_time(
     mel: Float[Array, "batch mels frames"],
     *,
     settings: TimePooling,
-) -> Float[Array, "batch dim"]:
+) -> Float[Array, "batch mels"]:
     """Statistics features of linear mel power spectrograms (see `mel_power`).
 
     Liao et al. (2025), section 2.7.
 
     Args:
         mel: linear power, not dB.
-        settings: how to pool.
+        settings: how to pool; the pool 'views' is `views.clip_views`.
 
     Returns:
-        A number for each band; of `views` five side by side, `dim` = 5 mels.
+        A number for each band.
     """
-    if settings.pool == "views":
-        return level_views(mel).reshape(mel.shape[0], -1)
     if settings.pool == "gwap":
         return _weighted_average(_positive_level(mel, settings))
     return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)
-
-
-def level_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch views mels"]:
-    """Five views of how the level of each band behaves over a clip, in the order of `VIEWS`.
-
-    No pooling over time is right for every machine: the mean loses a fault that strikes now and
-    then, the loud moments belong to the background where that comes in bursts, the quiet ones to
-    none where the machine only strikes. So all are taken, and the scorer ('views') adds what each
-    of them finds odd without choosing.
-
-    Args:
-        mel: linear power, see `mel_power`.
-
-    Returns:
-        In dB: the mean level; the level of the mean power; the mean of the loudest `LOUD` and of
-        the quietest `QUIET` share of frames, each band for itself; and ten times the logarithm of
-        the mean change from frame to frame, in dB above 0.1 dB.
-    """
-    level = power_to_db(mel)
-    frames = level.shape[-1]
-    ranked = loudest_first(level)
-    change = jnp.abs(jnp.diff(level, axis=-1)).sum(-1) / max(frames - 1, 1)
-    found = {
-        "mean": level.mean(-1),
-        "power": power_to_db(mel.mean(-1)),
-        "loud": ranked[..., : max(1, int(LOUD * frames))].mean(-1),
-        "quiet": ranked[..., -max(1, int(QUIET * frames)) :].mean(-1),
-        "changes": 10.0 * jnp.log10(change + 0.1),
-    }
-    return jnp.stack([found[name] for name in VIEWS], axis=1)
 
 
 def reference_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch views mels"]:

@@ -6,6 +6,7 @@ import numpy as np
 from asd_jax.features.logmel import to_float
 from asd_jax.features.normalise import Normaliser
 from asd_jax.features.settings import Pictures
+from asd_jax.features.views import view_sizes
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
@@ -40,7 +41,10 @@ def ensemble() -> EnsembleDetector:
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     features = jax.device_get(extract(variables, to_float(waves.astype(np.int16))))
     kinds = {
-        b: ("views", {"views": 5}) if b == "statistics" else ("gaussian", {}) for b in BRANCHES
+        b: ("views", {"sizes": view_sizes(features["statistics"].shape[1])})
+        if b == "statistics"
+        else ("gaussian", {})
+        for b in BRANCHES
     }
     fitted = {
         b: [scorers.fit(kind, features[b][group == g], **options) for g in range(3)]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from asd_jax.features.logmel import to_float
+from asd_jax.features.views import view_sizes
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble, Features, Scoring
@@ -48,7 +49,7 @@ def detector() -> EnsembleDetector:
     waves = np.stack([hum(seed=seed) for seed in range(1, 41)])
     features = jax.device_get(extract({}, to_float(jax.device_put(waves))))
     heard = features["statistics"]
-    fitted = scorers.fit("views", heard[:28], views=5)
+    fitted = scorers.fit("views", heard[:28], sizes=view_sizes(heard.shape[1]))
     held = np.asarray(scorers.score(fitted, heard[28:]), np.float64)
     weighed = ensembles.fit_ensemble({"statistics": held}, None, [GROUPS[0]] * len(held))
     scores = ensembles.combine(weighed, {"statistics": held}, [GROUPS[0]] * len(held))

@@ -35,10 +35,18 @@ def test_it_equals_its_definition_by_scikit_learn():
     normal, tested = clips(0), clips(1, 9) + 1.0
     parts = (slice(0, 3), slice(3, 6))
     z = np.stack([alone(normal[:, part], tested[:, part]) for part in parts], axis=1)
-    scorer = scorers.fit("views", normal, views=2, weights=(1.0, 0.25))
+    scorer = scorers.fit("views", normal, sizes=(3, 3), weights=(1.0, 0.25))
     np.testing.assert_allclose(views.standardised(scorer, tested), z, rtol=1e-3, atol=1e-3)
     soft = logsumexp(views.SHARPNESS * z, axis=1, b=[0.8, 0.2]) / views.SHARPNESS
     np.testing.assert_allclose(scorers.score(scorer, tested), soft, rtol=1e-3, atol=1e-3)
+
+
+def test_views_of_other_sizes_stand_side_by_side():
+    normal, tested = clips(0), clips(1, 9) + 1.0
+    scorer = scorers.fit("views", normal, sizes=(2, 4))
+    parts = (slice(0, 2), slice(2, 6))
+    z = np.stack([alone(normal[:, part], tested[:, part]) for part in parts], axis=1)
+    np.testing.assert_allclose(views.standardised(scorer, tested), z, rtol=1e-3, atol=1e-3)
 
 
 def of_others(seed, covariance_like):
@@ -77,7 +85,7 @@ def test_one_view_that_hears_a_fault_is_heard(hearing):
     faulty = rng.normal(size=(300, 30))
     faulty[:, 6 * hearing] += 4.0
     tested, labels = np.concatenate([healthy, faulty]), np.repeat([0, 1], 300)
-    scorer = scorers.fit("views", normal, views=5)
+    scorer = scorers.fit("views", normal, sizes=(6,) * 5)
     z = np.asarray(views.standardised(scorer, tested))
     alone, total = auc(labels, z[:, hearing]), auc(labels, scored(scorer, tested))
     assert total > alone - 0.15
@@ -86,7 +94,7 @@ def test_one_view_that_hears_a_fault_is_heard(hearing):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_clips_and_equal_clips_give_finite_scores(count):
-    scorer = scorers.fit("views", clips(0)[:count], views=2)
+    scorer = scorers.fit("views", clips(0)[:count], sizes=(2, 4))
     assert np.isfinite(scorers.score(scorer, clips(1))).all()
-    same = scorers.fit("views", np.ones((count, 6)), views=2, others=np.zeros((4, 6)))
+    same = scorers.fit("views", np.ones((count, 6)), sizes=(4, 2), others=np.zeros((4, 6)))
     assert np.isfinite(scorers.score(same, clips(1))).all()

@@ -12,7 +12,7 @@ BRANCHES = {
     "spectral": "spectrogram network",
     "temporal": "waveform network",
     "early_layers": "early layers of the spectrogram network",
-    "statistics": "level of each band: mean, power, loud and quiet moments, changes",
+    "statistics": "level of each band: mean, power, quiet and loud moments, rhythm",
 }
 
 # Options that each scorer takes.

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from asd_jax.features.logmel import LogMel, log_mel, mel_power, power_to_db
 from asd_jax.features.normalise import normalise
 from asd_jax.features.statistics import pool_time, reference_views
+from asd_jax.features.views import clip_views
 from asd_jax.recipes.ensemble.networks import Networks
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.types import BranchFeatures, Tree, Waves
@@ -87,8 +88,10 @@ def needed(wanted: Sequence[str]) -> set[str]:
 def _statistics(config: Ensemble, spec: LogMel, wave: Waves) -> Array:
     """The statistics branch `[batch, dim]`."""
     bands = config.statistics.n_mels or spec.n_mels
-    power = mel_power(wave, spec=dataclasses.replace(spec, n_mels=bands))
-    return pool_time(power, settings=config.statistics)
+    spec = dataclasses.replace(spec, n_mels=bands)
+    if config.statistics.pool == "views":
+        return clip_views(wave, spec=spec)
+    return pool_time(mel_power(wave, spec=spec), settings=config.statistics)
 
 
 def _side_by_side(views: Float[Array, "batch views mels"]) -> Float[Array, "batch dim"]:

@@ -19,7 +19,7 @@ from jaxtyping import Array
 from asd_jax.augment.waveform_faults import weak_fault
 from asd_jax.features.logmel import to_float
 from asd_jax.naming import machine_name
-from asd_jax.recipes.ensemble import branches, fitting, learned, networks, pretext
+from asd_jax.recipes.ensemble import branches, fitting, learned, networks
 from asd_jax.recipes.ensemble.backends import PROTOTYPES, backend_of
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.guard import least_skill, named_rightly
@@ -140,7 +140,7 @@ def _fits(
 ) -> dict[str, fitting.Branch]:
     """Collects what each branch's scorers are fitted to, and by which back-end."""
     corpus, scoring = run.corpus, run.config.scoring
-    rows, alike = corpus.training, relatives(run, features)
+    rows = corpus.training
     return {
         name: fitting.Branch(
             name=name,
@@ -151,24 +151,10 @@ def _fits(
             classes=corpus.pretext_labels.label[rows],
             prototypes=prototypes.get(name),
             unseen=np.isin(rows, corpus.held_out),
-            relatives=alike,
             members=networks.members(run.config, name),
         )
         for name in scoring.branches
     }
-
-
-def relatives(run: EnsembleRun, features: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
-    """Lists for each machine the others of its type, where a linear classifier confuses them."""
-    corpus, found = run.corpus, {}
-    label = corpus.label[corpus.training]
-    for machine_type in {group[0] for group in corpus.groups}:
-        own = [g for g, group in enumerate(corpus.groups) if group[0] == machine_type]
-        rows = np.isin(label, own)
-        if len(own) < 2 or pretext.tell_apart(features["frame_mean"][rows], label[rows]).apart:
-            continue
-        found |= {g: tuple(other for other in own if other != g) for g in own}
-    return found
 
 
 def prototypes(run: EnsembleRun, variables: Mapping[str, Tree]) -> dict[str, np.ndarray]:

@@ -4,13 +4,12 @@ The one place that fits: the scorers of the detector and those that cross-fittin
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from asd_jax.features.statistics import VIEWS, WEIGHTS
+from asd_jax.features.views import WEIGHTS, view_sizes
 from asd_jax.recipes.ensemble.backends import Backend
 from asd_jax.scoring import scorers
 from asd_jax.scoring.scorers.features import unit_rows
@@ -33,7 +32,6 @@ class Branch:
         classes: class of each clip in the identification task.
         prototypes: its class centres; None where the branch has none.
         unseen: clips that no network was trained on.
-        relatives: of a machine, the others that sound like it; see `calibrate.relatives`.
         members: networks whose embeddings stand side by side in the features.
     """
 
@@ -45,7 +43,6 @@ class Branch:
     classes: Int[np.ndarray, "clips"]
     prototypes: Float[np.ndarray, "classes centres dim"] | None = None
     unseen: Bool[np.ndarray, "clips"] | None = None
-    relatives: Mapping[int, Sequence[int]] = dataclasses.field(default_factory=dict)
     members: int = 1
 
     def fit(self, group: int, without: Int[np.ndarray, "out"] | tuple[()] = ()) -> Any:
@@ -66,8 +63,8 @@ class Branch:
         if self.backend.scorer == "embedding" and self.unseen is not None:
             options["unseen"] = self.unseen[rows]
         if self.backend.scorer == "views":
-            options |= {"views": len(VIEWS), "weights": WEIGHTS}
-            others = kept & np.isin(self.group, self.relatives.get(group, ()))
+            options |= {"sizes": view_sizes(features.shape[1]), "weights": WEIGHTS}
+            others = kept & (self.group != group)
             options["others"] = self._residuals(others) if others.any() else None
         if self.backend.scorer == "arcface" and self.prototypes is not None:
             own = np.unique(self.classes[rows])

@@ -5,8 +5,9 @@ normal clips of the machine have. The score is a soft maximum of these: a view t
 is found, and those that find nothing cost little. A plain sum loses more where one view of five
 finds the fault, the maximum where all do.
 
-Machines that sound alike teach each other: the covariance of a view then lies between the machine's
-own and that of the others, how far is decided by the likelihood of normal clips that were left out.
+Machines teach each other how normal clips scatter. A view then counts half by the machine's own
+covariance and half by one between this and the other machines': which of the two hears more differs
+from set to set, and the likelihood of normal clips does not tell.
 """
 
 import functools
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
 from asd_jax.scoring.scorers.features import HIGHEST, checked, left_out
@@ -29,40 +30,62 @@ SMALLEST = 1e-6  # squared distance whose logarithm is taken at least
 
 
 class Views(NamedTuple):
-    """A Gaussian for each view, and how far normal clips lie from it."""
+    """A Gaussian for each view, or two, and how far normal clips lie from it.
 
+    Narrow views are padded: with zero rows of their factor.
+    """
+
+    columns: Int[Array | np.ndarray, "views dim"]  # of the features
     means: Float[Array | np.ndarray, "views dim"]
     factors: Float[Array | np.ndarray, "views dim dim"]  # see `precision_factor`
     centre: Float[Array | np.ndarray, "views"]  # of the log squared distances of normal clips
     spread: Float[Array | np.ndarray, "views"]
-    shares: Float[Array | np.ndarray, "views"]  # of each view in the soft maximum
+    shares: Float[Array | np.ndarray, "views"]  # of each in the soft maximum
 
 
 def fit_views(
     features: Float[Array | np.ndarray, "clips dim"],
     *,
-    views: int = 1,
+    sizes: Sequence[int] = (),
     weights: Sequence[float] = (),
     others: Float[np.ndarray, "others dim"] | None = None,
     name: str = "features",
 ) -> Views:
-    """One Gaussian a view.
+    """One Gaussian a view; with `others` a second one.
 
     Args:
-        features: normal clips of the machine; the views side by side, all equally wide.
-        views: their number.
+        features: normal clips of the machine; the views side by side.
+        sizes: how many numbers each view has; () is one view.
         weights: of the views in the soft maximum; () weighs all alike.
         others: clips of other machines less their own machine's mean, in the same form.
         name: what to call the features in an error.
     """
-    own = np.split(checked(features, name), views, axis=1)
-    strange: list[np.ndarray | None] = [None] * views
-    if others is not None and len(others):
-        strange = [ledoit_wolf(part) for part in np.split(others, views, axis=1)]
-    fitted = [_fit_view(x, covariance) for x, covariance in zip(own, strange, strict=True)]
-    shares = np.asarray(weights or (1.0,) * views)
-    arrays = (*zip(*fitted, strict=True), shares / shares.sum())
-    return Views(*(np.asarray(values, np.float32) for values in arrays))
+    x = checked(features, name)
+    sizes = sizes or (x.shape[1],)
+    weights = weights or (1.0,) * len(sizes)
+    widest, start, fitted = max(sizes), 0, []
+    for size, weight in zip(sizes, weights, strict=True):
+        columns = np.arange(start, start + size)
+        start += size
+        strange = [None]
+        if others is not None and len(others):
+            strange.append(ledoit_wolf(others[:, columns]))
+        for covariance in strange:
+            mean, factor, centre, spread = _fit_view(x[:, columns], covariance)
+            more = widest - size
+            fitted.append(
+                (
+                    np.pad(columns, (0, more), mode="edge"),
+                    np.pad(mean, (0, more)),
+                    np.pad(factor, (0, more)),
+                    centre,
+                    spread,
+                    weight,
+                )
+            )
+    columns, means, factors, centre, spread, shares = map(np.asarray, zip(*fitted, strict=True))
+    arrays = (means, factors, centre, spread, shares / shares.sum())
+    return Views(columns.astype(np.int32), *(values.astype(np.float32) for values in arrays))
 
 
 def score_views(
@@ -77,7 +100,7 @@ def standardised(
     scorer: Views, features: Float[Array | np.ndarray, "clips dim"]
 ) -> Float[Array, "clips views"]:
     """Returns each view's log distance in standard deviations of normal clips."""
-    away = jnp.asarray(features, jnp.float32).reshape(-1, *scorer.means.shape) - scorer.means
+    away = jnp.asarray(features, jnp.float32)[:, scorer.columns] - scorer.means
     white = jnp.einsum("cvd,vde->cve", away, scorer.factors, precision=HIGHEST)
     distance = jnp.log(jnp.maximum(jnp.sum(white**2, axis=-1), SMALLEST))
     return (distance - scorer.centre) / scorer.spread

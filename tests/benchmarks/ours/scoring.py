@@ -7,6 +7,7 @@ import numpy as np
 
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import collect_moments, fit_normaliser
+from asd_jax.features.views import view_sizes
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.settings import Ensemble
@@ -33,7 +34,7 @@ def detector() -> EnsembleDetector:
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     features = jax.device_get(extract(variables, wave))
     label = np.arange(FITTED) % len(GROUPS)
-    views = {"statistics": ("views", {"views": 5})}
+    views = {"statistics": ("views", {"sizes": view_sizes(features["statistics"].shape[1])})}
     fitted = {}
     for name in config.scoring.branches:
         kind, options = views.get(name, ("gaussian", {}))

@@ -1,0 +1,91 @@
+"""The views of a clip against librosa and NumPy, and a rhythm that falters."""
+
+import itertools
+
+import jax.numpy as jnp
+import librosa
+import numpy as np
+import pytest
+
+from asd_jax.features import views
+from asd_jax.features.settings import LogMel
+
+RATE = 16000
+
+
+def decibel(power):
+    return 10 * np.log10(np.maximum(power, 1e-10))
+
+
+def librosas(wave, n_fft, hop_length, n_mels):
+    return librosa.feature.melspectrogram(
+        y=wave, sr=RATE, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, pad_mode="constant"
+    )
+
+
+def modulation(mel):
+    """One band at a time, in loops and float64."""
+    found = []
+    for band in mel.astype(np.float64).reshape(4, 8, -1).mean(1):
+        level = decibel(band)
+        level = np.pad(level - level.mean(), 128)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+        starts = range(0, len(level) - 255, 128)
+        power = np.mean([np.abs(np.fft.rfft(level[i : i + 256] * window)) ** 2 for i in starts], 0)
+        edges = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+        means = [power[a:b].mean() / 256 for a, b in itertools.pairwise(edges)]
+        found.append(10 * np.log10(np.array(means) + 0.01))
+    return np.concatenate(found)
+
+
+def test_views_equal_librosa_and_numpy():
+    rng = np.random.default_rng(0)
+    wave = (rng.normal(0, 0.1, (2, 3 * RATE)) * (1 + (rng.random((2, 1)) > 0.5))).astype(np.float32)
+    found = views.clip_views(jnp.asarray(wave), spec=LogMel(n_mels=64, sample_rate=RATE))
+    sizes = views.view_sizes(found.shape[1])
+    assert sizes == (64, 64, 64, 32, 52) and len(sizes) == len(views.VIEWS) == len(views.WEIGHTS)
+    for one, clip in zip(wave, found, strict=True):
+        long, short = librosas(one, 2048, 512, 64), librosas(one, 256, 128, 32)
+        ranked = np.sort(decibel(long), axis=1)
+        expected = {
+            "mean": decibel(long).mean(1),
+            "power": decibel(long.mean(1)),
+            "quiet": ranked[:, : int(0.3 * long.shape[1])].mean(1),
+            "loud": np.sort(decibel(short), axis=1)[:, -int(0.1 * short.shape[1]) :].mean(1),
+            "rhythm": modulation(short),
+        }
+        got = dict(zip(views.VIEWS, np.split(clip, np.cumsum(sizes)[:-1]), strict=True))
+        for name, values in expected.items():
+            np.testing.assert_allclose(got[name], values, atol=2e-2, err_msg=name)
+
+
+def strokes(missing=()):
+    """Knocks five times a second over a quiet hiss, some of them left out."""
+    wave = 1e-3 * np.random.default_rng(0).normal(size=4 * RATE)
+    knock = np.sin(2 * np.pi * 1500 * np.arange(800) / RATE) * np.exp(-np.arange(800) / 150)
+    for k in range(20):
+        if k not in missing:
+            start = k * RATE // 5
+            wave[start : start + 800] += 0.3 * knock
+    return wave.astype(np.float32)
+
+
+def test_a_missing_stroke_is_slow_fluctuation():
+    waves = jnp.asarray(np.stack([strokes(), strokes(missing=(4, 9, 14))]))
+    found = views.clip_views(waves, spec=LogMel(n_mels=64, sample_rate=RATE))
+    rhythm = np.asarray(found)[:, -52:].reshape(2, 4, 13)
+    slow, even = rhythm[..., :4].mean((1, 2)), rhythm[..., 6:].mean((1, 2))  # 0.5 to 3 Hz
+    assert slow[1] > slow[0] + 6.0
+    assert abs(even[1] - even[0]) < 3.0
+
+
+@pytest.mark.parametrize("rate", [1000, 4000, 8000, 22050, 44100, 48000, 96000, 192000])
+def test_short_frames_have_a_bin_in_each_band(rate):
+    spec = views.short_frames(rate)
+    assert spec.n_fft >= 0.016 * rate and spec.n_mels == 32  # LogMel refuses an empty band
+
+
+@pytest.mark.parametrize("samples", [512, 4096])
+def test_silent_and_short_clips_are_finite(samples):
+    found = views.clip_views(jnp.zeros((2, samples)), spec=LogMel(n_mels=64, sample_rate=RATE))
+    assert np.isfinite(found).all()
