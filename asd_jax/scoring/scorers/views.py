@@ -5,9 +5,9 @@ normal clips of the machine have. The score is a soft maximum of these: a view t
 is found, and those that find nothing cost little. A plain sum loses more where one view of five
 finds the fault, the maximum where all do.
 
-Machines teach each other how normal clips scatter. A view then counts half by the machine's own
-covariance and half by one between this and the other machines': which of the two hears more differs
-from set to set, and the likelihood of normal clips does not tell.
+Machines teach each other how normal clips scatter. Half of a view is then the machine's own
+covariance, half a mixture with that of the others, unless clips that were left out are likelier
+without: which of the two hears more differs from set to set, and likelihood alone does not tell.
 """
 
 import functools
@@ -23,7 +23,7 @@ from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
 from asd_jax.scoring.scorers.features import HIGHEST, checked, left_out
 
 SHARPNESS = 1.5  # of the soft maximum: 0 is the mean of the views, infinity their maximum
-SHARES = (0.0, 0.25, 0.5, 0.75)  # of the other machines' covariance that are tried
+SHARED = 0.75  # of the mixture, that the other machines' covariance has
 FOLDS = 5
 LEAST_SPREAD = 0.05  # of log distances: clips that are all alike must not make a unit of nothing
 SMALLEST = 1e-6  # squared distance whose logarithm is taken at least
@@ -67,22 +67,12 @@ def fit_views(
     for size, weight in zip(sizes, weights, strict=True):
         columns = np.arange(start, start + size)
         start += size
-        strange = [None]
-        if others is not None and len(others):
-            strange.append(ledoit_wolf(others[:, columns]))
-        for covariance in strange:
-            mean, factor, centre, spread = _fit_view(x[:, columns], covariance)
+        strange = None if others is None or not len(others) else ledoit_wolf(others[:, columns])
+        for one in _gaussians(x[:, columns], strange):
             more = widest - size
-            fitted.append(
-                (
-                    np.pad(columns, (0, more), mode="edge"),
-                    np.pad(mean, (0, more)),
-                    np.pad(factor, (0, more)),
-                    centre,
-                    spread,
-                    weight,
-                )
-            )
+            padded = np.pad(columns, (0, more), mode="edge")
+            fitted.append((padded, np.pad(one.mean, (0, more)), np.pad(one.factor, (0, more))))
+            fitted[-1] += (one.centre, one.spread, weight)
     columns, means, factors, centre, spread, shares = map(np.asarray, zip(*fitted, strict=True))
     arrays = (means, factors, centre, spread, shares / shares.sum())
     return Views(columns.astype(np.int32), *(values.astype(np.float32) for values in arrays))
@@ -106,45 +96,53 @@ def standardised(
     return (distance - scorer.centre) / scorer.spread
 
 
-def _fit_view(x: np.ndarray, others: np.ndarray | None) -> tuple:
-    """Mean, factor, and centre and spread of the log distances of clips that were left out."""
-    share, held = _best_share(x, others)
-    mean = x.mean(0)
-    factor, _ = precision_factor(_covariance(x - mean, others, share))
-    logs = np.log(np.maximum(held, SMALLEST))
-    return mean, factor, logs.mean(), max(logs.std(), LEAST_SPREAD)
+class _Gaussian(NamedTuple):
+    """One view's Gaussian, and how normal clips that were left out lie to it."""
+
+    mean: np.ndarray
+    factor: np.ndarray
+    centre: float  # of their log squared distances
+    spread: float
+    likelihood: float  # theirs, the logarithm
 
 
-def _best_share(x: np.ndarray, others: np.ndarray | None) -> tuple[float, np.ndarray]:
-    """The share of the others' covariance under which left-out clips are likeliest.
+def _gaussians(x: np.ndarray, others: np.ndarray | None) -> list[_Gaussian]:
+    """By the machine's own covariance; with others' by a mixture too, if that is likelier."""
+    own = _gaussian(x)
+    if others is None:
+        return [own]
+    mixed = _gaussian(x, others)
+    return [own, mixed if mixed.likelihood > own.likelihood else own]
 
-    Also their squared distances then. A single clip has no other to be compared with: it counts as
-    an average one.
-    """
+
+def _gaussian(x: np.ndarray, others: np.ndarray | None = None) -> _Gaussian:
+    """A single clip has no other to be compared with: it counts as an average one."""
     clips, dim = x.shape
-    if clips == 1:
-        return (0.0 if others is None else max(SHARES)), np.full(1, float(dim))
-    found = []
-    for share in SHARES if others is not None else (0.0,):
-        held = left_out(x, functools.partial(_distances, others=others, share=share), FOLDS)
-        found.append((share, held[:, 0], -0.5 * held.sum()))
-    share, held, _ = max(found, key=lambda one: one[2])
-    return share, held
+    mean = x.mean(0)
+    factor, _ = precision_factor(_covariance(x - mean, others))
+    held = np.array([[float(dim), 0.0]])
+    if clips > 1:
+        held = left_out(x, functools.partial(_distances, others=others), FOLDS)
+    logs = np.log(np.maximum(held[:, 0], SMALLEST))
+    return _Gaussian(
+        mean, factor, logs.mean(), max(logs.std(), LEAST_SPREAD), -0.5 * float(held.sum())
+    )
 
 
 def _distances(
-    seen: np.ndarray, out: np.ndarray, others: np.ndarray | None, share: float
+    seen: np.ndarray, out: np.ndarray, others: np.ndarray | None
 ) -> Float[np.ndarray, "out 2"]:
     """Squared distances of clips from those that are seen, and the log determinant to each."""
     mean = seen.mean(0)
-    factor, log_det = precision_factor(_covariance(seen - mean, others, share))
+    factor, log_det = precision_factor(_covariance(seen - mean, others))
     squares = np.sum(((out - mean) @ factor) ** 2, axis=1)
     return np.stack([squares, np.full(len(out), log_det)], axis=1)
 
 
-def _covariance(away: np.ndarray, others: np.ndarray | None, share: float) -> np.ndarray:
-    """Ledoit and Wolf's, or that of the clips with a share of the others', scaled to its size."""
-    if others is None or share == 0.0:
+def _covariance(away: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+    """Ledoit and Wolf's, or that of the clips mixed with the others', scaled to its size."""
+    if others is None:
         return ledoit_wolf(away)
     own = away.T @ away / len(away)
-    return (1.0 - share) * own + share * others * (np.trace(own) / max(np.trace(others), 1e-12))
+    scale = np.trace(own) / max(np.trace(others), 1e-12)
+    return (1.0 - SHARED) * own + SHARED * scale * others
