@@ -14,7 +14,7 @@ from asd_jax.features.settings import LogMel
 from asd_jax.features.spectrum import power_spectrum
 
 VIEWS = ("mean", "power", "quiet", "loud", "rhythm")
-WEIGHTS = (1.0, 1.0, 1.0, 0.5, 0.5)
+WEIGHTS = (1.0, 1.0, 1.0, 0.35, 0.35)
 LOUD, QUIET = 0.1, 0.3  # shares of the frames
 
 # What strikes lasts milliseconds: frames of 16 ms, half of them new, in fewer bands.
