@@ -9,6 +9,7 @@ from jaxtyping import Float, Int16
 
 from asd_jax.features.logmel import LogMel, bands
 from asd_jax.features.spectrum import hann
+from asd_jax.features.statistics import LOUD, QUIET, VIEWS
 
 
 def level(wave: Int16[np.ndarray, " samples"], spec: LogMel) -> Float[np.ndarray, "mels frames"]:
@@ -29,3 +30,18 @@ def running_level(
     groups = [power[:, band.start : band.stop] @ band.weights for band in bands(spec)]
     mels = np.concatenate(groups, axis=1).T
     return (10.0 * np.log10(np.maximum(mels, spec.floor))).astype(np.float32)
+
+
+def level_views(level: Float[np.ndarray, "mels frames"]) -> Float[np.ndarray, "views mels"]:
+    """The views of `statistics.level_views`, from the level in dB."""
+    frames = level.shape[1]
+    ranked = -np.sort(-level, axis=1)
+    change = np.abs(np.diff(level, axis=1)).sum(1) / max(frames - 1, 1)
+    found = {
+        "mean": level.mean(1),
+        "power": 10.0 * np.log10(np.mean(10.0 ** (level.astype(np.float64) / 10.0), axis=1)),
+        "loud": ranked[:, : max(1, int(LOUD * frames))].mean(1),
+        "quiet": ranked[:, -max(1, int(QUIET * frames)) :].mean(1),
+        "changes": 10.0 * np.log10(change + 0.1),
+    }
+    return np.stack([found[name] for name in VIEWS])
