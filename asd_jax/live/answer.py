@@ -118,7 +118,11 @@ def labelled(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_page(
-    path: str, clip_scorer: ClipScorer, rows: Sequence[Row], unreadable: Sequence[Unreadable]
+    path: str,
+    clip_scorer: ClipScorer,
+    rows: Sequence[Row],
+    unreadable: Sequence[Unreadable],
+    note: str = "",
 ) -> None:
     """Writes `--report`: time line, machines, the clips to see and hear, missed and false ones.
 
@@ -127,6 +131,7 @@ def write_page(
         clip_scorer: that has scored the rows; reads the shown recordings once more.
         rows: of `labelled`.
         unreadable: what could not be read.
+        note: a sentence that a reader must know first.
     """
     import asd_jax
     from asd_jax.report.contents import Report, Session
@@ -146,6 +151,7 @@ def write_page(
         rows=tuple({**row, "path": name(row["path"])} for row in rows),
         examples=tuple(dataclasses.replace(one, path=name(one.path)) for one in shown),
         session=session,
+        warnings=(note,) if note else (),
         title="Scored recordings",
         version=asd_jax.__version__,
     )
