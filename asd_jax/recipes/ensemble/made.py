@@ -37,11 +37,12 @@ def made_faults(
     known = [(n, fault) for n, fault in enumerate(learned.FAULTS) if learned.name(*fault) in heard]
     at = typical(np.stack([heard[learned.name(*fault)] for _, fault in known]))
     rate = run.config.data.sample_rate
-    wave = to_float(jnp.asarray(run.corpus.waves.gather(few[at : at + 1])))
-    found = [_shown(detector, np.asarray(wave[0]))]
+    # All of them, though one is shown: the program is compiled for so many.
+    waves = to_float(jnp.asarray(run.corpus.waves.gather(few)))
+    found = [_shown(detector, np.asarray(waves[at]))]
     for number, (kind, strength) in known:
-        keys = jax.random.split(jax.random.fold_in(key, number), len(few))[at : at + 1]
-        changed = np.asarray(learned.changed(keys, wave, strength, kind, rate))[0]
+        keys = jax.random.split(jax.random.fold_in(key, number), len(few))
+        changed = np.asarray(learned.changed(keys, waves, strength, kind, rate)[at])
         said = learned.words(kind, strength)
         is_heard = bool(heard[learned.name(kind, strength)][at])
         found.append(_shown(detector, changed, *said, is_heard))

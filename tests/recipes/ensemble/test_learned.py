@@ -54,7 +54,13 @@ RESULTS = {
 
 def test_a_page_without_a_test_clip_says_what_was_learned_and_nothing_else():
     text = render(Report(results=RESULTS, rows=()))
-    for told in ("Learned from 8 healthy", "1 of 3", "-20 dB", "asd_jax.score --detector=D PATH"):
+    for told in (
+        "The detector is ready",
+        "Learned from 8 healthy",
+        "1 of 3",
+        "-20 dB",
+        "asd_jax.score --detector=D PATH",
+    ):
         assert told in text
     for empty in ("There is no scored clip to draw", "No clips were chosen", "No machine was"):
         assert empty not in text
