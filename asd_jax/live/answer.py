@@ -80,7 +80,9 @@ def _by_label(judged: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{len(faulty) - caught} missed."
         )
     if healthy:
-        found.append(f"Of {len(healthy)} healthy by their folders {_over(healthy)} false alarms.")
+        alarms = _over(healthy)
+        said = "1 false alarm" if alarms == 1 else f"{alarms} false alarms"
+        found.append(f"Of {len(healthy)} healthy by their folders {said}.")
     return found
 
 

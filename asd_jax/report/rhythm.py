@@ -9,9 +9,10 @@ _WINDOW = 0.032  # s: short beside the pause between strokes
 _FLOOR = 60.0  # dB below the loudest frame, at which the envelope ends
 _PERIODIC = 0.25  # of the autocorrelation: white noise of some seconds stays below half of it
 _ALIKE = 0.85  # a shorter lag with this share of the best one's value is the period, not a part
-_LEAST = 3  # periods that make a rhythm
+_LEAST = 4  # periods that make a rhythm
 _STROKE = 6.0  # dB that strokes stand above what is between them, to be counted
 _MISSED = 0.35  # of a usual stroke's height, below which one is missing
+_CLEAR = 0.55  # of it, above which nine in ten of the others must be: else strokes just vary
 _MOST = 0.4  # share of strokes that may be missing: with more gaps than that it is no rhythm
 
 
@@ -99,19 +100,22 @@ def _strokes(level: Float[np.ndarray, " frames"], period: float) -> tuple[int, l
     if usual < _STROKE:
         return 0, []
     first = int(level.argmax())
-    strokes, missing = 1, []
+    heights, missing = [float(level[first]) - base], []
     for way in (1, -1):
         expected = first + way * period
         while reach <= expected < len(level) - reach:
             near = round(expected) - reach
             part = level[near : near + 2 * reach + 1]
-            strokes += 1
-            if float(part.max()) - base < _MISSED * usual:
+            height = float(part.max()) - base
+            if height < _MISSED * usual:
                 missing.append(expected)
                 expected += way * period
             else:
                 expected = near + int(part.argmax()) + way * period
-    return (strokes, sorted(missing)) if len(missing) <= _MOST * strokes else (0, [])
+                heights.append(height)
+    strokes = len(heights) + len(missing)
+    clear = np.quantile(heights, 0.1) >= _CLEAR * usual and len(missing) <= _MOST * strokes
+    return (strokes, sorted(missing)) if clear else (0, [])
 
 
 def _heights(level: Float[np.ndarray, " frames"], period: float) -> Float[np.ndarray, " periods"]:
