@@ -290,6 +290,7 @@ function choose(number) {
   place = number;
   columns = []; points = []; trend = [];
   health = briefs[number];
+  byId("source").textContent = `Listening to ${about.places[number].source}`;
   wanted.drawn = 0; wanted.version = -1;
   byId("alarms").replaceChildren();
   showNotes([]);
@@ -485,7 +486,7 @@ async function start() {
     return;
   }
   byId("title").textContent = `Machine monitor: ${about.machine || about.machines.join(", ")}`;
-  byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
+  byId("source").textContent = about.source ? `Listening to ${about.places.length ? about.places[0].source : about.source}` : "Listening to nothing: drop recordings below";
   byId("live").hidden = !about.source;
   acceptFiles();
   const again = () => { if (about.source) { drawLive(); drawTrend(); } for (const draw of pictures) draw(); };
