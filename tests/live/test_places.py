@@ -92,7 +92,8 @@ def record(folder, number, sound):
 @pytest.mark.skipif(not browser.found(), reason="no Chromium on this machine")
 def test_two_folders_on_one_page_worst_first(detector_folder, tmp_path):
     west, east = tmp_path / "west", tmp_path / "east"
-    west.mkdir(), east.mkdir()
+    for folder in (west, east):
+        folder.mkdir()
     arguments = (f"--watch={west}", f"--watch=hum/a={east}", "--port=0", "--settle=0.1")
     odd = machine.with_tone(machine.hum(seed=5), start=0.3, end=0.6, hertz=2000)
     cache = tmp_path / "cache"
