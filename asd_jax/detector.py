@@ -7,7 +7,7 @@ no optimizer state.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Int16
@@ -19,6 +19,9 @@ from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.scoring.threshold import percentile, tail
 from asd_jax.types import Group
+
+if TYPE_CHECKING:
+    from asd_jax.report.contents import Heard
 
 SIZES = (1, 4, 16)  # of the batches that are compiled
 LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
@@ -114,6 +117,18 @@ class Detector:
         healthy = self.healthy(group)
         found = tail(float(score), healthy, beyond=self.extrapolates)
         return {"tail": found, "healthy_clips": len(healthy)}
+
+    def heard(
+        self, wave: Int16[np.ndarray, "samples"], row: Mapping[str, Any], group: int
+    ) -> "Heard | None":
+        """What the part of the score that counts most has heard of a clip; None: it can't tell.
+
+        Args:
+            wave: the clip.
+            row: of it, see `score`.
+            group: its machine.
+        """
+        return None
 
     def deviation(
         self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]

@@ -2,6 +2,7 @@ r"""A page to watch a machine by: `python -m asd_jax.monitor --detector=RUN/dete
 
     python -m asd_jax.monitor --detector=RUN/detector                    recordings dropped on it
     python -m asd_jax.monitor --detector=RUN/detector --watch=DIR        and a growing folder
+    python -m asd_jax.monitor --detector=RUN/detector --watch=DIR --watch=DIR     and several
     arecord -t raw -f S16_LE -r 16000 | \
     python -m asd_jax.monitor --detector=RUN/detector --stream           and live sound
 
@@ -9,6 +10,7 @@ The page shows the live spectrogram, the score against its threshold, the last a
 sound, and scores recordings. It is served to this machine alone unless --host says otherwise.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -25,20 +27,26 @@ from asd_jax.live import options, outlets
 from asd_jax.live.access import Access
 from asd_jax.live.alarm import Alarm, Alarms, Rule
 from asd_jax.live.pcm import Pcm
-from asd_jax.live.recordings import ClipScorer
+from asd_jax.live.recordings import ClipScorer, chosen_machine
 from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
+from asd_jax.naming import machine_name
 
 flags.adopt_module_key_flags(options)
 flags.adopt_module_key_flags(outlets)
 HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "The address to serve on; others than this machine need the token."
+    "host", "127.0.0.1", "The address to serve on; beyond this machine with a token and TLS alone."
 )
 TOKEN = flags.DEFINE_string(
     "token_file", None, "The file of the token that the page asks for; else ASD_JAX_TOKEN."
 )
 CERTIFICATE = flags.DEFINE_string("certificate", "", "A certificate (PEM): the page is https.")
 KEY = flags.DEFINE_string("key", "", "The certificate's private key, where it is not in its file.")
+PROXY = flags.DEFINE_bool(
+    "behind_proxy",
+    False,
+    "With --host: a proxy before the page does TLS.",
+)
 HISTORY = flags.DEFINE_string(
     "history", None, "The file of scores and alarms; history.sqlite beside the detector's folder."
 )
@@ -58,26 +66,34 @@ def main(argv: Sequence[str]) -> int:
     access.check(HOST.value)
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live import history as histories
-    from asd_jax.live.board import Board
+    from asd_jax.live.board import Board, Place
     from asd_jax.live.healthy import Healthy
     from asd_jax.live.pulse import Pulse
     from asd_jax.live.server import Monitor
 
-    pulse = Pulse(options.EXPECT.value if options.WATCH.value else 0.0)
     detector = options.DETECTOR.value
     path = HISTORY.value or histories.default_path(detector)
     history = histories.History(path, histories.identity(detector))
-    board = Board(clip_scorer.detector.spec.sample_rate, pulse, history)
+    ears, places = _ears(clip_scorer), []
+    for ear in ears:
+        pulse = Pulse(options.EXPECT.value if ear.folder else 0.0)
+        own = history.of(os.path.abspath(ear.folder)) if len(ears) > 1 else history
+        board = Board(clip_scorer.detector.spec.sample_rate, pulse, own)
+        board.counts = places[0].board.counts if places else board.counts
+        places.append(Place(ear.name, ear.source, board))
     healthy = Healthy(clip_scorer.detector, history)
-    told = outlets.Outlets(board, clip_scorer.detector.groups, healthy)
-    shown = {"host": HOST.value, "port": PORT.value, "source": _source(), "access": access}
-    server = Monitor(clip_scorer, board, healthy=healthy, **shown)
+    told = outlets.Outlets(places, clip_scorer.detector.groups, healthy)
+    source = ", ".join(place.source for place in places)
+    shown = {"host": HOST.value, "port": PORT.value, "source": source, "access": access}
+    shown["places"] = places if len(places) > 1 else ()
+    server = Monitor(clip_scorer, places[0].board, healthy=healthy, **shown)
     stop = asked_to_stop()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"The monitor is at {server.address} (Ctrl-C ends it).", flush=True)
-    feed = _feed(clip_scorer, board, server.scoring, pcm, rule, stop)
-    if feed:
-        threading.Thread(target=_kept_up, args=(feed, board), daemon=True).start()
+    for ear, place in zip(ears, places, strict=True):
+        feed = _feed(ear, place.board, server.scoring, pcm, rule, stop)
+        if feed:
+            threading.Thread(target=_kept_up, args=(feed, place.board), daemon=True).start()
     while not stop.wait(0.5):
         told.look()
     server.shutdown()
@@ -96,17 +112,36 @@ def _access() -> Access:
             raise UserError(f"--token_file={TOKEN.value}: {said}.") from error
         if not token:
             raise UserError(f"--token_file={TOKEN.value}: it is empty.")
-    return Access(token, CERTIFICATE.value, KEY.value)
+    return Access(token, CERTIFICATE.value, KEY.value, PROXY.value)
 
 
-def _source() -> str:
-    if options.STREAM.value:
-        return "live sound"
-    return f"the folder {options.WATCH.value}" if options.WATCH.value else ""
+@dataclasses.dataclass(frozen=True)
+class _Ear:
+    """Where sound comes from: a folder, '' for none, and what judges it."""
+
+    name: str
+    source: str
+    folder: str
+    clip_scorer: ClipScorer
+
+
+def _ears(clip_scorer: ClipScorer) -> list[_Ear]:
+    """One for each --watch; one too where there is a stream, or nothing to listen to."""
+    found, groups = [], clip_scorer.detector.groups
+    names = [machine or os.path.basename(os.path.abspath(f)) for machine, f in options.watched()]
+    for name, (told, folder) in zip(names, options.watched(), strict=True):
+        machine = chosen_machine(told, groups) if told else clip_scorer.machine
+        own = ClipScorer(clip_scorer.detector, machine)
+        shown = machine_name(machine, groups) if told and machine else name
+        shown = shown if names.count(name) == 1 else folder
+        shown = shown if len(names) > 1 else ""  # nothing to tell it apart from
+        found.append(_Ear(shown, f"the folder {folder}", folder, own))
+    source = "live sound" if options.STREAM.value else ""
+    return found or [_Ear("", source, "", clip_scorer)]
 
 
 def _feed(
-    clip_scorer: ClipScorer,
+    ear: _Ear,
     board: Any,  # `Board`, imported when the flags are known to be right
     lock: threading.Lock,
     pcm: Pcm,
@@ -127,11 +162,11 @@ def _feed(
             return stop.is_set()
 
         return lambda: feed.stream(
-            clip_scorer, board, pcm, sys.stdin.fileno(), options.GAP.value, stopped, settings
+            ear.clip_scorer, board, pcm, sys.stdin.fileno(), options.GAP.value, stopped, settings
         )
-    if options.WATCH.value:
+    if ear.folder:
         watcher = Watcher(
-            options.WATCH.value,
+            ear.folder,
             settle=options.SETTLE.value,
             skip_existing=options.SKIP.value,
             given=board.history.done(),
@@ -149,7 +184,7 @@ def _feed(
         def finished(path: str) -> None:
             board.history.finish(path, watcher.state(path))
 
-        return lambda: feed.recordings(clip_scorer, board, groups, alarms, lock, finished)
+        return lambda: feed.recordings(ear.clip_scorer, board, groups, alarms, lock, finished)
     return None
 
 

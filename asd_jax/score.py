@@ -45,6 +45,9 @@ OUTPUT = shared_flags.output("Write the scores to this CSV file too.")
 REPORT = flags.DEFINE_string(
     "report", None, "Write a page (HTML): time line, machines, the clips to see and to hear."
 )
+ANSWERS = flags.DEFINE_bool(
+    "answers", True, "Count the monitor's alarms that were answered as fine among the healthy."
+)
 FORMAT = flags.DEFINE_enum(
     "format", None, FORMATS, "Of the output: table; with --watch and --stream, json (lines)."
 )
@@ -73,16 +76,30 @@ def _score(paths: Sequence[str]) -> int:
     _check_output("report", REPORT.value)
     output = Output(FORMAT.value or ("json" if live else "table"))
     # Before the detector is loaded: what comes meanwhile is new.
-    watcher = options.WATCH.value and Watcher(
-        options.WATCH.value, settle=options.SETTLE.value, skip_existing=options.SKIP.value
+    machine, folder = (options.watched() or [(None, "")])[0]
+    watcher = folder and Watcher(
+        folder, settle=options.SETTLE.value, skip_existing=options.SKIP.value
     )
-    clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
+    clip_scorer = load_clip_scorer(options.DETECTOR.value, machine or options.MACHINE.value)
     output.machines = clip_scorer.detector.groups
+    answered = _answered(clip_scorer)
     if options.STREAM.value:
         return score_stream(clip_scorer, output, pcm, rule)
     if watcher:
         return score_folder(clip_scorer, output, watcher, rule)
-    return score_recordings(clip_scorer, output, found)
+    return score_recordings(clip_scorer, output, found, answered)
+
+
+def _answered(clip_scorer: ClipScorer) -> str:
+    """Counts alarms that were fine among the healthy; what came of it, in words."""
+    if not ANSWERS.value:
+        return ""
+    from asd_jax.live.healthy import apply_answers
+
+    said = apply_answers(options.DETECTOR.value, clip_scorer.detector)
+    if said:
+        print(printable(said), file=sys.stderr)
+    return said
 
 
 def _check(argv: Sequence[str]) -> None:
@@ -92,14 +109,25 @@ def _check(argv: Sequence[str]) -> None:
         raise UserError("give recordings or folders to score, or --watch=DIR, or --stream.")
     if ways > 1:
         raise UserError("give one of: recordings, --watch=DIR, --stream.")
+    if len(options.WATCH.value) > 1:
+        raise UserError("asd_jax.score watches one folder; asd_jax.monitor takes several --watch.")
     if OUTPUT.value and (options.WATCH.value or options.STREAM.value):
         raise UserError("--output goes with recordings; send this to a file with > FILE.")
     if REPORT.value and (options.WATCH.value or options.STREAM.value):
         raise UserError("--report goes with recordings; asd_jax.monitor has a page of what comes.")
 
 
-def score_recordings(clip_scorer: ClipScorer, output: Output, paths: Sequence[str]) -> int:
-    """Scores each recording once; the exit status is 1 if one was unreadable."""
+def score_recordings(
+    clip_scorer: ClipScorer, output: Output, paths: Sequence[str], answered: str = ""
+) -> int:
+    """Scores each recording once; the exit status is 1 if one was unreadable.
+
+    Args:
+        clip_scorer: judges.
+        output: what is printed to.
+        paths: of the recordings.
+        answered: a sentence on thresholds that were moved; the page says it too.
+    """
     rows, unreadable = [], []
     for found in score_each(clip_scorer, paths):
         if isinstance(found, Unreadable):
@@ -117,7 +145,7 @@ def score_recordings(clip_scorer: ClipScorer, output: Output, paths: Sequence[st
             write_scores(OUTPUT.value, rows)
     if REPORT.value:
         with _written("report", REPORT.value):
-            answer.write_page(REPORT.value, clip_scorer, told, unreadable)
+            answer.write_page(REPORT.value, clip_scorer, told, unreadable, answered)
     return 1 if unreadable else 0
 
 

@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Watches the folder `argv[1]`."""
     if len(argv) != 2 or options.WATCH.value:
         raise UserError("give the one folder to watch: asd-jax watch --detector=DETECTOR DIR.")
-    flags.FLAGS.watch = argv[1]
+    flags.FLAGS.watch = [argv[1]]
     return score.main(argv[:1])
 
 

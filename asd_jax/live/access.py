@@ -22,11 +22,13 @@ class Access:
     Attributes:
         token: must come with each; '' asks for none.
         certificate, key: files in PEM form, for TLS; '' for none.
+        behind_proxy: another program on this machine or network takes TLS off.
     """
 
     token: str = dataclasses.field(default="", repr=False)
     certificate: str = ""
     key: str = ""
+    behind_proxy: bool = False
 
     def __post_init__(self) -> None:
         if self.token and (len(self.token) < LEAST or not re.fullmatch("[A-Za-z0-9]+", self.token)):
@@ -43,11 +45,18 @@ class Access:
         return "https" if self.certificate else "http"
 
     def check(self, host: str) -> None:
-        """Raises UserError where others could reach the page without a token."""
-        if not self.token and not is_loopback(host):
+        """Raises UserError where others could reach the page without a token, or read the token."""
+        if is_loopback(host):
+            return
+        if not self.token:
             raise UserError(
                 f"--host={host} opens the page to others: give a token by --token_file=FILE or in "
-                "ASD_JAX_TOKEN, and --certificate=FILE unless a proxy does TLS."
+                "ASD_JAX_TOKEN, and --certificate=FILE, or --behind_proxy where a proxy does TLS."
+            )
+        if not self.certificate and not self.behind_proxy:
+            raise UserError(
+                f"--host={host} would send the token over the network in the open: give "
+                "--certificate=FILE (and --key=FILE), or --behind_proxy where a proxy does TLS."
             )
 
     def wrap(self, server: Any) -> None:

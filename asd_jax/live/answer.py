@@ -80,7 +80,9 @@ def _by_label(judged: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{len(faulty) - caught} missed."
         )
     if healthy:
-        found.append(f"Of {len(healthy)} healthy by their folders {_over(healthy)} false alarms.")
+        alarms = _over(healthy)
+        said = "1 false alarm" if alarms == 1 else f"{alarms} false alarms"
+        found.append(f"Of {len(healthy)} healthy by their folders {said}.")
     return found
 
 
@@ -118,7 +120,11 @@ def labelled(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_page(
-    path: str, clip_scorer: ClipScorer, rows: Sequence[Row], unreadable: Sequence[Unreadable]
+    path: str,
+    clip_scorer: ClipScorer,
+    rows: Sequence[Row],
+    unreadable: Sequence[Unreadable],
+    note: str = "",
 ) -> None:
     """Writes `--report`: time line, machines, the clips to see and hear, missed and false ones.
 
@@ -127,6 +133,7 @@ def write_page(
         clip_scorer: that has scored the rows; reads the shown recordings once more.
         rows: of `labelled`.
         unreadable: what could not be read.
+        note: a sentence that a reader must know first.
     """
     import asd_jax
     from asd_jax.report.contents import Report, Session
@@ -146,6 +153,7 @@ def write_page(
         rows=tuple({**row, "path": name(row["path"])} for row in rows),
         examples=tuple(dataclasses.replace(one, path=name(one.path)) for one in shown),
         session=session,
+        warnings=(note,) if note else (),
         title="Scored recordings",
         version=asd_jax.__version__,
     )

@@ -2,6 +2,7 @@
 
 import base64
 import collections
+import dataclasses
 import io
 import itertools
 import threading
@@ -116,6 +117,14 @@ class Board:
                 state["notes"] = list(self._notes)
             return state
 
+    def brief(self) -> dict[str, Any]:
+        """What one line says of it: `health`, and `last`, a score (one with an alarm, if any)."""
+        with self._lock:
+            latest = {(p["machine_type"], p["machine_id"]): p for p in self._points}
+            found = [point for point in latest.values() if point.get("alarm")]
+            last = found[0] if found else self._points[-1] if self._points else None
+            return {**self.health(), "last": last}
+
     def health(self) -> dict[str, Any]:
         """Whether sound comes (`paused`: none), why not, when one was judged and how long ago."""
         lost = self.pulse.lost()
@@ -123,6 +132,21 @@ class Board:
         judged = self.pulse.judged
         age = None if judged is None else round(time.time() - judged)
         return {"paused": bool(self._paused or lost), "why": why, "judged": judged, "age_s": age}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """One of several microphones or machines on a page.
+
+    Attributes:
+        name: what it is called.
+        source: where its sound comes from, in words.
+        board: what was heard.
+    """
+
+    name: str
+    source: str
+    board: Board
 
 
 def display(sample_rate: int) -> LogMel:

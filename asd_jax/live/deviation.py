@@ -1,49 +1,45 @@
 """Where in time and frequency a clip departs most from normal, in seconds and hertz."""
 
-import dataclasses
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Int16
 
 from asd_jax.detector import Detector
 from asd_jax.features import host
 from asd_jax.features.logmel import frame_times, mel_frequencies
+from asd_jax.report.contents import Heard, Picture
 from asd_jax.report.region import Region, find_region
-from asd_jax.report.spectrogram import edges
+from asd_jax.report.why import describe, edges
 
 COLUMNS = ("departs_from_s", "departs_to_s", "departs_from_hz", "departs_to_hz", "departs_by")
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A clip as the detector's front end hears it.
-
-    Attributes:
-        level: in dB.
-        deviation: its signed distance from the machine's normal frame, in standard deviations of
-            the same mel bin over normal frames.
-        normal: level of the machine's normal frame, in dB.
-    """
-
-    level: Float[np.ndarray, "mels frames"]
-    deviation: Float[np.ndarray, "mels frames"]
-    normal: Float[np.ndarray, " mels"]
-
-
-def picture(detector: Detector, wave: Int16[np.ndarray, " samples"], group: int) -> Picture:
+def picture(
+    detector: Detector, wave: Int16[np.ndarray, " samples"], group: int, heard: Heard | None = None
+) -> Picture:
     """What `detector.deviation` gives for one clip, without a compilation."""
-    level = host.level(wave, detector.spec)
+    spec, level = detector.spec, host.level(wave, detector.spec)
     mean, std = detector.frame_mean[group][:, None], detector.frame_std[group][:, None]
-    return Picture(level, (level - mean) / std, mean[:, 0])
+    return Picture(
+        spectrogram=level,
+        deviation=(level - mean) / std,
+        mel_frequencies=mel_frequencies(spec),
+        frame_times=frame_times(spec, level.shape[1]),
+        normal_db=mean[:, 0],
+        audio=wave,
+        sample_rate=spec.sample_rate,
+        heard=heard,
+    )
 
 
 def louder(shown: Picture) -> float:
     """How much louder than the training a clip is, in dB: as by another gain or distance."""
-    return float(np.mean(shown.level.mean(axis=1) - shown.normal))
+    return float(np.mean(shown.spectrogram.mean(axis=1) - np.asarray(shown.normal_db)))
 
 
-def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, float | None]:
-    """The range that departs most, as the columns `COLUMNS` of a row; None where nothing does.
+def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, Any]:
+    """The range that departs most, as the columns `COLUMNS` of a row, and `why`, in words.
 
     It is the rectangle of `report.region.find_region`, the one that a report frames: of all
     rectangles the one with the largest (|mean| - 1) sqrt(area), in standard deviations and bins.
@@ -55,12 +51,15 @@ def where(detector: Detector, shown: Picture, start: float = 0.0) -> dict[str, f
 
     Returns:
         the times in seconds of the recording, the frequencies in Hz, and `departs_by`, the mean
-        over the rectangle in standard deviations: above 0 is louder than normal.
+        over the rectangle in standard deviations: above 0 is louder than normal; all None where
+        nothing departs.
     """
     region = find_region(shown.deviation)
+    said = {"why": describe(shown, region, start)}
     if region is None:
-        return dict.fromkeys(COLUMNS)
-    return dict(zip(COLUMNS, _measured(detector, region, shown.level.shape, start), strict=True))
+        return dict.fromkeys(COLUMNS) | said
+    measured = _measured(detector, region, shown.spectrogram.shape, start)
+    return dict(zip(COLUMNS, measured, strict=True)) | said
 
 
 def _measured(

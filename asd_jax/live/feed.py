@@ -34,7 +34,7 @@ def stream(
 
     def scored(row: Row, piece: Piece) -> None:
         time = utc().isoformat(timespec="seconds")
-        board.score({"time": time} | in_clip(row, piece), piece.wave)
+        board.score({"time": time} | clip_scorer.in_clip(row, piece), piece.wave)
 
     stream_scorer = StreamScorer(clip_scorer, pcm, heard=board.hear, scored=scored, **settings)
     stream_scorer.warm_up()
@@ -63,7 +63,7 @@ def recordings(
                     board.hear(piece.wave)
                     at = began + datetime.timedelta(seconds=piece.start)
                     time = at.isoformat(timespec="seconds")
-                    board.score({"time": time} | in_clip(row, piece), piece.wave)
+                    board.score({"time": time} | clip_scorer.in_clip(row, piece), piece.wave)
             except UnreadableError as error:
                 board.note(f"Not scored: {path}: {error.reason}")
             finished(path)
@@ -87,11 +87,3 @@ def recorded(path: str) -> datetime.datetime:
     except OSError:  # it is gone; reading it says so
         return utc()
     return datetime.datetime.fromtimestamp(end - seconds, datetime.UTC)
-
-
-def in_clip(row: Row, piece: Piece) -> Row:
-    """The row with the times of its deviation counted from the start of the clip, as its sound."""
-    if row["departs_from_s"] is None:
-        return row
-    moved = {name: row[name] - piece.start for name in ("departs_from_s", "departs_to_s")}
-    return row | moved

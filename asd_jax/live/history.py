@@ -4,6 +4,7 @@ A monitor that is started anew goes on where the last one ended.
 """
 
 import contextlib
+import copy
 import datetime
 import hashlib
 import json
@@ -12,7 +13,8 @@ import sqlite3
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from asd_jax.errors import UserError
@@ -27,7 +29,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS scores (
   id INTEGER PRIMARY KEY AUTOINCREMENT, recorded REAL, judged REAL, detector TEXT,
   machine_type TEXT, machine_id TEXT, path TEXT, score REAL, threshold REAL, percentile REAL,
-  decision INTEGER, quality TEXT, alarm INTEGER, alarm_changed TEXT);
+  decision INTEGER, quality TEXT, alarm INTEGER, alarm_changed TEXT, place TEXT DEFAULT '');
 CREATE INDEX IF NOT EXISTS by_time ON scores (detector, recorded);
 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, row TEXT, sound BLOB);
 CREATE TABLE IF NOT EXISTS done (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER);
@@ -35,6 +37,7 @@ CREATE TABLE IF NOT EXISTS fine (alarm INTEGER PRIMARY KEY);
 """
 _COLUMNS = ("machine_type", "machine_id", "path", "score", "threshold", "percentile", "decision")
 _COLUMNS += ("quality", "alarm", "alarm_changed")
+_FINE = "SELECT scores.* FROM scores JOIN fine ON fine.alarm = id WHERE detector = ?"
 
 
 class History:
@@ -50,17 +53,26 @@ class History:
         Raises:
             UserError: it can't be written, is no history, or another monitor writes it.
         """
-        self.detector = detector
+        self.detector, self.place = detector, ""
         self._mutex = threading.Lock()
         with _told(path):
             self._held = None if path == ":memory:" else hold(path + ".lock")
             self._base = sqlite3.connect(path, check_same_thread=False)
             self._base.row_factory = sqlite3.Row
             self._base.executescript(_SCHEMA)
+            known = [row["name"] for row in self._base.execute("PRAGMA table_info(scores)")]
+            if "place" not in known:  # of a monitor that listened to one place
+                self._base.execute("ALTER TABLE scores ADD COLUMN place TEXT DEFAULT ''")
             old = time.time() - KEPT_DAYS * 86400
             with self._base:
                 gone = "recorded < ? AND id NOT IN (SELECT alarm FROM fine)"
                 self._base.execute(f"DELETE FROM scores WHERE {gone}", (old,))
+
+    def of(self, place: str) -> "History":
+        """The part of it that is of one of several microphones, in the same file."""
+        part = copy.copy(self)
+        part.place = place
+        return part
 
     def add(self, row: Mapping[str, Any], sound: bytes | None = None) -> int:
         """Adds a scored clip, an alarm too where there is a sound; returns its number.
@@ -70,10 +82,10 @@ class History:
             sound: the wav file of an alarm.
         """
         said = plain(row)
-        values = [_seconds(said["time"]), time.time(), self.detector]
+        values = [_seconds(said["time"]), time.time(), self.detector, self.place]
         values += [said.get(column) for column in _COLUMNS]
         marks = ", ".join("?" * len(values))
-        names = ", ".join(("recorded", "judged", "detector", *_COLUMNS))
+        names = ", ".join(("recorded", "judged", "detector", "place", *_COLUMNS))
         with self._mutex, self._base:
             command = f"INSERT INTO scores ({names}) VALUES ({marks})"
             number = self._base.execute(command, values).lastrowid or 0
@@ -87,7 +99,10 @@ class History:
     def recent(self, most: int) -> list[dict[str, Any]]:
         """The last scores of this detector, oldest first, in the columns that the page shows."""
         found = self._all(
-            "SELECT * FROM scores WHERE detector = ? ORDER BY id DESC LIMIT ?", self.detector, most
+            "SELECT * FROM scores WHERE detector = ? AND place = ? ORDER BY id DESC LIMIT ?",
+            self.detector,
+            self.place,
+            most,
         )
         return [
             {column: row[column] for column in ("id", *_COLUMNS)}
@@ -97,13 +112,16 @@ class History:
 
     def judged(self) -> float | None:
         """When the last sound was judged, in s since 1970."""
-        return self._all("SELECT max(judged) AS last FROM scores")[0]["last"]
+        command = "SELECT max(judged) AS last FROM scores WHERE place = ?"
+        return self._all(command, self.place)[0]["last"]
 
     def alarms(self, most: int) -> list[dict[str, Any]]:
         """The last alarms, newest first; `fine` says that one was answered so."""
         found = self._all(
-            "SELECT row, alarm IS NOT NULL AS fine FROM alarms LEFT JOIN fine ON alarm = id "
+            "SELECT row, fine.alarm IS NOT NULL AS fine FROM alarms LEFT JOIN scores USING (id) "
+            "LEFT JOIN fine ON fine.alarm = id WHERE coalesce(place, '') = ? "
             "ORDER BY id DESC LIMIT ?",
+            self.place,
             most,
         )
         return [json.loads(row["row"]) | {"fine": bool(row["fine"])} for row in found]
@@ -125,13 +143,7 @@ class History:
 
     def fine(self) -> dict[tuple[str, str], list[float]]:
         """The scores of this detector's alarms that were fine, by machine."""
-        found: dict[tuple[str, str], list[float]] = {}
-        for row in self._all(
-            "SELECT scores.* FROM scores JOIN fine ON fine.alarm = id WHERE detector = ?",
-            self.detector,
-        ):
-            found.setdefault((row["machine_type"], row["machine_id"]), []).append(row["score"])
-        return found
+        return _by_machine(self._all(_FINE, self.detector))
 
     def medians(self) -> dict[tuple[str, str], tuple[float, int]]:
         """Median percentile and number of each machine's clips without alarm, of the last day."""
@@ -171,8 +183,10 @@ class History:
             f"SELECT CAST(recorded / {_BUCKET} AS INTEGER) AS bucket, machine_type, machine_id, "
             "count(*) AS clips, sum(percentile) AS total, sum(decision = 1) AS anomalous, "
             "sum(alarm_changed = 'raised') AS alarms FROM scores "
-            "WHERE detector = ? AND recorded >= ? AND percentile IS NOT NULL GROUP BY 1, 2, 3",
+            "WHERE detector = ? AND place = ? AND recorded >= ? AND percentile IS NOT NULL "
+            "GROUP BY 1, 2, 3",
             self.detector,
+            self.place,
             time.time() - DAYS * 86400,
         )
         hours: dict[tuple[str, int], dict[tuple[str, str], list[float]]] = {}
@@ -202,6 +216,25 @@ class History:
 def default_path(detector: str) -> str:
     """Where the history of a detector's folder lies: beside it."""
     return os.path.join(os.path.dirname(os.path.abspath(detector)), "history.sqlite")
+
+
+def answers(path: str, detector: str) -> dict[tuple[str, str], list[float]]:
+    """What `History.fine` says, of a file that a monitor may be writing.
+
+    Raises:
+        sqlite3.Error: the file is no history.
+    """
+    file = urllib.parse.quote(os.path.abspath(path))
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as base:
+        base.row_factory = sqlite3.Row
+        return _by_machine(base.execute(_FINE, (detector,)).fetchall())
+
+
+def _by_machine(rows: Sequence[sqlite3.Row]) -> dict[tuple[str, str], list[float]]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        found.setdefault((row["machine_type"], row["machine_id"]), []).append(row["score"])
+    return found
 
 
 def identity(detector: str) -> str:

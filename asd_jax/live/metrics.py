@@ -1,6 +1,7 @@
 """Figures of the monitor for Prometheus (text exposition format 0.0.4)."""
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,14 @@ class Counts:
 
     def __init__(self) -> None:
         self._machines: dict[tuple[str, str], dict[str, float]] = {}
+        self._mutex = threading.Lock()  # several places count together
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Counts a scored clip."""
+        with self._mutex:
+            self._add(row)
+
+    def _add(self, row: Mapping[str, Any]) -> None:
         machine = (str(row["machine_type"]), str(row["machine_id"]))
         old = self._machines.get(machine, {})
         new = {

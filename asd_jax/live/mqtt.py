@@ -47,7 +47,7 @@ class Mqtt:
             raise UserError("--mqtt needs paho-mqtt: pip install 'asd_jax[mqtt]'.") from error
         self.topic = parts.path.strip("/") or "asd_jax"
         self.machines = machines
-        self._sound = "OFF"  # until some was judged
+        self._sound, self._silent = "OFF", set()  # until some was judged; places without sound
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         if parts.username:
             password = os.environ.get("ASD_JAX_MQTT_PASSWORD")
@@ -70,7 +70,11 @@ class Mqtt:
         if "machine" in event:
             alarm = {"alarm": "ON" if event.get("alarm") else "OFF"}
             self._publish(f"{self.topic}/{slug(event['machine'])}/state", {**event, **alarm}, True)
-        heard = {"sound": "ON", "score": "ON", "no_sound": "OFF"}.get(event["event"], self._sound)
+        heard = self._sound
+        if event["event"] in ("sound", "score", "no_sound"):
+            change = self._silent.add if event["event"] == "no_sound" else self._silent.discard
+            change(event.get("place", ""))
+            heard = "OFF" if self._silent else "ON"
         if heard != self._sound:
             self._sound = heard
             self._publish(f"{self.topic}/sound", heard, True)

@@ -104,7 +104,8 @@ def of_row(row: Mapping[str, Any], groups: Sequence[tuple[str, str]]) -> dict[st
     }[kind]
     columns = ("time", "score", "threshold", "percentile", "decision", "path", "quality", "alarm")
     said = {column: row.get(column) for column in columns}
-    return {"event": kind, "text": f"{text} ({figures}).", "machine": machine, **said}
+    why = f" {row['why']}" if kind == "alarm" and row.get("why") else ""
+    return {"event": kind, "text": f"{text} ({figures}).{why}", "machine": machine, **said}
 
 
 class Webhook:

@@ -13,7 +13,12 @@ DETECTOR = shared_flags.detector()
 MACHINE = shared_flags.machine(
     "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02."
 )
-WATCH = flags.DEFINE_string("watch", None, "Score the recordings that come into this folder.")
+WATCH = flags.DEFINE_multi_string(
+    "watch",
+    [],
+    "Score the recordings that come into this folder; the monitor takes it several times. "
+    "TYPE/ID=FOLDER says which machine is heard there.",
+)
 SKIP = flags.DEFINE_bool("skip_existing", False, "With --watch: not those that are there now.")
 SETTLE = flags.DEFINE_float(
     "settle", 2.0, "With --watch: seconds for which a file must not have grown.", lower_bound=0.0
@@ -54,9 +59,23 @@ def check_live(argv: Sequence[str] = ()) -> None:
         raise UserError("give a detector: --detector=RUN/detector.")
     if len(argv) > 1:
         raise UserError(f"{argv[1]} is no flag; give --watch=DIR, --stream, or neither.")
-    if WATCH.value and not os.path.isdir(WATCH.value):
-        raise UserError(f"--watch={WATCH.value}: there is no such folder.")
+    folders = [folder for _, folder in watched()]
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise UserError(f"--watch={folder}: there is no such folder.")
+        if folders.count(folder) > 1:
+            raise UserError(f"--watch={folder} is given twice; give each folder once.")
     if STREAM.value and WATCH.value:
         raise UserError("give one of: recordings, --watch=DIR, --stream.")
     if STREAM.value and sys.stdin.isatty():
         raise UserError("--stream reads raw PCM from standard input; pipe a recorder into it.")
+
+
+def watched() -> list[tuple[str | None, str]]:
+    """Machine, None if not told, and folder of each `--watch=[TYPE/ID=]FOLDER`."""
+    found = []
+    for value in WATCH.value:
+        machine, equals, folder = value.partition("=")
+        told = bool(equals) and not os.path.isdir(value)  # a folder's name may hold a '='
+        found.append((machine, folder) if told else (None, value))
+    return found

@@ -19,6 +19,7 @@ from asd_jax.naming import machine_name
 
 if TYPE_CHECKING:  # it brings jax
     from asd_jax.detector import Detector
+    from asd_jax.report.contents import Picture
 
 BATCH = 16  # clips scored at once
 STDIN = "-"
@@ -127,7 +128,7 @@ class ClipScorer:
             scored = np.isfinite(row["score"]) and not quality.no_sound(piece.quality)
             flags = set(piece.quality.split())
             if self.locate:
-                shown = deviation.picture(self.detector, piece.wave, self.group(row))
+                shown = self._picture(row, piece)
                 row |= deviation.where(self.detector, shown, piece.start)
                 if scored and abs(deviation.louder(shown)) > quality.LEVEL:
                     flags.add("level")
@@ -135,6 +136,21 @@ class ClipScorer:
                 row |= _unknown(row)
             row["quality"] = quality.words(flags)
         return found
+
+    def in_clip(self, row: Row, piece: Piece) -> Row:
+        """The row with its times counted from the start of the clip, as its sound has them."""
+        from asd_jax.live import deviation
+
+        if row["departs_from_s"] is None and not row["why"]:
+            return row
+        return row | deviation.where(self.detector, self._picture(row, piece))
+
+    def _picture(self, row: Row, piece: Piece) -> "Picture":
+        from asd_jax.live import deviation
+
+        group = self.group(row)
+        heard = self.detector.heard(piece.wave, row, group)
+        return deviation.picture(self.detector, piece.wave, group, heard)
 
     def group(self, row: Row) -> int:
         """The index of a row's machine, -1 where it is none that the detector knows."""
@@ -150,7 +166,7 @@ def _unknown(row: Row) -> Row:
     nothing = {key: None for key in row if key.startswith("departs_")}
     numbers = [key for key in row if key.startswith("score") or key in ("percentile", "tail")]
     nothing |= dict.fromkeys(numbers, math.nan)
-    return nothing | {"decision": UNKNOWN}
+    return nothing | {"decision": UNKNOWN} | ({"why": ""} if "why" in row else {})
 
 
 def score_paths(

@@ -16,6 +16,7 @@ import socket
 import tempfile
 import threading
 import urllib.parse
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from asd_jax.features import host
 from asd_jax.files import plain, why
 from asd_jax.live import board as boards
 from asd_jax.live.access import Access
-from asd_jax.live.board import Board
+from asd_jax.live.board import Board, Place
 from asd_jax.live.healthy import Healthy
 from asd_jax.live.recordings import BATCH, ClipScorer, Piece, Row, read_pieces
 from asd_jax.naming import machine_names
@@ -66,6 +67,7 @@ class Monitor(http.server.ThreadingHTTPServer):
         limit: int = LIMIT,
         healthy: Healthy | None = None,
         access: Access | None = None,
+        places: Sequence[Place] = (),
     ):
         """Listens at once; requests are served by `serve_forever`.
 
@@ -78,6 +80,7 @@ class Monitor(http.server.ThreadingHTTPServer):
             limit: bytes of an uploaded recording.
             healthy: takes the answers to alarms; None: there are none.
             access: who may see it; None: whoever is on this machine.
+            places: where there are several on the page; the board is the first one's.
 
         Raises:
             UserError: the port is taken, the host is none of this machine, or it would be open to
@@ -91,7 +94,7 @@ class Monitor(http.server.ThreadingHTTPServer):
             raise UserError(f"--host={host} --port={port}: {error}; choose another.") from error
         self.access.wrap(self)
         self.clip_scorer, self.board, self.limit = clip_scorer, board, limit
-        self.host, self.healthy = host, healthy
+        self.host, self.healthy, self.places = host, healthy, tuple(places)
         self.scoring = threading.Lock()  # one recording at a time: the processor is the same
         detector = clip_scorer.detector
         names = machine_names(detector.groups)
@@ -104,6 +107,7 @@ class Monitor(http.server.ThreadingHTTPServer):
             "groups": detector.groups,  # (type, ID) of each of `machines`, as rows have them
             "clip_s": detector.samples / board.sample_rate,
             "limit": limit,
+            "places": [{"name": place.name, "source": place.source} for place in places],
             "frequencies": boards.frequencies(board.sample_rate),
             "columns_a_second": boards.COLUMNS_A_SECOND,
         }
@@ -113,6 +117,16 @@ class Monitor(http.server.ThreadingHTTPServer):
         """The URL of the page."""
         shown = "127.0.0.1" if self.host in ("", "0.0.0.0", "::") else self.host
         return f"{self.access.scheme}://{shown}:{self.server_port}/"
+
+    @property
+    def boards(self) -> list[Board]:
+        """Those of all places."""
+        return [self.board, *(place.board for place in self.places[1:])]
+
+    def health(self) -> dict[str, Any]:
+        """Of the place that is worst off: one without sound, else that not judged for longest."""
+        found = [board.health() for board in self.boards]
+        return max(found, key=lambda one: (one["paused"], -(one["judged"] or 0.0)))
 
     def knows(self, header: str | None) -> bool:
         """Whether a Host header names this machine and not some rebound name."""
@@ -153,20 +167,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif url.path == "/about":
             self._json(200, self.server.about)
         elif url.path == "/health":
-            health = self.server.board.health()
+            health = self.server.health()
             silent = bool(self.server.about["source"]) and health["paused"]
             self._json(503 if silent else 200, {"status": "no sound" if silent else "ok", **health})
         elif url.path == "/metrics":
-            board = self.server.board
-            health = board.health()
-            text = board.counts.text(listening=not health["paused"], judged=health["judged"])
+            health = self.server.health()
+            counts = self.server.board.counts
+            text = counts.text(listening=not health["paused"], judged=health["judged"])
             self._send(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
-        elif url.path == "/trend":
-            self._json(200, self.server.board.history.trend())
-        elif url.path == "/state":
-            query = urllib.parse.parse_qs(url.query)
-            drawn, version = (_number(query, name) for name in ("drawn", "version"))
-            self._json(200, self.server.board.state(drawn, version))
+        elif url.path == "/places":
+            self._json(200, [board.brief() for board in self.server.boards])
+        elif url.path in ("/trend", "/state"):
+            self._of_place(url.path, urllib.parse.parse_qs(url.query))
         elif found := re.fullmatch(r"/alarms/(\d{1,9})\.wav", url.path):
             sound = self.server.board.sound(int(found[1]))
             if sound is None:
@@ -175,6 +187,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._send(200, sound, "audio/wav")
         else:
             self._refuse(404, "There is nothing here.")
+
+    def _of_place(self, path: str, query: dict[str, list[str]]) -> None:
+        place = _number(query, "place") if "place" in query else 0
+        if not 0 <= place < len(self.server.boards):
+            self._refuse(404, "There is no such place.")
+        elif path == "/trend":
+            self._json(200, self.server.boards[place].history.trend())
+        else:
+            drawn, version = (_number(query, name) for name in ("drawn", "version"))
+            self._json(200, self.server.boards[place].state(drawn, version))
 
     def do_POST(self) -> None:
         if not self._own() or not self._allowed() or not self._from_own_page():
@@ -219,7 +241,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except UserError as error:
             self._refuse(404, str(error))
             return
-        self.server.board.touch()
+        for board in self.server.boards:
+            board.touch()
         self._json(200, {"said": said})
 
     def _received(self, path: str, length: int) -> bool:
@@ -288,7 +311,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if access.allows(self.headers.get("Authorization"), self.headers.get("Cookie")):
             return True
         if url.path == "/health":  # for who restarts it: nothing but whether sound comes
-            silent = self.server.board.health()["paused"]
+            silent = self.server.health()["paused"]
             self._json(503 if silent else 200, {"status": "no sound" if silent else "ok"})
             return False
         self._refuse(401, "This monitor asks for its token: open its address with ?token=TOKEN.")

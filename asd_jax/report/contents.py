@@ -10,30 +10,67 @@ from jaxtyping import Float, Int, Int16, Shaped
 
 
 @dataclasses.dataclass(frozen=True)
-class Example:
-    """One clip to look at and to listen to.
+class Heard:
+    """What the branch that adds most to a clip's score has heard of it.
+
+    Args:
+        branch: in words, as after "the".
+        share: of what all branches add to the score.
+        what: in words, as "its loud moments are 4 dB louder than normal at 1.2–1.6 kHz"; '' where
+            a network's features don't tell.
+        hertz: the band that `what` is of.
+    """
+
+    branch: str
+    share: float
+    what: str = ""
+    hertz: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A clip as the detector's front end hears it.
 
     `deviation` is the signed distance from normal in standard deviations of the same bin over
-    normal clips. `normal_db`, the mean level of each bin over normal clips, lets the report say
+    normal clips. `normal_db`, the mean level of each bin over normal clips, lets the words say
     how many decibels the deviation is.
     """
+
+    spectrogram: Shaped[np.ndarray, "mels frames"]  # dB
+    deviation: Shaped[np.ndarray, "mels frames"]
+    mel_frequencies: Shaped[np.ndarray, " mels"]  # Hz, the centre of each bin, rising
+    frame_times: Shaped[np.ndarray, " frames"]  # s, rising
+    normal_db: Shaped[np.ndarray, " mels"] | None = None
+    audio: Int16[np.ndarray, " samples"] | None = None
+    sample_rate: int = 16000  # Hz
+    heard: Heard | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Example(Picture):
+    """One clip to look at and to listen to."""
 
     path: str
     machine_type: str
     machine_id: str
     label: int  # 0 normal, 1 anomaly, -1 unknown
     score: float
-    spectrogram: Shaped[np.ndarray, "mels frames"]  # dB
-    deviation: Shaped[np.ndarray, "mels frames"]
-    mel_frequencies: Shaped[np.ndarray, " mels"]  # Hz, the centre of each bin, rising
-    frame_times: Shaped[np.ndarray, " frames"]  # s, rising
     threshold: float | None = None
     percentile: float | None = None  # share in % of normal clips with a lower score
     rarity: str = ""  # of the score among healthy clips, in words: `threshold.tail_words`
-    normal_db: Shaped[np.ndarray, " mels"] | None = None
     seen: Shaped[np.ndarray, "height width"] | None = None  # the network's picture, in [-1, 1]
-    audio: Int16[np.ndarray, " samples"] | None = None
-    sample_rate: int = 16000  # Hz
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeFault:
+    """A healthy clip with a fault made by the computer; without one where `fault` is ''."""
+
+    fault: str
+    strength: str
+    heard: bool | None  # whether it is above the threshold
+    spectrogram: Shaped[np.ndarray, "mels frames"]  # dB
+    audio: Int16[np.ndarray, " samples"]
+    sample_rate: int  # Hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +157,7 @@ class Report:
         results: as in results.json; a group may hold `auc_interval` [low, high].
         rows: as `write_scores` takes them.
         embedding, examples, branches: see their classes; examples most anomalous first.
+        made: faults to see and to hear, the clip without one first.
         history: the events of metrics.jsonl, oldest first.
         warnings: sentences that a reader must know before trusting the numbers.
         oracle: the threshold or a checkpoint was chosen with test labels.
@@ -134,6 +172,7 @@ class Report:
     embedding: Embedding | None = None
     examples: tuple[Example, ...] = ()
     branches: tuple[Branch, ...] = ()
+    made: tuple[MadeFault, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     oracle: bool = False

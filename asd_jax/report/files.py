@@ -28,10 +28,11 @@ _MORE = (
     "departs_from_hz",
     "departs_to_hz",
     "departs_by",
+    "why",
     "alarm",
     "quality",
 )
-_TEXT = ("path", "machine_type", "machine_id", "domain", "quality")
+_TEXT = ("path", "machine_type", "machine_id", "domain", "quality", "why")
 _UNKNOWN = -1  # data.clips.UNKNOWN, an empty cell in the file
 
 
@@ -45,7 +46,7 @@ def write_scores(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> 
             `decision` (0 normal, 1 anomaly, -1 or None when there is no threshold) and a
             `score_<branch>` each branch. The branch columns keep the order in which they are
             first met. `snr` (dB), `percentile`, `tail`, `healthy_clips`, the columns `departs_*`,
-            `alarm` and `quality` (see `data.quality`) come last, where any row has them.
+            `why`, `alarm` and `quality` (see `data.quality`) come last, where any row has them.
 
     Raises:
         ValueError: a row has a key that is no column.

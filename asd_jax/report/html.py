@@ -19,6 +19,7 @@ from asd_jax.report import (
     spectrogram,
     summary,
     tables,
+    why,
 )
 from asd_jax.report.contents import Example, Report
 from asd_jax.report.region import find_region
@@ -81,7 +82,7 @@ def _context(report: Report) -> dict[str, Any]:
         "table": tables.machine_table(report, machines),
         "classification": classifier.section(report),
         "session": session.section(report, machines),
-        "learned": learned.section(report.results),
+        "learned": learned.section(report.results, report.made),
         "roc": _roc(sided),
         "far_frr": _folded([(m.name, charts.far_frr_panel(m)) for m in _hardest(sided)]),
         "histograms": _folded([(m.name, charts.histogram_panel(m)) for m in _hardest(scored)]),
@@ -206,7 +207,7 @@ def _examples(report: Report) -> list[dict[str, Any]]:
                 "sound": spectrogram.sound_panel(example, region),
                 "deviation": spectrogram.deviation_panel(example, region),
                 "seen": "" if example.seen is None else classifier.seen_uri(example.seen),
-                "sentence": spectrogram.describe(example, region),
+                "sentence": why.describe(example, region),
                 "outcome": _outcome(example),
                 "audio": audio,
             }

@@ -1,10 +1,16 @@
 """What a detector has learned from and would hear: all that healthy recordings alone can tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 
-def section(results: Mapping[str, Any]) -> dict[str, Any] | None:
+from asd_jax.report import media
+from asd_jax.report.contents import MadeFault
+from asd_jax.report.spectrogram import levels, sound_palette
+
+
+def section(results: Mapping[str, Any], made: Sequence[MadeFault] = ()) -> dict[str, Any] | None:
     """What the page shows of the entry `learned` of results.json; None without it."""
     found = results.get("learned")
     if not found:
@@ -14,7 +20,30 @@ def section(results: Mapping[str, Any]) -> dict[str, Any] | None:
                         row["cells"]])
         for row in found["heard"]
     ]  # fmt: skip
-    return {"sentences": found["sentences"], "heard": rows, "next": found["next"]}
+    sentences, commands = found["sentences"], found["next"]
+    return {"sentences": sentences, "heard": rows, "next": commands, "made": _made(made)}
+
+
+def _made(made: Sequence[MadeFault]) -> list[dict[str, Any]]:
+    """Pictures and sounds of made faults; one scale of colours and one of loudness for all."""
+    if not made:
+        return []
+    low, high = np.quantile(made[0].spectrogram, [0.02, 0.999])
+    high = max(high + 6.0, low + 12.0)  # so that what is added still finds room
+    peak = max(int(np.abs(one.audio.astype(np.int32)).max(initial=1)) for one in made)
+    found = []
+    for one in made:
+        shares = np.clip((np.nan_to_num(one.spectrogram, neginf=low) - low) / (high - low), 0, 1)
+        found.append(
+            {
+                "fault": one.fault,
+                "name": f"{one.fault}, {one.strength}" if one.fault else "the clip as it was",
+                "heard": one.heard,
+                "picture": media.png_uri(levels(shares)[::-1], sound_palette()),
+                "audio": media.wav_uri(one.audio, one.sample_rate, peak=peak),
+            }
+        )
+    return found
 
 
 def heard_sentences(results: Mapping[str, Any]) -> list[str]:

@@ -34,12 +34,16 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
-def wav_uri(audio: Int16[np.ndarray, " samples"], sample_rate: int) -> str:
+def wav_uri(audio: Int16[np.ndarray, " samples"], sample_rate: int, *, peak: int = 0) -> str:
     """Mono sound as a WAV data URI: mu-law (ITU-T G.711), half the size of 16 bits.
 
-    The clip is made as loud as it can be: machine recordings are often too quiet to hear.
+    Args:
+        audio: one clip.
+        sample_rate: in Hz.
+        peak: the sample value that is made as loud as can be, to compare clips by volume; 0: the
+            clip's own, for machine recordings are often too quiet to hear.
     """
-    peak = max(int(np.abs(audio.astype(np.int32)).max(initial=0)), 1)
+    peak = peak or max(int(np.abs(audio.astype(np.int32)).max(initial=0)), 1)
     coded = mu_law(audio.astype(np.float64) * (0.9 * 32767 / peak)).tobytes()
     padding = b"\x00" * (len(coded) % 2)
     form = struct.pack("<HHIIHHH", 7, 1, sample_rate, sample_rate, 1, 8, 0)

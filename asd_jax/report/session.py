@@ -9,9 +9,9 @@ from markupsafe import Markup, escape
 
 from asd_jax.report import curves
 from asd_jax.report.contents import Report
-from asd_jax.report.spectrogram import hertz
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import Panel, dots, number, triangles
+from asd_jax.report.why import hertz
 from asd_jax.scoring.threshold import tail_words
 
 _HEADS = ("Recorded", "Score", "Threshold", "Healthy clips as high", "Departs most")

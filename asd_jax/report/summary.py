@@ -167,7 +167,9 @@ def verdict(report: Report, machines: Sequence[Machine]) -> Verdict:
         if sentence
     )
     if not (faulty or healthy or unknown):
-        headline = ("No test clip was scored, so there is nothing to judge yet.",)
+        ready = "The detector is ready; it has not judged a recording yet."
+        nothing = "No test clip was scored, so there is nothing to judge yet."
+        headline = (ready if report.results.get("learned") else nothing,)
     elif not decided:
         headline = (_undecided(faulty, healthy, unknown),)
     headline = (*headline, *beside_references(report))

@@ -111,6 +111,7 @@ def examples(
             seen=None if seen is None else seen[k],
             audio=waves[k],
             sample_rate=detector.spec.sample_rate,
+            heard=detector.heard(waves[k], row, int(group[k])),
         )
         for k, row in enumerate(rows)
     )

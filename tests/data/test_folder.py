@@ -90,3 +90,10 @@ def test_what_is_taken_as_what(touch):
         "6 healthy, to learn from: fan/train/normal (5), pump/new\\nline/train (1)",
         "1 faulty, to test: fan/test/abnormal (1)",
     ]
+
+
+@pytest.mark.parametrize("below", ["healthy", "train/normal", "Training"])
+def test_a_state_or_a_split_is_no_machine(touch, below):
+    root = touch(f"motor_1/{below}/{k}.wav" for k in range(3))
+    clips = read_clips("folder", root / "motor_1" / below)
+    assert {clip.group for clip in clips} == {("motor_1", "00")}

@@ -35,7 +35,9 @@ def ask(server, path, method="GET", context=None, **headers):
 
 @pytest.fixture
 def open_monitor(clip_scorer):
-    server = Monitor(clip_scorer, Board(machine.RATE), host="0.0.0.0", access=Access(TOKEN))
+    server = Monitor(
+        clip_scorer, Board(machine.RATE), host="0.0.0.0", access=Access(TOKEN, behind_proxy=True)
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -46,6 +48,18 @@ def open_monitor(clip_scorer):
 def test_others_are_refused_without_a_token(clip_scorer, host):
     with pytest.raises(UserError, match="give a token"):
         Monitor(clip_scorer, Board(machine.RATE), host=host)
+
+
+def test_a_token_never_crosses_the_network_in_the_open(clip_scorer):
+    with pytest.raises(UserError, match="in the open: give --certificate=FILE") as refused:
+        Monitor(clip_scorer, Board(machine.RATE), host="0.0.0.0", access=Access(TOKEN))
+    assert "--behind_proxy" in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.raises(UserError, match="give a token"):  # TLS alone lets everyone in
+        Access("", "c.pem", behind_proxy=True).check("plant-pc")
+    for access in (Access(TOKEN, "c.pem"), Access(TOKEN, behind_proxy=True)):
+        access.check("plant-pc")
+    for host in ("127.0.0.1", "::1", "localhost"):
+        Access().check(host)
 
 
 @pytest.mark.parametrize("token", ["short", "x" * 15, "with a space in its middle", "a;b" * 9])

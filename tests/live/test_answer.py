@@ -49,7 +49,7 @@ def test_labels_tell_what_was_missed_and_what_was_false():
     told = answer.sentences(rows, [], GROUPS)
     assert told[1:] == (
         "Of 2 faulty by their folders 1 caught, 1 missed.",
-        "Of 1 healthy by their folders 1 false alarms.",
+        "Of 1 healthy by their folders 1 false alarm.",
     )
 
 

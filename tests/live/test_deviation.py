@@ -22,7 +22,7 @@ def test_the_departure_is_the_detectors():
     wave = machine.hum(seed=80)
     level, expected = detector.deviation(to_float(jnp.asarray(wave))[None], np.array([0]))
     shown = deviation.picture(detector, wave, 0)
-    np.testing.assert_allclose(shown.level, level[0], atol=2e-3)
+    np.testing.assert_allclose(shown.spectrogram, level[0], atol=2e-3)
     np.testing.assert_allclose(shown.deviation, expected[0], atol=2e-3)
 
 
@@ -59,4 +59,5 @@ def test_healthy_sound_departs_nowhere():
         deviation.where(detector, deviation.picture(detector, machine.hum(seed=seed), 0))
         for seed in range(100, 130)
     ]
-    assert all(row == dict.fromkeys(deviation.COLUMNS) for row in found)
+    assert all(row[column] is None for row in found for column in deviation.COLUMNS)
+    assert all("Strongest deviation" not in row["why"] for row in found)

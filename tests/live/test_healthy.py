@@ -10,11 +10,12 @@ import urllib.request
 import numpy as np
 import pytest
 
+from asd_jax.detector import load_detector
 from asd_jax.errors import UserError
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.board import Board
-from asd_jax.live.healthy import Healthy
-from asd_jax.live.history import History
+from asd_jax.live.healthy import Healthy, apply_answers
+from asd_jax.live.history import History, answers, default_path, identity
 from asd_jax.live.recordings import ClipScorer, Piece
 from asd_jax.live.server import Monitor
 from tests.live import browser, machine
@@ -48,6 +49,36 @@ def test_the_threshold_moves_and_back(own, tmp_path):
     healthy.answer(alarm, fine=False)
     assert detector.thresholds[0] == before and not history.alarms(1)[0]["fine"]
     np.testing.assert_array_equal(detector.normal_scores[0], scores)
+
+
+def test_scoring_beside_the_monitor_counts_its_answers(own, tmp_path):
+    folder = tmp_path / "detector"
+    own.detector.save(str(folder))
+    fresh = load_detector(str(folder))
+    before = fresh.thresholds[0]
+    assert apply_answers(str(folder), fresh) == "" and fresh.thresholds[0] == before
+    history = History(default_path(str(folder)), identity(str(folder)))  # open, as in a monitor
+    alarm = raised(history, before + 1.0)
+    assert apply_answers(str(folder), fresh) == "" and fresh.thresholds[0] == before
+    Healthy(own.detector, history).answer(alarm, fine=True)
+    said = apply_answers(str(folder), fresh)
+    assert fresh.thresholds[0] == own.detector.thresholds[0] > before
+    assert said == (
+        "1 alarm of the monitor was answered as fine, so of the thresholds that of hum a moved "
+        f"from {before:.4g} to {fresh.thresholds[0]:.4g}."
+    )
+    other = History(str(tmp_path / "other"), "another detector")
+    assert answers(str(tmp_path / "other"), "x") == {} and other
+
+
+def test_a_damaged_history_is_told_and_leaves_the_thresholds(own, tmp_path):
+    folder = tmp_path / "detector"
+    own.detector.save(str(folder))
+    with open(default_path(str(folder)), "wb") as file:
+        file.write(b"no data base" * 100)
+    before = own.detector.thresholds[0]
+    assert "don't count" in apply_answers(str(folder), own.detector)
+    assert own.detector.thresholds[0] == before
 
 
 def test_one_answer_does_not_deafen_it(own):

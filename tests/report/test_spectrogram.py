@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from asd_jax.report import spectrogram
+from asd_jax.report import spectrogram, why
 from asd_jax.report.region import Region, find_region
 from tests.report.machines import make_example, make_rows
 
@@ -30,7 +30,7 @@ def test_the_sentence_names_time_pitch_and_size(normal, sign):
     change = {"deviation": level, "spectrogram": level + example.normal_db[:, None]}
     example = make_example(ROW, **change, **({} if normal else {"normal_db": None}))
     region = Region((10, 15), (20, 30), float(level[10:15, 20:30].mean()))
-    sentence = spectrogram.describe(example, region)
+    sentence = why.describe(example, region)
     edges = 100 + 7800 / 31 * np.array([9.5, 14.5])
     assert f"{edges[0] / 1000:.1f}–{edges[1] / 1000:.1f} kHz" in sentence
     assert "1.9–2.9 s" in sentence or "2.0–3.0 s" in sentence  # 1.95 to 2.95
@@ -69,7 +69,7 @@ def test_a_tone_through_the_whole_clip_is_called_so():
     example = make_example(ROW, deviation=deviation)
     region = find_region(deviation)
     assert region.frames == (0, 63)
-    assert "through the whole clip" in spectrogram.describe(example, region)
+    assert "through the whole clip" in why.describe(example, region)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_single_loud_bin_is_no_deviation():
     deviation = np.zeros((32, 63))
     deviation[4, 4] = 30.0
     assert find_region(deviation) is None
-    sentence = spectrogram.describe(make_example(ROW, deviation=deviation), None)
+    sentence = why.describe(make_example(ROW, deviation=deviation), None)
     assert "No single spot" in sentence
 
 
@@ -114,7 +114,7 @@ def test_strange_pictures_are_drawn(shape, value):
         spectrogram.deviation_panel(example, region),
     ):
         assert "data:image/png;base64," in svg and "nan" not in svg.split("base64,")[1][-900:]
-    assert spectrogram.describe(example, region)
+    assert why.describe(example, region)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_strange_pictures_are_drawn(shape, value):
 )
 def test_a_region_is_called_what_it_sounds_like(mels, frames, kind):
     region = Region(mels, frames, 5.0)
-    assert kind in spectrogram.describe(make_example(ROW), region)
+    assert kind in why.describe(make_example(ROW), region)
 
 
 def test_where_no_spot_stands_out_the_averages_speak():
@@ -137,8 +137,8 @@ def test_where_no_spot_stands_out_the_averages_speak():
     level = np.repeat(normal[:, None], 63, axis=1)
     level[16:24] += 4.0
     example = make_example(ROW, spectrogram=level, normal_db=normal)
-    told = spectrogram.describe(example, None)
+    told = why.describe(example, None)
     assert "4 dB louder than normal at" in told and "1 dB louder over all pitches" in told
-    assert "or not at all" in spectrogram.describe(
+    assert "or not at all" in why.describe(
         make_example(ROW, spectrogram=level, normal_db=level.mean(1)), None
     )

@@ -58,7 +58,7 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
       UserError: there is no recording, or none in a folder with a known name.
     """
     files = audio_files(root)
-    name = root.resolve().name or "machine"
+    name = _machine(root.resolve())
     names = _Names(wanted, files)
     clips = [names.clip(file, name) for file in files]
     _ask(files, names, root)
@@ -81,6 +81,13 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
             f"{root} holds only abnormal training recordings; put normal ones in train/normal."
         )
     return known
+
+
+def _machine(root: pathlib.Path) -> str:
+    """The name of the first folder upwards that is not a state or a split: `motor/train/normal`."""
+    names = [folder.name for folder in (root, *root.parents)]
+    known = {*_LABELS, *_SPLITS}
+    return next((name for name in names if name and name.lower() not in known), "machine")
 
 
 def told_label(path: str) -> int:

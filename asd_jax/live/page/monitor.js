@@ -14,6 +14,10 @@ let points = [];
 let trend = []; // hours
 let health = { paused: false, why: "", judged: null, age_s: null }; // no sound is coming, and why
 let gone = null; // since when the monitor has not answered
+let place = 0; // whose sound is shown
+let picked = false; // by hand, else the worst
+let briefs = []; // what /places says of each
+const RANK = ["alarm", "gone", "paused", "unknown", "unusual", "waiting", "normal"]; // worst first
 const pictures = []; // of recordings: functions that draw them again
 
 function element(tag, text, css) {
@@ -25,17 +29,6 @@ function element(tag, text, css) {
 
 function number(value) {
   return value === null || value === undefined ? "?" : String(Number(value.toPrecision(4)));
-}
-
-function hertz(low, high) {
-  return high >= 1000 ? `${(low / 1000).toFixed(1)}–${(high / 1000).toFixed(1)} kHz` : `${low.toFixed(0)}–${high.toFixed(0)} Hz`;
-}
-
-function departs(row) {
-  if (row.departs_from_s === null || row.departs_from_s === undefined) return "No single spot stands out.";
-  const word = row.departs_by >= 0 ? "louder" : "quieter";
-  return `Departs most at ${row.departs_from_s.toFixed(1)}–${row.departs_to_s.toFixed(1)} s, ` +
-    `${hertz(row.departs_from_hz, row.departs_to_hz)}: ${word} than normal.`;
 }
 
 function machineName(row) {
@@ -224,10 +217,12 @@ function drawTrend() {
 
 async function lookBack() {
   try {
-    trend = await ask("trend");
-    drawTrend();
+    const of = place;
+    const found = await ask(`trend?place=${of}`);
+    if (of === place) { trend = found; drawTrend(); }
   } catch (error) { /* `look` says that the monitor does not answer */ }
-  window.setTimeout(lookBack, 60000);
+  window.clearTimeout(lookBack.next);
+  lookBack.next = window.setTimeout(lookBack, 60000);
 }
 
 function drawLive() {
@@ -250,25 +245,86 @@ function moment(time, short) {
 // An answer, or an error after so long: a monitor that hangs takes connections and never answers.
 const ask = async (path) => (await fetch(path, { signal: AbortSignal.timeout(PATIENCE) })).json();
 
+// How a place is, by its health and its last score: [state, headline, when the last sound was judged].
+function judge(health, last) {
+  const state = gone ? "gone" : health.paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.decision !== 0 && last.decision !== 1 ? "unknown" : last.decision === 1 ? "unusual" : "normal";
+  const unknown = last && last.score !== null ? "There is no threshold to judge it by" : "No sound to judge: is the microphone alive?";
+  const said = { gone: "Not connected", paused: health.judged ? `No sound since ${moment(health.judged * 1000, true)}` : "No sound is coming", waiting: "Waiting for sound", unknown, alarm: "Alarm: this is not how it sounds when healthy", unusual: "Unusual, not yet an alarm", normal: "Sounds normal" }[state];
+  const ago = health.age_s >= 60 && !gone ? `, ${Math.round(health.age_s / 60)} min ago` : "";
+  return [state, said, health.judged ? `last sound judged ${moment(health.judged * 1000)}${ago}` : ""];
+}
+
+// One line a place, worst first. A line that stays is not made again: it may have the focus.
+function showPlaces() {
+  const list = byId("places").querySelector("ol");
+  byId("places").hidden = !briefs.length;
+  while (list.children.length < briefs.length) {
+    const item = element("li"), button = element("button"), number = list.children.length;
+    button.type = "button";
+    button.append(element("strong", about.places[number].name, "name"), element("span", "", "said"), element("span", "", "when"));
+    button.addEventListener("click", () => { picked = true; choose(number); });
+    item.dataset.place = number;
+    item.append(button);
+    list.append(item);
+  }
+  const ranks = briefs.map((brief) => RANK.indexOf(judge(brief, brief.last)[0]));
+  const order = ranks.map((rank, i) => i).sort((a, b) => ranks[a] - ranks[b] || a - b);
+  const items = new Map([...list.children].map((item) => [Number(item.dataset.place), item]));
+  for (const [i, item] of items) {
+    const button = item.firstChild, texts = judge(briefs[i], briefs[i].last);
+    button.className = texts[0];
+    button.setAttribute("aria-current", i === place);
+    for (const k of [1, 2]) if (button.children[k].textContent !== texts[k]) button.children[k].textContent = texts[k];
+  }
+  if ([...list.children].some((item, i) => Number(item.dataset.place) !== order[i])) {
+    const focus = document.activeElement;
+    list.append(...order.map((i) => items.get(i)));
+    if (list.contains(focus)) focus.focus();
+  }
+  if (!picked && briefs.length) choose(order[0]);
+  return briefs.length ? RANK[ranks[order[0]]] : "";
+}
+
+function choose(number) {
+  if (number === place) return;
+  place = number;
+  columns = []; points = []; trend = [];
+  health = briefs[number];
+  byId("source").textContent = `Listening to ${about.places[number].source}`;
+  wanted.drawn = 0; wanted.version = -1;
+  byId("alarms").replaceChildren();
+  showNotes([]);
+  lookBack();
+  showStatus();
+}
+
+async function lookAround() {
+  try {
+    briefs = await ask("places");
+    showStatus();
+  } catch (error) { /* `look` says that the monitor does not answer */ }
+  window.setTimeout(lookAround, document.hidden ? 4000 : 1000);
+}
+
 function showStatus() {
+  const worst = about && about.places.length ? showPlaces() : ""; // first: it may choose another
   const machines = new Map(); // the last score of each: one that is calm does not hide another
   for (const point of points) machines.set(`${point.machine_type}/${point.machine_id}`, point);
   const last = [...machines.values()].find((p) => p.alarm) || points[points.length - 1];
   const silent = health.paused || gone;
-  const state = gone ? "gone" : health.paused ? "paused" : !last ? "waiting" : last.alarm ? "alarm" : last.decision !== 0 && last.decision !== 1 ? "unknown" : "normal";
+  const [state, said, judged] = judge(health, last);
   byId("status").className = `card ${state}`;
   byId("status").hidden = !gone && !(about && about.source);
-  const odd = last && last.decision === 1 && !last.alarm;
-  const unknown = last && last.score !== null ? "There is no threshold to judge it by" : "No sound to judge: is the microphone alive?";
-  say("verdict", { gone: "Not connected", paused: health.judged ? `No sound since ${moment(health.judged * 1000, true)}` : "No sound is coming", waiting: "Waiting for sound", unknown, alarm: "Alarm: this is not how it sounds when healthy", normal: odd ? "Unusual, not yet an alarm" : "Sounds normal" }[state]);
-  const ago = health.age_s >= 60 && !gone ? `, ${Math.round(health.age_s / 60)} min ago` : "";
-  say("judged", health.judged ? `last sound judged ${moment(health.judged * 1000)}${ago}` : "");
+  byId("which").hidden = !worst;
+  say("which", worst ? about.places[place].name : "");
+  say("verdict", said);
+  say("judged", judged);
   const why = gone ? `The monitor has not answered since ${moment(gone)}. ` : health.paused ? `${health.why} ` : "";
   const before = silent && last ? `Before that${last.alarm ? ", the alarm was on" : ""}: ` : "";
-  say("detail", why + before + (last ? `${figures(last)} ${last.decision === 1 ? departs(last) : ""}` : about ? `A score comes after the first ${number(about.clip_s)} s of sound.` : ""));
+  say("detail", why + before + (last ? `${figures(last)} ${last.decision === 1 ? last.why || "" : ""}` : about ? `A score comes after the first ${number(about.clip_s)} s of sound.` : ""));
   byId("drift").hidden = !(health.drift || []).length;
   say("drift", (health.drift || []).join(" "));
-  document.title = { alarm: "ALARM – ", paused: "NO SOUND – ", gone: "NOT CONNECTED – " }[state] || "";
+  document.title = { alarm: "ALARM – ", paused: "NO SOUND – ", gone: "NOT CONNECTED – " }[worst || state] || "";
   document.title += "Machine monitor";
 }
 
@@ -290,7 +346,7 @@ function showAlarms(alarms) {
     sound.preload = "none";
     sound.src = `alarms/${alarm.id}.wav`;
     sound.setAttribute("aria-label", `Sound of the alarm of ${when}`);
-    item.append(first, element("p", figures(alarm)), element("p", departs(alarm)), sound, answerTo(alarm));
+    item.append(first, element("p", figures(alarm)), element("p", alarm.why || ""), sound, answerTo(alarm));
     showAnswer(item, alarm);
     list.prepend(item);
   }
@@ -325,7 +381,9 @@ function showAnswer(item, alarm) {
 async function look() {
   let wait = 500;
   try {
-    const state = await ask(`state?drawn=${wanted.drawn}&version=${wanted.version}`);
+    const of = place;
+    const state = await ask(`state?place=${of}&drawn=${wanted.drawn}&version=${wanted.version}`);
+    if (of !== place) { look(); return; }
     const bytes = Uint8Array.from(atob(state.columns), (c) => c.charCodeAt(0));
     if (state.drawn < wanted.drawn) columns = []; // the monitor was started anew
     for (let i = 0; i < bytes.length; i += MELS) columns.push(bytes.subarray(i, i + MELS));
@@ -384,7 +442,7 @@ async function send(file) {
   const worst = answer.clips.reduce((a, b) => (a.score === null || (b.score !== null && b.score > a.score) ? b : a));
   first.append(element("span", !known ? (worst.score === null ? "Not scored" : "No threshold") : odd ? "Anomalous" : "Normal", `tag ${!known ? "" : odd ? "bad" : "good"}`), element("span", file.name, "name"));
   item.append(first);
-  item.append(element("p", figures(worst)), element("p", departs(worst)));
+  item.append(element("p", figures(worst)), element("p", worst.why || ""));
   const canvas = element("canvas", undefined, "picture");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `Spectrogram of ${file.name}`);
@@ -428,13 +486,14 @@ async function start() {
     return;
   }
   byId("title").textContent = `Machine monitor: ${about.machine || about.machines.join(", ")}`;
-  byId("source").textContent = about.source ? `Listening to ${about.source}` : "Listening to nothing: drop recordings below";
+  byId("source").textContent = about.source ? `Listening to ${about.places.length ? about.places[0].source : about.source}` : "Listening to nothing: drop recordings below";
   byId("live").hidden = !about.source;
   acceptFiles();
   const again = () => { if (about.source) { drawLive(); drawTrend(); } for (const draw of pictures) draw(); };
   window.addEventListener("resize", again);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   if (about.source) { drawLive(); lookBack(); }
+  if (about.places.length) lookAround();
   look();
 }
 

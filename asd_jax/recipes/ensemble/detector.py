@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -24,13 +24,16 @@ from asd_jax.detector_folder import (
     write_folder,
 )
 from asd_jax.features.logmel import LogMel
-from asd_jax.recipes.ensemble import branches, inference, networks
+from asd_jax.recipes.ensemble import branches, heard, inference, networks
 from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
 from asd_jax.scoring.threshold import pooled
 from asd_jax.types import Group, Tree
+
+if TYPE_CHECKING:
+    from asd_jax.report.contents import Heard
 
 CLIPS = 256  # whose features are scored at once
 _KNOWN = ("variables/", "scorers/", "normal_scores/", "thresholds", "frame_mean", "frame_std")
@@ -128,6 +131,12 @@ class EnsembleDetector(Detector):
                 branch = {k: v[i] for k, v in scored.branches.items()}
                 rows.append(self._best(name, scored.score[i], branch, candidates))
         return rows
+
+    def heard(
+        self, wave: Int16[np.ndarray, "samples"], row: Mapping[str, Any], group: int
+    ) -> "Heard | None":
+        """What the branch that adds most to the score has heard, see `Detector`."""
+        return heard.heard(self, wave, row, group)
 
     def each_score(
         self, waves: Int16[np.ndarray, "clips samples"]

@@ -23,7 +23,7 @@ from asd_jax.recipes.ensemble.material import Material
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.report.card import About
-from asd_jax.report.contents import Branch, Embedding, Example
+from asd_jax.report.contents import Branch, Embedding, Example, MadeFault
 from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, score_rows
 from asd_jax.scoring import metrics
 from asd_jax.scoring import references as simple
@@ -53,6 +53,7 @@ def evaluate(
     material: Material,
     seconds: Mapping[str, float],
     about: Mapping[str, Any] | None = None,
+    made: tuple[MadeFault, ...] = (),
 ) -> None:
     """Scores the test clips and writes scores.csv, report.html and, last, results.json.
 
@@ -62,6 +63,7 @@ def evaluate(
         material: the branches' features.
         seconds: what each part of the run took.
         about: more entries of results.json.
+        made: faults to see and to hear.
     """
     began = time.monotonic()
     corpus, config = run.corpus, run.config
@@ -116,6 +118,7 @@ def evaluate(
         embedding=_embedding(run, trained, tested),
         examples=_examples(run, detector, rows),
         branches=_branches(run, detector),
+        made=made,
         oracle=config.scoring.threshold in ORACLES,
     )
 

@@ -46,6 +46,17 @@ def name(kind: str, strength: float) -> str:
     return f"{kind} {strength:+g} dB"
 
 
+def key_of(key: Array) -> Array:
+    """The key of the made faults, from that of a run's conclusion."""
+    return jax.random.fold_in(key, 1)
+
+
+def words(kind: str, strength: float) -> tuple[str, str]:
+    """A made fault and its strength, for reports."""
+    fault, how = _SAID[kind]
+    return fault, how.format(strength)
+
+
 def chosen(held_out: int) -> Int[np.ndarray, "clips"]:
     """Places of the held-out clips that faults are made from: evenly spread, at most `MOST`."""
     return np.unique(np.linspace(0, held_out - 1, min(held_out, MOST)).round().astype(int))
@@ -74,8 +85,8 @@ def heard_features(
     waves, made = to_float(jnp.asarray(run.corpus.waves.gather(few))), []
     for number, (kind, strength) in enumerate(FAULTS):
         keys = jax.random.split(jax.random.fold_in(key, number), len(few))
-        changed = _changed(keys, waves, strength, kind, run.config.data.sample_rate)
-        made.append(np.clip(np.rint(32768.0 * np.asarray(changed)), -32768, 32767))
+        found = changed(keys, waves, strength, kind, run.config.data.sample_rate)
+        made.append(np.clip(np.rint(32768.0 * np.asarray(found)), -32768, 32767))
     places = np.arange(len(FAULTS) * len(few))
     found = run.extract(variables, _Made(np.concatenate(made).astype(np.int16)), places)
     parts = {b: np.split(value, len(FAULTS)) for b, value in found.items()}
@@ -83,9 +94,10 @@ def heard_features(
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _changed(
+def changed(
     keys: Array, waves: Array, strength: float | Array, kind: str, sample_rate: int
 ) -> Array:
+    """Clips with a fault each, `[clips, samples]`, see `weak_fault`."""
     return jax.vmap(
         lambda key, wave: weak_fault(
             key, wave, kind=kind, strength_db=strength, sample_rate=sample_rate
@@ -109,11 +121,11 @@ def about(
         RUN for the folder of the run.
     """
     rows = []
-    for kind, (said, strength_said) in _SAID.items():
+    for kind in _SAID:
         found = [(s, heard[name(k, s)]) for k, s in FAULTS if k == kind and name(k, s) in heard]
-        cells = [[strength_said.format(s), int(h.sum()), len(h)] for s, h in found]
+        cells = [[words(kind, s)[1], int(h.sum()), len(h)] for s, h in found]
         if cells:
-            rows.append({"fault": said, "cells": cells})
+            rows.append({"fault": words(kind, 0.0)[0], "cells": cells})
     return {
         "sentences": [_material(run), _threshold(run, detector), carried(detector.weights)],
         "heard": rows,

@@ -14,6 +14,7 @@ from asd_jax.recipes.ensemble import (
     evaluate,
     guard,
     learned,
+    made,
     networks,
     stages,
 )
@@ -52,7 +53,7 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
         tested=evaluate.test_features(run, variables, trained),
         prototypes=calibrate.prototypes(run, variables),
         clips=fingerprint(run.corpus.names),
-        heard=learned.heard_features(run, jax.random.fold_in(key, 1), variables),
+        heard=learned.heard_features(run, learned.key_of(key), variables),
     )
     material.save(run.workdir.path(FILE))
     clock.lap("features")
@@ -62,7 +63,8 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
     clock.lap("calibrate")
     say("calibrate", f"scores of {len(run.corpus.test)} test clips, and the report")
     about = {"learned": learned.about(run, detector, heard)}
-    evaluate.evaluate(run, detector, material, clock.seconds, about)
+    shown = made.made_faults(run, learned.key_of(key), detector, heard)
+    evaluate.evaluate(run, detector, material, clock.seconds, about, shown)
 
 
 RECIPE = Recipe(

@@ -17,6 +17,7 @@ from asd_jax.recipes.ensemble import (
     evaluate,
     guard,
     learned,
+    made,
     networks,
     stages,
 )
@@ -66,7 +67,9 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
         "identification": results["identification"],
         "rescored": {"run": folder, "changes": dict(changes)},
     }
-    evaluate.evaluate(run, detector, material, clock.seconds, about)
+    key = learned.key_of(RECIPE.stage_key(config.seed, "conclude"))
+    shown = made.made_faults(run, key, detector, heard)
+    evaluate.evaluate(run, detector, material, clock.seconds, about, shown)
     workdir.say_result()
 
 

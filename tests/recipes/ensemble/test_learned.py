@@ -1,10 +1,15 @@
 """What a first report says where only healthy recordings are there."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
+import soundfile
 
-from asd_jax.recipes.ensemble import learned
-from asd_jax.report.contents import Report
+from asd_jax.recipes.ensemble import learned, made
+from asd_jax.report.contents import MadeFault, Report
 from asd_jax.report.html import render
 from asd_jax.report.learned import heard_sentences
 from asd_jax.scoring.threshold import false_alarm_range
@@ -49,7 +54,13 @@ RESULTS = {
 
 def test_a_page_without_a_test_clip_says_what_was_learned_and_nothing_else():
     text = render(Report(results=RESULTS, rows=()))
-    for told in ("Learned from 8 healthy", "1 of 3", "-20 dB", "asd_jax.score --detector=D PATH"):
+    for told in (
+        "The detector is ready",
+        "Learned from 8 healthy",
+        "1 of 3",
+        "-20 dB",
+        "asd_jax.score --detector=D PATH",
+    ):
         assert told in text
     for empty in ("There is no scored clip to draw", "No clips were chosen", "No machine was"):
         assert empty not in text
@@ -60,3 +71,31 @@ def test_the_terminal_says_what_it_would_hear():
     (told,) = heard_sentences(RESULTS)
     assert "a hum: 0 of 3 at -30 dB, 1 of 3 at -20 dB." in told
     assert heard_sentences({}) == []
+
+
+def test_the_clip_that_is_shown_is_heard_as_most_are():
+    heard = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [1, 1, 0, 1]], bool)
+    assert made.typical(heard) in (0, 1)
+
+
+def faults(count=3):
+    rng = np.random.default_rng(0)
+    sound = (1000 * rng.normal(size=3200)).astype(np.int16)
+    known = {"spectrogram": rng.normal(size=(16, 7)), "audio": sound, "sample_rate": 1600}
+    first = MadeFault(fault="", strength="", heard=None, **known)
+    louder = known | {"audio": 4 * sound}
+    return first, *(MadeFault("a <hum>", f"-{k} dB", k == 1, **louder) for k in range(1, count))
+
+
+def test_made_faults_are_there_to_see_and_to_hear_at_one_volume():
+    text = render(Report(results=RESULTS, rows=(), made=faults()))
+    assert text.count('<figure><img src="data:image/png') == 3
+    assert ">heard</span>a &lt;hum&gt;, -1 dB" in text
+    assert ">not heard</span>a &lt;hum&gt;, -2 dB" in text and "the clip as it was" in text
+    sounds = [
+        np.frombuffer(base64.b64decode(uri), np.uint8)
+        for uri in re.findall(r'src="data:audio/wav;base64,([^"]*)"', text)
+    ]
+    peaks = [float(np.abs(soundfile.read(io.BytesIO(s.tobytes()))[0]).max()) for s in sounds]
+    assert peaks[1] == pytest.approx(0.9, abs=0.05) and peaks[1] > 3 * peaks[0]
+    assert "look and sound like" not in render(Report(results=RESULTS, rows=()))
