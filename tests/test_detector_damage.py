@@ -48,7 +48,7 @@ def test_what_was_saved_comes_back(folders, recipe):
         for name, value in arrays.items():
             np.testing.assert_array_equal(value, file[name])
             assert value.flags.writeable
-    assert load_detector(str(folders[recipe]))._about().keys() <= about.keys()
+    assert load_detector(str(folders[recipe])).about().keys() <= about.keys()
 
 
 def mutated(data, rng):
