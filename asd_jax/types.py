@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-from jaxtyping import Array, Float, Int, Int16
+from jaxtyping import Array, Float, Int16
 
 Tree = Any  # a pytree of arrays: parameters, statistics, an optimizer's state
 Variables = dict[str, Tree]  # of networks (and what else is learned) by name
@@ -14,5 +13,4 @@ Waves = Float[Array, "batch samples"]  # full scale at 1
 RawWaves = Int16[Array, "batch samples"] | Waves  # as recordings hold them; `to_float` reads both
 Maps = Float[Array, "batch height width channels"]
 AnyMaps = Float[Array, "batch _height _width _channels"]  # input and output may differ in size
-Labels = Int[np.ndarray, "clips"]  # 0 normal, 1 anomalous
 BranchFeatures = dict[str, Float[Array, "batch dim"]]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from asd_jax.scoring import metrics
-from asd_jax.types import Labels
+from asd_jax.scoring.metrics import Labels
 
 Decisions = Int[np.ndarray, "clips"] | Bool[np.ndarray, "clips"]
 Probabilities = Float[np.ndarray, "clips"]

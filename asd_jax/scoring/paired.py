@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
-from asd_jax.types import Labels
+from asd_jax.scoring.metrics import Labels
 
 ClipScores = Float[np.ndarray, "clips"]
 Names = Shaped[np.ndarray, "clips"]

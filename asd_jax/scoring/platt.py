@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from asd_jax.errors import UserError
-from asd_jax.types import Labels
+from asd_jax.scoring.metrics import Labels
 
 # A slope of 0 or below would give all clips one probability or turn their order round: a network
 # that has learned nothing gets nearly the share of faults for every clip, in its own order.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
-from asd_jax.types import Labels
+from asd_jax.scoring.metrics import Labels
 
 # The best of several checkpoints is tested on the recordings that chose it, so the level is strict.
 CHANCE = 0.01

@@ -131,7 +131,7 @@ def test_parameters_are_as_many_as_timms(golden):
     assert trunk + 1280 * 1000 + 1000 == golden["parameters"] == 6_156_908
 
 
-@pytest.mark.parametrize("width", [0.35, 1.0, 1.6])
+@pytest.mark.parametrize("width", [0.35, 1.6])  # 1.0 is timm's above
 def test_shapes_of_ten_seconds_at_any_width(width):
     module = GhostNetV2(width=width)
     variables = shapes_of(module, (1, 224, 313, 2))
