@@ -5,7 +5,9 @@ A detector is a folder of two files, `detector.json` (settings, machines, names)
 no optimizer state.
 """
 
+import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,11 +16,11 @@ from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector_folder import read_folder, understood
+from asd_jax.detector_folder import flatten_tree, read_folder, understood, write_folder
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import LogMel, log_mel
 from asd_jax.scoring.threshold import percentile, tail
-from asd_jax.types import Group
+from asd_jax.types import Group, Tree
 
 if TYPE_CHECKING:
     from asd_jax.report.contents import Heard
@@ -27,12 +29,13 @@ SIZES = (1, 4, 16)  # of the batches that are compiled
 LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
 
 
-class Detector:
+class Detector(abc.ABC):
     """Base class of every recipe's detector.
 
     Attributes:
         config: the settings of the run that made it.
         groups: the machines that it knows; a group index points in here.
+        variables: of its networks, and what else was learned with them.
         thresholds: of the decision, `[groups]`; not finite where a group has none.
         normal_scores: normal clips' scores of each group, ascending, for percentiles.
         frame_mean, frame_std: a normal frame's level in dB, `[groups, mels]`.
@@ -42,6 +45,7 @@ class Detector:
 
     config: Any
     groups: tuple[Group, ...]
+    variables: Tree
     thresholds: np.ndarray
     normal_scores: tuple[np.ndarray, ...]
     frame_mean: np.ndarray
@@ -51,32 +55,26 @@ class Detector:
     extrapolates: ClassVar[bool] = True
 
     @property
+    @abc.abstractmethod
     def spec(self) -> LogMel:
         """The spectrogram that reports show."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def samples(self) -> int:
         """Samples of one clip."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
         """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def each_score(
         self, waves: Int16[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips machines"]:
         """The score of each clip as each machine; one column where all machines share it."""
-        raise NotImplementedError
 
-    def save(self, folder: str) -> None:
-        """Writes the folder that `load_detector` reads."""
-        raise NotImplementedError
-
-    def check(self) -> None:
-        """Raises whatever networks that do not fit the settings raise."""
-
+    @abc.abstractmethod
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Float[Array, "batch machines"]], Any, list[str]]:
@@ -86,12 +84,79 @@ class Detector:
             rows: the groups that are wanted.
             packing: stores networks and scorers in fewer bits, see `deploy.weights.Packing`.
         """
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Detector":
-        """The detector of what `detector_folder.read_folder` found."""
-        raise NotImplementedError
+        """The detector of what `detector_folder.read_folder` found.
+
+        Raises:
+            ValueError, KeyError: the arrays are not those that the settings ask for.
+        """
+
+    @functools.cached_property
+    def folded(self) -> Tree:
+        """The variables as its folder has them; raises whatever those of another network raise."""
+        return self._fold()
+
+    def _fold(self) -> Tree:
+        """The variables with BatchNorm in the filters, where there is any."""
+        return self.variables
+
+    def save(self, folder: str) -> None:
+        """Writes the folder that `load_detector` reads; an older one is replaced file by file."""
+        write_folder(folder, self.about(), self.arrays())
+
+    def about(self) -> dict[str, Any]:
+        """All but the arrays, as `detector.json` holds it."""
+        return {
+            "recipe": self.config.recipe,
+            "config": dataclasses.asdict(self.config),
+            "groups": [list(group) for group in self.groups],
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `arrays.npz` holds, by name."""
+        return {
+            **flatten_tree({"variables": self.folded}),
+            **{f"normal_scores/{number}": value for number, value in enumerate(self.normal_scores)},
+            **{name: getattr(self, name) for name in ("frame_mean", "frame_std")},
+        }
+
+    def row(
+        self,
+        name: str,
+        group: int,
+        score: float,
+        threshold: float,
+        *,
+        machine: Group | None = None,
+        branches: Mapping[str, float] | None = None,
+    ) -> dict[str, Any]:
+        """The row of one clip, as scores.csv holds it.
+
+        Args:
+            name: of the clip.
+            group: whose healthy clips it is ranked among.
+            score: of the clip; higher is more anomalous.
+            threshold: of the decision; not finite for none.
+            machine: what the clip is said to be of, if not that group.
+            branches: more scores, each for a column `score_<name>`.
+        """
+        machine_type, machine_id = machine or self.groups[group]
+        return {
+            "path": name,
+            "machine_type": machine_type,
+            "machine_id": machine_id,
+            "domain": "",
+            "label": UNKNOWN,
+            "score": float(score),
+            **{f"score_{branch}": float(value) for branch, value in (branches or {}).items()},
+            "threshold": float(threshold),
+            "decision": decide(score, threshold),
+            "percentile": percentile(score, self.normal_scores[group]),
+            **self.rarity(score, group),
+        }
 
     def percentiles(
         self, scores: Float[np.ndarray, "clips"], group: Int[np.ndarray, "clips"]
@@ -178,5 +243,5 @@ def load_detector(folder: str) -> Detector:
         detector = recipes.detector_class(recipe).from_parts(about, arrays)
         if not 0 < detector.samples <= LONGEST:
             raise ValueError(f"its clips have {detector.samples} samples")
-        detector.check()
+        _ = detector.folded  # of networks that do not fit the settings, too
     return detector

@@ -7,15 +7,18 @@ Some operations take a form that is fast where they run (`models.ops`, the Fouri
 import contextlib
 import contextvars
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import jax
 
+Implementation = Literal["fast", "lax"]  # of an operation: what is faster on a CPU, or XLA's own
+
 _override: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
-_form: contextvars.ContextVar[str | None] = contextvars.ContextVar("form", default=None)
+_form: contextvars.ContextVar[Implementation | None] = contextvars.ContextVar("form", default=None)
 
 
 @contextlib.contextmanager
-def _set(variable: contextvars.ContextVar[str | None], value: str) -> Iterator[None]:
+def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -36,14 +39,19 @@ def platform() -> str:
     return _override.get() or jax.default_backend()
 
 
-def implementation(form: str) -> contextlib.AbstractContextManager[None]:
-    """Traces the operations inside the block in one form, whatever the platform; see `models.ops`.
+def implementation(name: Implementation) -> contextlib.AbstractContextManager[None]:
+    """Traces the operations of `models.ops` inside the block as `name`, whatever the platform.
 
-    A function that is already traced does not change.
+    For comparisons. A function that is already traced does not change.
     """
-    return _set(_form, form)
+    return _set(_form, name)
 
 
-def form() -> str | None:
-    """The form that is asked for whatever the platform, or None."""
-    return _form.get()
+def form() -> Implementation:
+    """The form to trace: the one asked for, else what suits the platform.
+
+    XLA's CPU backend has one good convolution kernel: the plain forward one. Depthwise convolutions
+    and most gradients fall back to scalar loops, far slower than the same sums written as shifted
+    products and matrix products. GPUs and TPUs have good kernels for all of them.
+    """
+    return _form.get() or ("fast" if platform() == "cpu" else "lax")

@@ -11,4 +11,6 @@ Pair = tuple[int, int]  # of two spatial axes
 
 Waves = Float[Array, "batch samples"]  # full scale at 1
 RawWaves = Int16[Array, "batch samples"] | Waves  # as recordings hold them; `to_float` reads both
+Maps = Float[Array, "batch height width channels"]
+AnyMaps = Float[Array, "batch _height _width _channels"]  # input and output may differ in size
 BranchFeatures = dict[str, Float[Array, "batch dim"]]

@@ -10,6 +10,7 @@ import pytest
 
 COMMANDS = ("main", "score", "monitor", "export", "submission", "fetch", "rescore")
 COMMANDS += ("watch", "doctor", "compare")
+LAUNCH = ("launch.sweep", "launch.plan", "launch.collect")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROGRAM = """
 import sys
@@ -112,23 +113,6 @@ def test_a_command_takes_no_other_commands_flags(command, given):
     assert done.returncode == 2 and "Unknown command line flag" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("export", "The file to write"),
-        ("submission", "The folder to write"),
-        ("score", "CSV file too"),
-        ("monitor", "--port"),
-        ("fetch", "how complete"),
-        ("main", "default runs/"),
-        ("rescore", "Scores a finished run anew"),
-        ("watch", "--alarm_after"),
-    ],
-)
-def test_help_tells_the_commands_own_words(command, words):
-    assert words in run(command, "--help").stdout
-
-
 def run(command, *arguments):
     module = f"asd_jax.{command}"
     return subprocess.run(
@@ -152,18 +136,38 @@ REFUSED = [
     ["asd_jax.rescore", "nowhere"],
     ["asd_jax.main", "--config=nothing"],
 ]
-HELP = [[f"asd_jax.{name}", "--help"] for name in COMMANDS] + [
-    [f"launch.{name}", "--help"] for name in ("sweep", "plan", "collect")
-]
+WORDS = {
+    "export": "The file to write",
+    "submission": "The folder to write",
+    "score": "CSV file too",
+    "monitor": "--port",
+    "fetch": "how complete",
+    "main": "default runs/",
+    "rescore": "Scores a finished run anew",
+    "watch": "--alarm_after",
+}
 
 
-@pytest.mark.parametrize("arguments", HELP + REFUSED, ids=" ".join)
-def test_help_and_refusals_wait_for_no_heavy_library(arguments):
+def light(*arguments):
+    """A command that has imported no heavy library when it ends."""
     command = [sys.executable, "-c", HEAVY, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode in ((0, 1) if "--help" in arguments else (2,)), done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1].strip() == "heavy:"
+    return done
+
+
+@pytest.mark.parametrize("module", [*(f"asd_jax.{name}" for name in COMMANDS), *LAUNCH])
+def test_help_tells_the_commands_own_words_and_waits_for_no_heavy_library(module):
+    done = light(module, "--help")
+    assert done.returncode in (0, 1), done.stderr
+    assert WORDS.get(module.removeprefix("asd_jax."), "") in done.stdout
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_a_refusal_waits_for_no_heavy_library(arguments):
+    done = light(*arguments)
+    assert done.returncode == 2, done.stderr
 
 
 THREADS = """

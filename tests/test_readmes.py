@@ -24,7 +24,16 @@ PAGES = [*FILES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def faults(commands):
-    """What is wrong with each command, "" for nothing; in one process for all of them."""
+    """What is wrong with each command, "" for nothing."""
+    found = judged()
+    return [found[json.dumps(command)] for command in commands]
+
+
+@functools.cache
+def judged():
+    """What is wrong with any command of this file's tests; one process imports all that they do."""
+    texts = [*(page.read_text("utf-8") for page in PAGES), *map(in_a_block, WRONG), *NAMES]
+    commands = [c for text in texts for c in readme_commands.commands_of(text)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.readme_commands"],
         input=json.dumps(commands),
@@ -33,7 +42,11 @@ def faults(commands):
         cwd=ROOT,
         check=True,
     )
-    return json.loads(done.stdout)
+    return dict(zip(map(json.dumps, commands), json.loads(done.stdout), strict=True))
+
+
+def in_a_block(command):
+    return f"```bash\n{command}\n```"
 
 
 def test_every_command_of_every_readme_is_accepted():
@@ -132,12 +145,15 @@ WRONG = {
 
 
 def test_a_wrong_command_is_found():
-    given = [readme_commands.commands_of(f"```bash\n{c}\n```")[0] for c in WRONG]
+    given = [readme_commands.commands_of(in_a_block(c))[0] for c in WRONG]
     found = dict(zip(WRONG, faults(given), strict=True))
     missed = {c: fault for c, fault in found.items() if WRONG[c] not in fault}
     assert not missed
 
 
-@pytest.mark.parametrize("quoted", ["`python -m asd_jax.score`", "```bash\npython -m pytest\n```"])
+NAMES = ("`python -m asd_jax.score`", in_a_block("python -m pytest"))
+
+
+@pytest.mark.parametrize("quoted", NAMES)
 def test_the_name_of_a_command_alone_is_right(quoted):
     assert faults(readme_commands.commands_of(quoted)) == [""]

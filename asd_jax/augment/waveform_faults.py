@@ -44,7 +44,7 @@ def weak_fault(
 
 
 def band_gain(
-    key: Key[Array, ""], wave: Float[Array, "samples"], gain_db: Array, sample_rate: int
+    key: Key[Array, ""], wave: Float[Array, "samples"], gain_db: Float[Array, ""], sample_rate: int
 ) -> Float[Array, "samples"]:
     """A band of half an octave to two octaves, between 100 Hz and the top, louder or quieter."""
     place_key, width_key, sign_key = jax.random.split(key, 3)
@@ -61,7 +61,7 @@ def band_gain(
 
 
 def tone(
-    key: Key[Array, ""], wave: Float[Array, "samples"], level_db: Array, sample_rate: int
+    key: Key[Array, ""], wave: Float[Array, "samples"], level_db: Float[Array, ""], sample_rate: int
 ) -> Float[Array, "samples"]:
     """A harmonic comb of eight lines falling as 1/h, fundamental 40 to 800 Hz."""
     pitch_key, phase_key = jax.random.split(key)
@@ -75,7 +75,7 @@ def tone(
 
 
 def clicks(
-    key: Key[Array, ""], wave: Float[Array, "samples"], level_db: Array, sample_rate: int
+    key: Key[Array, ""], wave: Float[Array, "samples"], level_db: Float[Array, ""], sample_rate: int
 ) -> Float[Array, "samples"]:
     """Impulses that ring down, 1 to 20 a second, as from a damaged bearing or tooth."""
     rate_key, ring_key, decay_key, start_key = jax.random.split(key, 4)
@@ -101,7 +101,7 @@ def _sine(phase: UInt32[Array, "samples"]) -> Float[Array, "samples"]:
 
 
 def _beside(
-    wave: Float[Array, "samples"], added: Float[Array, "samples"], level_db: Array
+    wave: Float[Array, "samples"], added: Float[Array, "samples"], level_db: Float[Array, ""]
 ) -> Float[Array, "samples"]:
     """Returns `added`, scaled to `level_db` relative to the clip; nothing beside a silent clip."""
     ratio = jnp.square(wave).mean() / jnp.maximum(jnp.square(added).mean(), 1e-12)

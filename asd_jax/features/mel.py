@@ -27,7 +27,7 @@ class Band(NamedTuple):
 
 
 def hz_to_mel(hz: np.ndarray | float, *, scale: str) -> np.ndarray:
-    """Frequency in Hz to mel, on the `slaney` or the `htk` scale."""
+    """Frequencies in Hz of any shape to mel, on the `slaney` or the `htk` scale."""
     hz = np.asarray(hz, np.float64)
     if scale == "htk":
         return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
@@ -36,7 +36,7 @@ def hz_to_mel(hz: np.ndarray | float, *, scale: str) -> np.ndarray:
 
 
 def mel_to_hz(mel: np.ndarray | float, *, scale: str) -> np.ndarray:
-    """Mel to frequency in Hz, the inverse of `hz_to_mel`."""
+    """Mel of any shape to frequency in Hz, the inverse of `hz_to_mel`."""
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
         return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))

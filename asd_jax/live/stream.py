@@ -12,8 +12,6 @@ from asd_jax.live.pcm import Decoder, Pcm
 from asd_jax.live.recordings import STDIN, ClipScorer, Piece, Row
 from asd_jax.live.windows import Windows
 
-Clock = Callable[[], datetime.datetime]
-
 
 def utc() -> datetime.datetime:
     """The time of day."""
@@ -35,7 +33,7 @@ class StreamScorer:
         hop: float | None = None,
         rule: Rule | None = None,
         alarm: Alarm | None = None,
-        clock: Clock = utc,
+        clock: Callable[[], datetime.datetime] = utc,
         heard: Callable[[np.ndarray], None] = lambda wave: None,
         scored: Callable[[Row, Piece], None] = lambda row, piece: None,
     ):

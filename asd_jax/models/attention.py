@@ -22,6 +22,7 @@ from asd_jax.models.initialise import kernel_init
 from asd_jax.models.layers import BatchNorm, dense
 from asd_jax.models.ops.simam import RECIPROCAL, SIGMOID, gate_by_deviation, pool
 from asd_jax.models.soca import Soca
+from asd_jax.types import Maps
 
 SIMAM_LAMBDA = {"official": 1e-4, "sun": 1.0}
 SE_RATIO = 0.25  # squeezed channels of 'se' as a share of the *block's input* channels
@@ -65,7 +66,7 @@ class NoAttention(nn.Module):
     """Returns its input."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x."""
         return x
 
@@ -79,7 +80,7 @@ class SqueezeExcite(layers.SqueezeExcite):
 
     activation: Callable[[Array], Array] = nn.silu
 
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool = False) -> Array:
+    def __call__(self, x: Maps, *, train: bool = False) -> Maps:
         """Returns x gated by channel."""
         return super().__call__(x)
 
@@ -88,7 +89,7 @@ class Eca(nn.Module):
     """ECA: gate = sigmoid(1-D convolution of mean(x) along the channels), without bias."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by channel."""
         channels = x.shape[-1]
         weight = self.param("kernel", kernel_init, (KERNEL_SIZE, 1))
@@ -122,7 +123,7 @@ class Cbam(nn.Module):
     """CBAM: channel attention, then sigmoid(BN(7x7 conv([max, mean] over channels)))."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by channel and then by position."""
         mean, peak = jnp.mean(x, (1, 2), dtype=jnp.float32), jnp.max(x, (1, 2))
         gate = ChannelGate(name="channel")(mean, peak.astype(jnp.float32))
@@ -144,7 +145,7 @@ class Simam(nn.Module):
     definition: str = "official"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by position and channel."""
         mean, spread, _ = pool(x)
         strength = SIMAM_LAMBDA[self.definition]
@@ -165,7 +166,7 @@ class ImprovedCbam(nn.Module):
     definition: str = "official"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by channel and then by position and channel."""
         mean, spread, peak = pool(x)
         channel, strength = ChannelGate(name="channel")(mean, peak), SIMAM_LAMBDA[self.definition]
@@ -179,7 +180,7 @@ class Nam(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by position and channel."""
         norm = BatchNorm(name="bn")
         scaled = norm(x, train=train)
@@ -189,14 +190,14 @@ class Nam(nn.Module):
 
 
 def simam(
-    x: Float[Array, "batch h w channels"],
+    x: Maps,
     mean: Float[Array, "batch channels"],
     spread: Float[Array, "batch channels"],
     channel: Float[Array, "batch channels"] | None = None,
     *,
     definition: str = "official",
     strength: float = 1e-4,
-) -> Float[Array, "batch h w channels"]:
+) -> Maps:
     """Returns `channel * x` times SimAM's gate; the gate is computed in float32.
 
     With n positions, d the deviation from the map's mean and S the sum of d squared:

@@ -1,7 +1,8 @@
 """EfficientNetV2-S (Tan 2021; Sun 2025, Table 2) and EfficientNet B0 to B7 (Tan 2019).
 
-Both are a table of `Block` rows. Stochastic depth, BatchNorm's constants, the squeeze ratio and
-TensorFlow's padding are those of the released networks, which Sun's paper does not repeat.
+Both are a table of `EfficientNetBlock` rows. Stochastic depth, BatchNorm's constants, the squeeze
+ratio and TensorFlow's padding are those of the released networks, which Sun's paper does not
+repeat.
 """
 
 import dataclasses
@@ -15,20 +16,20 @@ from jaxtyping import Array, Float
 from asd_jax.models.attention import Attention, make_attention
 from asd_jax.models.layers import (
     ConvBN,
-    Maps,
     check_channels,
     dense,
     drop_path,
     round_channels,
     run_block,
 )
+from asd_jax.types import AnyMaps
 
 EPSILON = 1e-3  # of every BatchNorm here; its momentum is that of layers.py, 0.9
 DROP_PATH = 0.2  # rate to which stochastic depth rises
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class EfficientNetBlock:
     """One row of the table: a stage of `repeats` residual blocks.
 
     Attributes:
@@ -51,22 +52,22 @@ class Block:
 
 
 V2_S = (
-    Block(3, 1, 1, 24, 2, fused=True, attention=False),
-    Block(3, 2, 4, 48, 4, fused=True, attention=False),
-    Block(3, 2, 4, 64, 4, fused=True, attention=False),
-    Block(3, 2, 4, 128, 6),
-    Block(3, 1, 6, 160, 9),
-    Block(3, 2, 6, 256, 15),
+    EfficientNetBlock(3, 1, 1, 24, 2, fused=True, attention=False),
+    EfficientNetBlock(3, 2, 4, 48, 4, fused=True, attention=False),
+    EfficientNetBlock(3, 2, 4, 64, 4, fused=True, attention=False),
+    EfficientNetBlock(3, 2, 4, 128, 6),
+    EfficientNetBlock(3, 1, 6, 160, 9),
+    EfficientNetBlock(3, 2, 6, 256, 15),
 )
 
 B0 = (
-    Block(3, 1, 1, 16, 1),
-    Block(3, 2, 6, 24, 2),
-    Block(5, 2, 6, 40, 2),
-    Block(3, 2, 6, 80, 3),
-    Block(5, 1, 6, 112, 3),
-    Block(5, 2, 6, 192, 4),
-    Block(3, 1, 6, 320, 1),
+    EfficientNetBlock(3, 1, 1, 16, 1),
+    EfficientNetBlock(3, 2, 6, 24, 2),
+    EfficientNetBlock(5, 2, 6, 40, 2),
+    EfficientNetBlock(3, 2, 6, 80, 3),
+    EfficientNetBlock(5, 1, 6, 112, 3),
+    EfficientNetBlock(5, 2, 6, 192, 4),
+    EfficientNetBlock(3, 1, 6, 320, 1),
 )
 
 # Width, depth, input size and dropout of B0 to B7.
@@ -87,7 +88,9 @@ def scale_width(channels: int, width: float) -> int:
     return round_channels(channels * width, 8)
 
 
-def scale_stages(stages: tuple[Block, ...], width: float, depth: float) -> tuple[Block, ...]:
+def scale_stages(
+    stages: tuple[EfficientNetBlock, ...], width: float, depth: float
+) -> tuple[EfficientNetBlock, ...]:
     """Compound scaling: channels times width, rounded; repeats times depth, rounded up."""
     return tuple(
         dataclasses.replace(
@@ -97,7 +100,7 @@ def scale_stages(stages: tuple[Block, ...], width: float, depth: float) -> tuple
     )
 
 
-def drop_path_rates(stages: tuple[Block, ...], last: float) -> list[list[float]]:
+def drop_path_rates(stages: tuple[EfficientNetBlock, ...], last: float) -> list[list[float]]:
     """Stochastic depth of each block of each stage: last * index / number of blocks."""
     total, index, rates = sum(block.repeats for block in stages), 0, []
     for block in stages:
@@ -116,13 +119,13 @@ class Residual(nn.Module):
         dtype: what it computes in.
     """
 
-    block: Block
+    block: EfficientNetBlock
     stride: int
     attention: Attention
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, drop: Float[Array, ""] | float, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, drop: Float[Array, ""] | float, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`.
 
         Args:
@@ -174,7 +177,7 @@ class EfficientNet(nn.Module):
 
     num_outputs: int = 1
     in_channels: int = 3
-    stages: tuple[Block, ...] = V2_S
+    stages: tuple[EfficientNetBlock, ...] = V2_S
     stem: int = 24
     head: int = 1280
     attention: Attention = Attention("se")
@@ -204,7 +207,9 @@ class EfficientNet(nn.Module):
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return dense(self.num_outputs, name="classifier")(x), intermediates
 
-    def _stage(self, number: int, block: Block, drops: list[float], x: Array, train: bool) -> Array:
+    def _stage(
+        self, number: int, block: EfficientNetBlock, drops: list[float], x: Array, train: bool
+    ) -> Array:
         carries = block.attention
         if self.attention_stages:
             carries = number in self.attention_stages

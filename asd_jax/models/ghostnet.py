@@ -19,7 +19,6 @@ from asd_jax.models.layers import (
     Activation,
     BatchNorm,
     ConvBN,
-    Maps,
     SqueezeExcite,
     dense,
     relu,
@@ -27,10 +26,11 @@ from asd_jax.models.layers import (
     run_block,
 )
 from asd_jax.models.model import Model, wrap
+from asd_jax.types import AnyMaps
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class GhostBlock:
     """One bottleneck, at width 1.
 
     Attributes:
@@ -51,24 +51,24 @@ class Block:
 
 
 # The rows of the reference networks, by stage. The first two bottlenecks have no attention.
-STAGES: tuple[tuple[Block, ...], ...] = (
-    (Block(3, 16, 16, 0, 1, attention=False),),
-    (Block(3, 48, 24, 0, 2, attention=False), Block(3, 72, 24, 0, 1)),
-    (Block(5, 72, 40, 0.25, 2), Block(5, 120, 40, 0.25, 1)),
+STAGES: tuple[tuple[GhostBlock, ...], ...] = (
+    (GhostBlock(3, 16, 16, 0, 1, attention=False),),
+    (GhostBlock(3, 48, 24, 0, 2, attention=False), GhostBlock(3, 72, 24, 0, 1)),
+    (GhostBlock(5, 72, 40, 0.25, 2), GhostBlock(5, 120, 40, 0.25, 1)),
     (
-        Block(3, 240, 80, 0, 2),
-        Block(3, 200, 80, 0, 1),
-        Block(3, 184, 80, 0, 1),
-        Block(3, 184, 80, 0, 1),
-        Block(3, 480, 112, 0.25, 1),
-        Block(3, 672, 112, 0.25, 1),
+        GhostBlock(3, 240, 80, 0, 2),
+        GhostBlock(3, 200, 80, 0, 1),
+        GhostBlock(3, 184, 80, 0, 1),
+        GhostBlock(3, 184, 80, 0, 1),
+        GhostBlock(3, 480, 112, 0.25, 1),
+        GhostBlock(3, 672, 112, 0.25, 1),
     ),
     (
-        Block(5, 672, 160, 0.25, 2),
-        Block(5, 960, 160, 0, 1),
-        Block(5, 960, 160, 0.25, 1),
-        Block(5, 960, 160, 0, 1),
-        Block(5, 960, 160, 0.25, 1),
+        GhostBlock(5, 672, 160, 0.25, 2),
+        GhostBlock(5, 960, 160, 0, 1),
+        GhostBlock(5, 960, 160, 0.25, 1),
+        GhostBlock(5, 960, 160, 0, 1),
+        GhostBlock(5, 960, 160, 0.25, 1),
     ),
 )
 
@@ -78,7 +78,7 @@ POOLS = ("global", "frequency")
 SMALLEST = 33  # height and width of an input whose last maps can still be halved for attention
 
 
-def hard_sigmoid(x: Array) -> Array:
+def hard_sigmoid(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """Returns clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
     return jnp.clip(x / 6 + 0.5, min=0.0, max=1.0)
 
@@ -90,7 +90,7 @@ class DFCAttention(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, height, width, features]`."""
         size = x.shape[1], x.shape[2]
         x = ops.average_pool_2x2(x)
@@ -109,7 +109,7 @@ class Ghost(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, height, width, features]`."""
         options = {"activation": self.activation, "dtype": self.dtype}
         half = -(-self.features // 2)
@@ -124,12 +124,12 @@ class Ghost(nn.Module):
 class Bottleneck(nn.Module):
     """Ghost module, depthwise where strided, squeeze-and-excitation, ghost module, shortcut."""
 
-    block: Block
+    block: GhostBlock
     width: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`."""
         block = self.block
         expanded = round_channels(block.expanded * self.width)
@@ -178,7 +178,7 @@ class GhostNetV2(nn.Module):
     embed_dim: int = 512
     head: int = 1280
     dropout: float = 0.0
-    stages: tuple[tuple[Block, ...], ...] = STAGES
+    stages: tuple[tuple[GhostBlock, ...], ...] = STAGES
     dtype: Any = jnp.float32
     rematerialise: bool = False
     embedding_norm: bool = True

@@ -13,10 +13,9 @@ from asd_jax import target
 from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.initialise import kernel_init
-from asd_jax.types import Pair
+from asd_jax.types import AnyMaps, Pair
 
-# The underscores: a layer's result has a size and channels of its own.
-Maps = Float[Array, "batch _height _width _channels"]
+Channels = Float[Array, "channels"]
 Activation = Callable[[Array], Array] | None
 Padding = Pair | Literal["same"] | None
 
@@ -69,21 +68,21 @@ class BatchNorm(nn.Module):
 
 
 def affine(
-    scale: Array, bias: Array, mean: Array, var: Array, epsilon: float
-) -> tuple[Array, Array]:
+    scale: Channels, bias: Channels, mean: Channels, var: Channels, epsilon: float
+) -> tuple[Channels, Channels]:
     """Returns BatchNorm outside training as (factor, shift): x * factor + shift."""
     factor = scale * jax.lax.rsqrt(var + epsilon)
     return factor, bias - mean * factor
 
 
-def leaky_relu(x: Array) -> Array:
+def leaky_relu(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """LeakyReLU with PyTorch's slope 0.01."""
     if target.platform() == "onnx":  # onnxruntime chooses element by element, which is slow
         return jnp.maximum(x, 0.01 * x)
     return jnp.where(x >= 0, x, 0.01 * x)
 
 
-def relu(x: Array) -> Array:
+def relu(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """Returns max(x, 0), with the gradient 0 at 0."""
     return jax.nn.relu(x)
 
@@ -107,7 +106,7 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps) -> Maps:
+    def __call__(self, x: AnyMaps) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32)
@@ -123,22 +122,25 @@ class Depthwise(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps) -> Maps:
+    def __call__(self, x: AnyMaps) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, channels]`."""
         kernel = self.param("kernel", kernel_init, (*self.kernel, 1, x.shape[-1]), jnp.float32)
         return convolve(x, kernel, self.stride, self.padding, self.dtype, depthwise=True)
 
 
 def convolve(
-    x: Maps,
+    x: AnyMaps,
     kernel: Array | np.ndarray,  # variables read from a file may be NumPy's
     stride: Pair,
     padding: Padding,
     dtype: Any,
     *,
     depthwise: bool = False,
-) -> Maps:
-    """The convolution of `Conv` or `Depthwise`, computed in `dtype`."""
+) -> AnyMaps:
+    """The convolution of `Conv` or `Depthwise`, computed in `dtype`.
+
+    The kernel is `[kernel_h, kernel_w, channels, features]`, of one channel where depthwise.
+    """
     x, both = _padded(x, (kernel.shape[0], kernel.shape[1]), stride, padding)
     form = ops.depthwise if depthwise else ops.conv
     return form(x.astype(dtype), jnp.asarray(kernel, dtype), stride=stride, padding=both)
@@ -160,7 +162,7 @@ class ConvBN(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, features]`."""
         activation = self.activation or ops.identity
         if not train and self.has_variable("folded", "kernel"):
@@ -173,7 +175,7 @@ class ConvBN(nn.Module):
         norm = {"epsilon": self.epsilon, "dtype": self.dtype, "activation": activation}
         return BatchNorm(**norm, name="bn")(x, train=train)
 
-    def _folded(self, x: Maps) -> Maps:
+    def _folded(self, x: AnyMaps) -> AnyMaps:
         kernel, shift = (self.get_variable("folded", name) for name in ("kernel", "shift"))
         depthwise = self.features is None
         x = convolve(x, kernel, self.stride, self.padding, self.dtype, depthwise=depthwise)
@@ -183,7 +185,7 @@ class ConvBN(nn.Module):
 def fold(
     params: Mapping[str, Any], averages: Mapping[str, Any], epsilon: float
 ) -> dict[str, np.ndarray]:
-    """Folds parameters and statistics into what a `ConvBN` needs outside training.
+    """Folds a `ConvBN` into `kernel` `[h, w, channels, features]` and `shift` `[features]`.
 
     On the host: `affine` is the same for a program.
     """
@@ -222,7 +224,7 @@ class SqueezeExcite(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps) -> Maps:
+    def __call__(self, x: AnyMaps) -> AnyMaps:
         """Scales each channel of each example; the shape stays."""
         means = x.mean(axis=(1, 2), dtype=jnp.float32)
         hidden = self.activation(dense(self.squeezed, name="reduce", dtype=self.dtype)(means))
@@ -247,7 +249,9 @@ def dense(
     return nn.Dense(features, use_bias=bias, kernel_init=kernel_init, dtype=dtype, name=name)
 
 
-def drop_path(module: nn.Module, x: Maps, rate: Float[Array, ""] | float, *, train: bool) -> Maps:
+def drop_path(
+    module: nn.Module, x: AnyMaps, rate: Float[Array, ""] | float, *, train: bool
+) -> AnyMaps:
     """Stochastic depth (Huang 2016): drops a whole example's residual branch in training.
 
     Args:
@@ -263,7 +267,7 @@ def drop_path(module: nn.Module, x: Maps, rate: Float[Array, ""] | float, *, tra
     return x * (kept / keep).astype(x.dtype)
 
 
-def check_channels(x: Maps, channels: int) -> None:
+def check_channels(x: AnyMaps, channels: int) -> None:
     """Raises UserError unless the maps have so many channels."""
     if x.shape[-1] != channels:
         raise UserError(

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import Conv, ConvBN, Maps, check_channels, dense, round_channels
+from asd_jax.models.layers import Conv, ConvBN, check_channels, dense, round_channels
+from asd_jax.types import AnyMaps
 
 EXPAND = 4  # channels inside an inverted residual over those of its input
 HEADS = 4
@@ -16,7 +17,7 @@ PATCH = 2  # positions along each side of a patch
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class MobileViTBlock:
     """One stage: inverted residuals, the first with the stride, and perhaps a transformer.
 
     Attributes:
@@ -35,11 +36,11 @@ class Block:
 
 
 SMALL = (
-    Block(32, 1, 1),
-    Block(64, 3, 2),
-    Block(96, 1, 2, dim=144, depth=2),
-    Block(128, 1, 2, dim=192, depth=4),
-    Block(160, 1, 2, dim=240, depth=3),
+    MobileViTBlock(32, 1, 1),
+    MobileViTBlock(64, 3, 2),
+    MobileViTBlock(96, 1, 2, dim=144, depth=2),
+    MobileViTBlock(128, 1, 2, dim=192, depth=4),
+    MobileViTBlock(160, 1, 2, dim=240, depth=3),
 )
 
 
@@ -51,7 +52,7 @@ class InvertedResidual(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, out]`."""
         options = {"activation": nn.silu, "dtype": self.dtype}
         y = ConvBN(x.shape[-1] * EXPAND, **options, name="expand")(x, train=train)
@@ -99,7 +100,7 @@ class Global(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Works on `[batch, height, width, channels]`; the shape stays."""
         batch, height, width, channels = x.shape
         options = {"activation": nn.silu, "dtype": self.dtype}
@@ -137,7 +138,7 @@ class MobileViT(nn.Module):
 
     num_outputs: int = 1
     in_channels: int = 3
-    stages: tuple[Block, ...] = SMALL
+    stages: tuple[MobileViTBlock, ...] = SMALL
     width: float = 1.0
     dropout: float = 0.1
     dtype: Any = jnp.float32

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import ConvBN, Maps, check_channels, dense, relu, round_channels
+from asd_jax.models.layers import ConvBN, check_channels, dense, relu, round_channels
+from asd_jax.types import AnyMaps
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # inner channels, blocks
 WIDEN = 4  # channels of a block's output over its inner ones
@@ -27,7 +28,7 @@ class Bottleneck(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, height, width, channels]` to `[batch, out_h, out_w, 4 inner]`."""
         options = {"activation": relu, "dtype": self.dtype}
         stride, out = (self.stride, self.stride), self.inner * WIDEN

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Float
 
 from asd_jax.models.layers import dense
+from asd_jax.types import Maps
 
 ITERATIONS = 5  # of Newton-Schulz, as in the paper
 TINY = 1e-10  # a flat map has trace 0
@@ -23,7 +24,7 @@ class Soca(nn.Module):
     reduction: int = 8
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch h w channels"], *, train: bool) -> Array:
+    def __call__(self, x: Maps, *, train: bool) -> Maps:
         """Returns x gated by channel."""
         batch, h, w, channels = x.shape
         pooled = second_order_pool(x.astype(jnp.float32).reshape(batch, h * w, channels))

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import BatchNorm, ConvBN, Maps, leaky_relu, run_block
+from asd_jax.models.layers import BatchNorm, ConvBN, leaky_relu, run_block
 from asd_jax.models.model import Model, wrap
+from asd_jax.types import AnyMaps
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class TemporalBlock:
     """One inverted residual: 1 x 1 to `expand` times the channels, depthwise 3, 1 x 1 to `out`."""
 
     expand: int
@@ -24,17 +25,17 @@ class Block:
     stride: int
 
 
-BLOCKS: tuple[Block, ...] = (
-    Block(3, 32, 1),
-    Block(3, 32, 2),
-    Block(3, 32, 2),
-    Block(2, 64, 3),
-    Block(2, 128, 2),
-    Block(2, 256, 1),
-    Block(2, 256, 2),
-    Block(2, 256, 2),
-    Block(2, 256, 2),
-    Block(2, 256, 1),
+BLOCKS: tuple[TemporalBlock, ...] = (
+    TemporalBlock(3, 32, 1),
+    TemporalBlock(3, 32, 2),
+    TemporalBlock(3, 32, 2),
+    TemporalBlock(2, 64, 3),
+    TemporalBlock(2, 128, 2),
+    TemporalBlock(2, 256, 1),
+    TemporalBlock(2, 256, 2),
+    TemporalBlock(2, 256, 2),
+    TemporalBlock(2, 256, 2),
+    TemporalBlock(2, 256, 1),
 )
 
 AT_A_TIME = 16  # clips of inference, whose maps then stay in the cache
@@ -43,11 +44,11 @@ AT_A_TIME = 16  # clips of inference, whose maps then stay in the cache
 class InvertedResidual(nn.Module):
     """The block of Figure 4: BatchNorm and LeakyReLU after *each* convolution."""
 
-    block: Block
+    block: TemporalBlock
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Maps, *, train: bool) -> Maps:
+    def __call__(self, x: AnyMaps, *, train: bool) -> AnyMaps:
         """Maps `[batch, 1, length, channels]` to `[batch, 1, out_length, out]`."""
         options = {"activation": leaky_relu, "dtype": self.dtype}
         block = self.block

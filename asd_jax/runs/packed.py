@@ -22,7 +22,7 @@ from asd_jax.runs.settings import flatten, from_config
 from asd_jax.runs.side_by_side import train_together
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.tunables import may_differ
-from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.runs.workdir import Stopwatch, Workdir
 from asd_jax.train import progress
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.loop import Diverged
@@ -76,9 +76,9 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
     Raises:
         UserError: runs diverged; the others are finished first.
     """
-    clock = Clock()
+    stopwatch = Stopwatch()
     runs = open_runs(recipe, cells)
-    clock.lap("data")
+    stopwatch.lap("data")
     packs = packs_of(recipe, runs)
     parts = [
         progress.Part(pack.plan.name, sum(t.part.clips for t in pack.trainers)) for pack in packs
@@ -97,10 +97,10 @@ def together(recipe: Recipe, cells: Sequence[Cell]) -> None:
                 runs[place], trainer, keys[place], variables[place], after
             )
             variables[place] |= after
-        clock.lap(pack.plan.name)
+        stopwatch.lap(pack.plan.name)
     for place, run in enumerate(runs):
         if place not in diverged:
-            recipe.conclude(run, variables[place], Clock(clock.seconds))
+            recipe.conclude(run, variables[place], Stopwatch(stopwatch.seconds))
             run.workdir.say_result()
     if diverged:
         where = ", ".join(sorted(runs[place].workdir.folder for place in diverged))

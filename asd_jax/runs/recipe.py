@@ -15,7 +15,7 @@ from asd_jax.runs.recordings import listing, news
 from asd_jax.runs.run import Run
 from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
-from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.runs.workdir import Stopwatch, Workdir
 from asd_jax.train import progress
 from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import agree, is_primary, primary_first
@@ -53,7 +53,7 @@ class Recipe:
     plans: Callable[[Any], Sequence[Plan]]
     initial: Callable[[Any], Variables]
     shapes: Callable[[Any], Variables]
-    conclude: Callable[[Any, Variables, Clock], None]
+    conclude: Callable[[Any, Variables, Stopwatch], None]
     imagined: Callable[[Any, int], Any]
     counts: Callable[[Any, Sequence[tuple[int, int]]], dict[str, int]] = lambda config, machines: {}
     identifies: bool = False
@@ -117,14 +117,14 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     if workdir.finished():
         workdir.say_result()
         return 0
-    clock = Clock()
+    stopwatch = Stopwatch()
     there = listing(config)
     with primary_first("clips"):
         clips = recipe.load(config)
     workdir.begin(values, there)
     config, clips = recipe.adjust(config, clips)
     agree(settings=_counting(config), recordings=_without_paths(clips.clips), classes=_roles(clips))
-    clock.lap("data")
+    stopwatch.lap("data")
     made = recipe.run(config, workdir, clips, recipe.build(config, clips))
 
     trainers = [Trainer(made, plan) for plan in recipe.plans(made)]
@@ -136,9 +136,9 @@ def run(values: Mapping[str, Any], folder: str) -> int:
         after = trainer.train(key, variables)
         made, after = recipe.after_stage(made, trainer, key, variables, after)
         variables |= after
-        clock.lap(trainer.plan.name)
+        stopwatch.lap(trainer.plan.name)
     if is_primary():
-        recipe.conclude(made, variables, clock)
+        recipe.conclude(made, variables, stopwatch)
         workdir.say_result()
     return 0
 

@@ -130,7 +130,7 @@ class Workdir:
             print(f"{printable(what)}:\n    {command}")
 
 
-class Clock:
+class Stopwatch:
     """Seconds that each part of a run took; one that was resumed counts from there."""
 
     def __init__(self, seconds: Mapping[str, float] | None = None) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from asd_jax.scoring import metrics
+from asd_jax.scoring.metrics import Labels
 
-Labels = Int[np.ndarray, "clips"]
 Decisions = Int[np.ndarray, "clips"] | Bool[np.ndarray, "clips"]
 Probabilities = Float[np.ndarray, "clips"]
 Interval = tuple[float, float]
@@ -100,7 +100,7 @@ def bootstrap(
     labels: Labels,
     decisions: Decisions,
     scores: Float[np.ndarray, "clips"],
-    recordings: np.ndarray,
+    recordings: Shaped[np.ndarray, "clips"],
     *,
     draws: int = 2000,
     level: float = 0.95,
@@ -176,7 +176,7 @@ def compare(
     labels: Labels,
     first: Decisions,
     second: Decisions,
-    recordings: np.ndarray,
+    recordings: Shaped[np.ndarray, "clips"],
     *,
     draws: int = 2000,
     level: float = 0.95,

@@ -1,12 +1,14 @@
 """Held-out scores of two domains, of which one has few clips."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 LEAST = 3  # clips of a domain that are worth repeating
 
 
-def balanced(scores: Float[np.ndarray, "clips"], domain: np.ndarray) -> Float[np.ndarray, "more"]:
+def balanced(
+    scores: Float[np.ndarray, "clips"], domain: Shaped[np.ndarray, "clips"]
+) -> Float[np.ndarray, "more"]:
     """The scores, those of the domain with fewer clips repeated until both weigh about alike.
 
     A test has as many clips of both (DCASE since 2021), so the false-alarm rate of a threshold is

@@ -95,8 +95,9 @@ def fit_ensemble(
     Args:
         normal: by branch, the scores of held-out normal clips, each by a scorer that has not
             seen the clip.
-        weak: by branch and kind, the scores of weak pseudo-anomalies made from the same clips, in
-            the same order, by the same scorers. They count for all machines of their type.
+        weak: by branch and kind, the scores `[clips]` of weak pseudo-anomalies made from the same
+            clips, in the same order, by the same scorers. They count for all machines of their
+            type.
         groups: (machine_type, machine_id) of each clip; None: one machine.
         rule: one of `RULES`; 'fixed' takes `weights` on z-scores, 'literal' on raw scores.
         weights: of 'fixed' and 'literal', one a branch; () is 0.9 and 0.1 for two branches.

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 
 from asd_jax.errors import UserError
 
+Labels = Int[np.ndarray, "clips"]  # 0 normal, 1 anomalous
+
 
 class RocCurve(NamedTuple):
     """Points of the ROC from (0, 0) to (1, 1), one for each distinct score and the start."""

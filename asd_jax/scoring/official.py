@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
 
@@ -28,7 +28,9 @@ def by_type(groups: Sequence[Mapping[str, Any]], field: str) -> dict[str, float]
 
 
 def domain_areas(
-    labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], domains: np.ndarray
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    domains: Shaped[np.ndarray, "clips"],
 ) -> dict[str, Any]:
     """Areas of one section by domain.
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
+from asd_jax.scoring.metrics import Labels
 
-Labels = Int[np.ndarray, "clips"]
-Scores = Float[np.ndarray, "clips"]
+ClipScores = Float[np.ndarray, "clips"]
 Names = Shaped[np.ndarray, "clips"]
 _NOTHING = 1e-12  # of figures around 1: rounding, no variation
 
@@ -41,8 +41,8 @@ class SeedComparison(NamedTuple):
 
 def compare_areas(
     labels: Labels,
-    first: Scores,
-    second: Scores,
+    first: ClipScores,
+    second: ClipScores,
     recordings: Names,
     strata: Names,
     weights: Mapping[str, float],
@@ -107,7 +107,7 @@ def recording(row: Mapping[str, Any]) -> str:
     return "/".join([row["machine_type"], row["machine_id"], *below])
 
 
-def placements(labels: Labels, scores: Scores) -> Float[np.ndarray, "clips"]:
+def placements(labels: Labels, scores: ClipScores) -> Float[np.ndarray, "clips"]:
     """Each clip's share of clips of the other class that it lies on the right side of.
 
     The mean over the clips of either class is the AUC; ties count one half.
@@ -140,7 +140,7 @@ def compare_seeds(
     return SeedComparison(mean, (mean - half, mean + half), p_value, seeds)
 
 
-def _shares(labels: Labels, apart: Scores, index: Int[np.ndarray, "clips"]) -> Scores:
+def _shares(labels: Labels, apart: ClipScores, index: Int[np.ndarray, "clips"]) -> ClipScores:
     """Returns each clip's share of the error of a stratum's difference; NaN of one recording."""
     share = np.zeros(len(labels))
     for label in (0, 1):

@@ -8,9 +8,10 @@ NumPy in float64. Clips of one recording count as one together.
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 from asd_jax.errors import UserError
+from asd_jax.scoring.metrics import Labels
 
 # A slope of 0 or below would give all clips one probability or turn their order round: a network
 # that has learned nothing gets nearly the share of faults for every clip, in its own order.
@@ -24,7 +25,7 @@ class Platt(NamedTuple):
     slope: float = 1.0
     offset: float = 0.0
 
-    def __call__(self, logit: np.ndarray | float) -> Any:
+    def __call__(self, logit: Float[np.ndarray, "*clips"] | float) -> Any:
         """The probability of an anomaly of each clip, in float64: sure clips still differ."""
         value = self.slope * np.asarray(logit, np.float64) + self.offset
         return np.exp(-np.logaddexp(0.0, -value))
@@ -34,7 +35,7 @@ AS_IT_IS = Platt()
 
 
 def fit_platt(
-    logits: Float[np.ndarray, "clips"], labels: Int[np.ndarray, "clips"], recordings: np.ndarray
+    logits: Float[np.ndarray, "clips"], labels: Labels, recordings: Shaped[np.ndarray, "clips"]
 ) -> Platt:
     """The slope and offset that make these clips' labels the most likely.
 

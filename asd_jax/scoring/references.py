@@ -36,7 +36,8 @@ def reference_scores(
     """Scores of one machine's test clips by each of `NAMES`; higher is more anomalous.
 
     Args:
-        normal: `frame_level` and `frame_references` of its normal training clips.
+        normal: `frame_level` `[clips, 1]` and `frame_references` `[clips, dim]` of its normal
+            training clips.
         tested: the same of clips to score.
     """
     level = normal["frame_level"].mean()

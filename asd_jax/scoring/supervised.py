@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.scoring import metrics
+from asd_jax.scoring.metrics import Labels
 
 # The best of several checkpoints is tested on the recordings that chose it, so the level is strict.
 CHANCE = 0.01
@@ -30,9 +31,15 @@ class Learned(NamedTuple):
 
 
 def has_learned(
-    scores: Float[np.ndarray, "clips"], labels: Int[np.ndarray, "clips"], recordings: np.ndarray
+    scores: Float[np.ndarray, "clips"], labels: Labels, recordings: Shaped[np.ndarray, "clips"]
 ) -> Learned:
-    """Mann and Whitney's test that anomalous recordings score higher, by their mean scores."""
+    """Mann and Whitney's test that anomalous recordings score higher, by their mean scores.
+
+    Args:
+        scores: of the clips; higher is more anomalous.
+        labels: of the clips.
+        recordings: what recording each clip comes from, any values.
+    """
     from scipy import stats
 
     _, first, index = np.unique(np.asarray(recordings), return_index=True, return_inverse=True)

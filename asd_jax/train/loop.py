@@ -73,7 +73,7 @@ class Stage:
         return {"epoch": round(step / self.epoch_steps, 4)} if self.epoch_steps else {}
 
 
-Metrics = dict[str, np.ndarray]
+HostMetrics = dict[str, np.ndarray]
 
 
 @runtime_checkable
@@ -96,7 +96,7 @@ class Keeper(Protocol):
         """Forgets what was logged after a step: it comes again."""
         ...
 
-    def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
+    def log(self, step: int, metrics: HostMetrics, speed: float | None) -> tuple[float, list[str]]:
         """Writes the metrics down; the loss to show, and what to warn of. May raise Diverged."""
         ...
 
@@ -223,7 +223,7 @@ class _Alone:
     def rewind(self, step: int) -> None:
         self._metrics_log.rewind(self._stage.name, step)
 
-    def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
+    def log(self, step: int, metrics: HostMetrics, speed: float | None) -> tuple[float, list[str]]:
         values = {name: float(value) for name, value in metrics.items()}
         check_loss(self._stage, step, values["loss"])
         told = {**self._stage.epoch(step), **values, "clips_per_second": speed}

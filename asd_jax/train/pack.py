@@ -10,7 +10,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from asd_jax.train.checkpoint import PackedCheckpoints
-from asd_jax.train.loop import Diverged, Metrics, Stage, check_loss, train_loop
+from asd_jax.train.loop import Diverged, HostMetrics, Stage, check_loss, train_loop
 from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.sharding import by_run
 from asd_jax.train.state import TrainState
@@ -118,7 +118,7 @@ class _Together:
         for member in self._members:
             member.metrics_log.rewind(self._stage.name, step)
 
-    def log(self, step: int, metrics: Metrics, speed: float | None) -> tuple[float, list[str]]:
+    def log(self, step: int, metrics: HostMetrics, speed: float | None) -> tuple[float, list[str]]:
         losses, sentences = [], []
         for place, member in enumerate(self._members):
             if place in self.diverged or step > member.total_steps:

@@ -38,7 +38,8 @@ def test_a_clip_is_augmented_by_itself(seed, changed):
     np.testing.assert_array_equal(after[others], before[others])
 
 
-@given(SEEDS, st.integers(2, 6), st.floats(0.05, 5.0))
+# Two sizes: the operations are compiled for each.
+@given(SEEDS, st.sampled_from([2, 5]), st.floats(0.05, 5.0))
 def test_mixed_labels_stay_in_bounds_and_clips_between_clips(seed, batch, alpha):
     rng = np.random.default_rng(seed)
     x = jnp.asarray(rng.normal(size=(batch, 5)), jnp.float32)

@@ -67,6 +67,7 @@ def test_a_clip_is_summarised_by_its_sound():
     assert one.levels["clip"] == pytest.approx(10 * np.log10(power), abs=1.0)
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_tables():
     command = "--version=2 --seeds=0 --types=valve --ids=2 --normal=14 --abnormal=9 --seconds=2"
     done = subprocess.run(

@@ -22,8 +22,11 @@ GROUPS = (("fan", "00"), ("fan", "02"), ("pump", "00"))
 BRANCHES = ("fusion", "spectral", "temporal", "early_layers", "statistics")
 
 
-def ensemble() -> EnsembleDetector:
-    """Gaussians of random networks' embeddings of noise; every branch has a weight."""
+def ensemble(of_embeddings: str = "gaussian") -> EnsembleDetector:
+    """Scorers of random networks' embeddings of noise; every branch has a weight.
+
+    Those of this kind for the embeddings: a Gaussian of 512 numbers fills a megabyte.
+    """
     config = Ensemble(
         data=Data(clip_seconds=1.0),
         features=Features(n_mels=32, n_fft=512, hop_length=256),
@@ -40,11 +43,10 @@ def ensemble() -> EnsembleDetector:
     group = np.arange(36) % 3
     extract = jax.jit(branches.make_extractor(config, nets, spec))
     features = jax.device_get(extract(variables, to_float(waves.astype(np.int16))))
-    kinds = {
-        b: ("views", {"sizes": view_sizes(features["statistics"].shape[1])})
-        if b == "statistics"
-        else ("gaussian", {})
-        for b in BRANCHES
+    kinds = dict.fromkeys(BRANCHES, (of_embeddings, {}))
+    kinds |= {
+        "early_layers": ("gaussian", {}),
+        "statistics": ("views", {"sizes": view_sizes(features["statistics"].shape[1])}),
     }
     fitted = {
         b: [scorers.fit(kind, features[b][group == g], **options) for g in range(3)]

@@ -8,13 +8,13 @@ import pytest
 from asd_jax.models import ops
 from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
-from asd_jax.models.efficientnet import V2_S, Block, EfficientNet, drop_path_rates
+from asd_jax.models.efficientnet import V2_S, EfficientNet, EfficientNetBlock, drop_path_rates
 from tests.models.reference import efficientnet_blocks, ours_and_theirs, random_variables, shapes_of
 
 TINY = (
-    Block(3, 1, 1, 8, 2, fused=True, attention=False),
-    Block(3, 2, 2, 8, 2, fused=True, attention=False),
-    Block(3, 2, 4, 16, 4),
+    EfficientNetBlock(3, 1, 1, 8, 2, fused=True, attention=False),
+    EfficientNetBlock(3, 2, 2, 8, 2, fused=True, attention=False),
+    EfficientNetBlock(3, 2, 4, 16, 4),
 )
 
 

@@ -12,7 +12,7 @@ import pytest
 from asd_jax import models
 from asd_jax.errors import UserError
 from asd_jax.models import ops
-from asd_jax.models.ghostnet import STAGES, Block, Bottleneck, GhostNetV2
+from asd_jax.models.ghostnet import STAGES, Bottleneck, GhostBlock, GhostNetV2
 from asd_jax.models.layers import ConvBN, round_channels
 from asd_jax.models.pretrained import from_timm
 from asd_jax.models.timm_names import GHOSTNET_GROUPS
@@ -131,7 +131,7 @@ def test_parameters_are_as_many_as_timms(golden):
     assert trunk + 1280 * 1000 + 1000 == golden["parameters"] == 6_156_908
 
 
-@pytest.mark.parametrize("width", [0.35, 1.0, 1.6])
+@pytest.mark.parametrize("width", [0.35, 1.6])  # 1.0 is timm's above
 def test_shapes_of_ten_seconds_at_any_width(width):
     module = GhostNetV2(width=width)
     variables = shapes_of(module, (1, 224, 313, 2))
@@ -160,7 +160,7 @@ def test_attention_is_where_the_reference_has_it():
     assert not any("attention" in params[f"block{i}"]["ghost2"] for i in range(16))
 
 
-@pytest.mark.parametrize("block", [Block(5, 24, 12, 0.25, 2), Block(3, 16, 8, 0, 1)])
+@pytest.mark.parametrize("block", [GhostBlock(5, 24, 12, 0.25, 2), GhostBlock(3, 16, 8, 0, 1)])
 def test_fast_forms_make_the_same_bottleneck(block):
     module, shape = Bottleneck(block), (2, 9, 11, 8)
     variables = random_variables(module, shape)
@@ -181,7 +181,7 @@ def test_fast_forms_make_the_same_bottleneck(block):
 
 
 def test_bfloat16_body_stays_near_and_keeps_float32_statistics():
-    block = Block(3, 16, 8, 0.25, 2)
+    block = GhostBlock(3, 16, 8, 0.25, 2)
     shape = (4, 12, 10, 8)
     variables = random_variables(Bottleneck(block), shape)
     x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from asd_jax.models import ops
-from asd_jax.models.mobilevit import Block, MobileViT
+from asd_jax.models.mobilevit import MobileViT, MobileViTBlock
 from tests.models.reference import golden, ours_and_theirs, random_variables
 
 
@@ -23,7 +23,7 @@ def test_small_is_timms_block_by_block():
 
 
 def test_trains_at_another_width():
-    stages = (Block(8, 1, 2), Block(16, 1, 2, dim=16, depth=1))
+    stages = (MobileViTBlock(8, 1, 2), MobileViTBlock(16, 1, 2, dim=16, depth=1))
     module = MobileViT(stages=stages, width=0.5)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 20, 20, 3)), jnp.float32)
     variables = random_variables(module, x.shape)

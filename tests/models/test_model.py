@@ -11,14 +11,14 @@ from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from asd_jax import losses, models, target
-from asd_jax.models.ghostnet import Block, GhostNetV2
+from asd_jax.models.ghostnet import GhostBlock, GhostNetV2
 from asd_jax.models.initialise import kernel_init
 from asd_jax.models.layers import BatchNorm, Depthwise
 from asd_jax.models.model import wrap
 
 # Every part of a network in one block: compiles in seconds.
-DEEP = ((Block(3, 12, 12, 0.25, 1),) * 4,)
-SMALL = ((Block(3, 12, 12, 0.25, 2),),)
+DEEP = ((GhostBlock(3, 12, 12, 0.25, 1),) * 4,)
+SMALL = ((GhostBlock(3, 12, 12, 0.25, 2),),)
 
 
 def small(dropout=0.0):

@@ -13,9 +13,8 @@ from flax import linen as nn
 from asd_jax.models import ops
 from asd_jax.models.ops.convolution import conv_lax
 from asd_jax.models.ops.depthwise import depthwise_lax
-from asd_jax.models.ops.filtering import filtering
 from asd_jax.models.ops.products import sum_of_products
-from asd_jax.models.ops.winograd import FORMS, suits, winograd
+from asd_jax.models.ops.winograd import FORMS, filtering, suits, winograd
 
 
 def draw(seed, *shape):

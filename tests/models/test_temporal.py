@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asd_jax.models import ops
-from asd_jax.models.temporal import BLOCKS, Block, InvertedResidual, Temporal, temporal
+from asd_jax.models.temporal import BLOCKS, InvertedResidual, Temporal, TemporalBlock, temporal
 from tests.models.reference import random_variables, shapes_of
 
 
@@ -62,7 +62,15 @@ def normalised(x, params, stats):
     return np.where(y > 0, y, 0.01 * y)
 
 
-@pytest.mark.parametrize("block", [Block(3, 8, 1), Block(2, 8, 2), Block(2, 12, 3), Block(2, 4, 1)])
+@pytest.mark.parametrize(
+    "block",
+    [
+        TemporalBlock(3, 8, 1),
+        TemporalBlock(2, 8, 2),
+        TemporalBlock(2, 12, 3),
+        TemporalBlock(2, 4, 1),
+    ],
+)
 def test_block_is_that_of_figure_4(block):
     shape = (2, 1, 13, 8)
     variables = random_variables(InvertedResidual(block), shape)

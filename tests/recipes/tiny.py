@@ -51,7 +51,7 @@ def build_classifier(config):
 
 
 def bare(cls, **values):
-    """An instance of a frozen dataclass with these fields alone, unchecked."""
+    """An instance of a class with these attributes alone, unchecked."""
     made = object.__new__(cls)
     made.__dict__.update(values)
     return made

@@ -25,7 +25,7 @@ OTHERWISE = {"precision": "bfloat16", "rematerialise": True, "accumulate": 2}
         (*ENSEMBLE, {}),
         pytest.param(*ENSEMBLE, OTHERWISE, marks=pytest.mark.slow),
         (*CLASSIFIER, {}),
-        (*CLASSIFIER, OTHERWISE),
+        ("pump_classifier", ["finetune"], OTHERWISE),  # both stages have one loss and one network
     ],
 )
 def test_a_step_takes_its_own_shapes_and_gives_them_back(name, stages, compute):

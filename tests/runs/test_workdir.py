@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asd_jax.errors import UserError
-from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.runs.workdir import Stopwatch, Workdir
 
 VALUES = {"seed": 0, "save_seconds": 60.0, "pretrain": {"epochs": 2.0}}
 
@@ -76,6 +76,6 @@ def test_the_terminal_says_what_was_learned_and_what_to_do_next(tmp_path, capsys
 
 
 def test_laps_are_booked_by_name_beside_those_from_elsewhere():
-    clock = Clock({"data": 3.0})
-    clock.lap("pretrain")
-    assert clock.seconds.keys() == {"data", "pretrain"} and clock.seconds["data"] == 3.0
+    stopwatch = Stopwatch({"data": 3.0})
+    stopwatch.lap("pretrain")
+    assert stopwatch.seconds.keys() == {"data", "pretrain"} and stopwatch.seconds["data"] == 3.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asd_jax.errors import UserError
-from asd_jax.scoring.platt import LEAST_SLOPE, fit_platt
+from asd_jax.scoring.platt import AS_IT_IS, LEAST_SLOPE, fit_platt
 
 
 def drawn(clips=4000, slope=0.5, offset=-1.0, seed=0):
@@ -54,3 +54,8 @@ def test_a_network_that_has_learned_nothing_says_the_share_of_faults():
 def test_one_class_is_refused():
     with pytest.raises(UserError, match=r"decision\.calibrate"):
         fit_platt(np.zeros(3), np.zeros(3, int), np.arange(3))
+
+
+def test_probabilities_of_sure_clips_still_differ():
+    values = AS_IT_IS(np.array([-800.0, 0.0, 20.0, 30.0]))
+    assert values[0] >= 0 and values[1] == 0.5 and values[2] < values[3] < 1

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from asd_jax.models.ops.backend import chosen
+from asd_jax import target
 from asd_jax.models.ops.blocks import by_blocks, in_blocks
 from asd_jax.models.ops.products import product, sum_of_products
 from asd_jax.models.ops.winograd import suits, winograd
@@ -21,7 +21,7 @@ def pointwise(
 ) -> Float[Array, "*positions features"]:
     """A 1 x 1 convolution: one matrix product over all positions."""
     flat = x.reshape(-1, x.shape[-1])
-    y = product(flat, kernel) if chosen() == "fast" else flat @ kernel
+    y = product(flat, kernel) if target.form() == "fast" else flat @ kernel
     return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
@@ -45,7 +45,7 @@ def conv(
         # Not x[:, ::step]: with a batch of unknown size that would be traced as a gather.
         seen = x if stride == (1, 1) else lax.slice(x, (0,) * 4, x.shape, (1, *stride, 1))
         return pointwise(seen, kernel[0, 0])
-    if chosen() == "lax":
+    if target.form() == "lax":
         return conv_lax(x, kernel, stride, padding)
     if suits(x, kernel, stride, padding):
         return winograd(x, kernel)
@@ -56,7 +56,7 @@ def conv(
 
 
 def conv_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
-    """The reference form: XLA's convolution."""
+    """The reference form of `conv`: XLA's convolution; shapes as there."""
     both = [(n, n) for n in padding]
     return lax.conv_general_dilated(
         x, kernel, stride, both, dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from asd_jax.models.ops.backend import chosen
+from asd_jax import target
 from asd_jax.types import Pair
 
 Padding = tuple[Pair, Pair]
@@ -30,12 +30,12 @@ def depthwise(
             stride is 2, which shifts the features.)
     """
     both = ((padding[0], padding[0]), (padding[1], padding[1]))
-    form = _shift_add if chosen() == "fast" else depthwise_lax
+    form = _shift_add if target.form() == "fast" else depthwise_lax
     return form(x, kernel, (stride[0], stride[1]), both)
 
 
 def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
-    """The reference form: XLA's grouped convolution."""
+    """The reference form of `depthwise`: XLA's grouped convolution; shapes as there."""
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from asd_jax.models.ops.backend import chosen
+from asd_jax import target
+from asd_jax.types import Maps
 
-Maps = Float[Array, "batch h w channels"]
 Vector = Float[Array, "batch channels"]
 
 AT_ONCE = 16  # slices of a map that one pass adds up
@@ -34,7 +34,7 @@ RECIPROCAL = Curve(lambda u: 1 / u, lambda gate: -gate * gate)
 
 def pool(x: Maps) -> tuple[Vector, Vector, Vector]:
     """Mean, sum of squared deviations from it, and maximum of each map, in float32."""
-    return (_pool if chosen() == "fast" else pool_lax)(x)
+    return (_pool if target.form() == "fast" else pool_lax)(x)
 
 
 def gate_by_deviation(
@@ -50,7 +50,7 @@ def gate_by_deviation(
         offset: of each map.
         curve: the gate.
     """
-    form = _gated if chosen() == "fast" else gate_lax
+    form = _gated if target.form() == "fast" else gate_lax
     return form(x, mean, scale, factor, offset, curve)
 
 

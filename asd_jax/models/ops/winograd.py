@@ -4,10 +4,15 @@ Tiles of m + 2 by m + 2 positions, m apart, give m x m results each by (m + 2)^2
 9 m^2. Over all tiles and channels these are (m + 2)^2 matrix products, with 4 / 9 of the work for
 m = 2 and 1 / 4 for m = 4; around them are sums of shifted maps. The gradients are the transposes of
 the same three transforms.
+
+Along an axis, m results of three taps come of m + 2 products (Winograd 1980): a tile of m + 2
+numbers and the taps are seen as polynomials and evaluated at m + 1 points and at infinity (Toom and
+Cook); there they are multiplied, and the results interpolated.
 """
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +20,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from asd_jax.models.ops.filtering import Filtering, filtering
 from asd_jax.models.ops.products import sum_of_products
-from asd_jax.types import Pair
+from asd_jax.types import Maps, Pair
 
-Maps = Float[Array, "batch height width channels"]
 Points = tuple[float, ...]  # see `filtering`
+KERNEL_SIZE = 3
 
 # The smaller form for maps of few positions. The larger one's points are of those tried the ones
 # with the least rounding: 48 channels, 16 x 16, error against float64 relative to the rms of the
@@ -28,6 +32,51 @@ Points = tuple[float, ...]  # see `filtering`
 # and -2, as Lavin and Gray have them, 1.6e-6 (1.7e-6, 1.3e-6).
 FORMS: tuple[Points, ...] = ((0, 1, -1), (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2))
 NARROWEST = 32
+
+
+class Filtering(NamedTuple):
+    """`results @ ((kernel @ filter) * (inputs @ tile))` is the correlation of tile and filter.
+
+    Attributes:
+        inputs: of a tile, for the products.
+        kernel: of the filter, for the products.
+        results: of the products.
+    """
+
+    inputs: Float[np.ndarray, "products products"]
+    kernel: Float[np.ndarray, "products 3"]
+    results: Float[np.ndarray, "step products"]
+
+    @property
+    def step(self) -> int:
+        """Results of a tile, and so from one tile to the next."""
+        return len(self.results)
+
+    @property
+    def products(self) -> int:
+        """Products of a tile, and its numbers."""
+        return len(self.inputs)
+
+
+def filtering(points: Points) -> Filtering:
+    """The matrices from the finite points: equation 4 of Barabasz et al. (2018), transposed.
+
+    Row j of `inputs` has the coefficients of the polynomial that is 0 at all other points; the
+    last, for infinity, of the one that is 0 at all of them.
+    """
+    finite, step = np.array(points), len(points) - KERNEL_SIZE + 2
+    others = [np.delete(finite, j) for j in range(len(points))]
+    inputs = np.zeros((len(points) + 1,) * 2)
+    inputs[:-1, :-1] = [np.poly(zeros)[::-1] for zeros in others]
+    inputs[-1] = np.poly(finite)[::-1]
+    slopes = [np.prod(point - zeros) for point, zeros in zip(finite, others, strict=True)]
+    kernel = np.vander(finite, KERNEL_SIZE, increasing=True) / np.array(slopes)[:, None]
+    results = np.vander(finite, step, increasing=True).T
+    return Filtering(
+        inputs,
+        np.vstack([kernel, np.eye(KERNEL_SIZE)[-1]]),
+        np.hstack([results, np.eye(step)[:, -1:]]),
+    )
 
 
 def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:

@@ -33,7 +33,7 @@ from asd_jax.scoring.threshold import ORACLES, fit_threshold, pooled
 from asd_jax.train.progress import over, say
 from asd_jax.types import Tree
 
-Scores = dict[str, np.ndarray]
+BranchScores = dict[str, np.ndarray]
 
 # Weak pseudo-anomalies: (kind, strength in dB; see `weak_fault`). A band gain of 1 dB came close to
 # ranking branches as true anomalies do; the others ask for what a time average does not show.
@@ -45,9 +45,9 @@ class Calibration:
     """Held-out scores: what everything label-free is derived from."""
 
     group: np.ndarray  # of each held-out clip
-    normal: Scores  # by branch
-    weak: dict[str, Scores]  # by branch, by kind
-    heard: dict[str, Scores]  # as weak, of the clips `learned.chosen`
+    normal: BranchScores  # by branch
+    weak: dict[str, BranchScores]  # by branch, by kind
+    heard: dict[str, BranchScores]  # as weak, of the clips `learned.chosen`
 
 
 def fit_detector(

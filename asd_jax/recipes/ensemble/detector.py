@@ -10,18 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int16
 
 from asd_jax.cached_program import CachedProgram
-from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, decide, padded_batches
+from asd_jax.detector import Detector, padded_batches
 from asd_jax.detector_folder import (
     below,
     check_groups,
     check_names,
     check_variables,
     expect,
-    flatten_tree,
     restore_normaliser,
     unflatten_tree,
-    write_folder,
 )
 from asd_jax.features.logmel import LogMel
 from asd_jax.recipes.ensemble import branches, heard, inference, networks
@@ -144,10 +141,6 @@ class EnsembleDetector(Detector):
         """The score of each clip as each machine."""
         return np.asarray(self._infer(waves).score, np.float64)
 
-    def check(self) -> None:
-        """Raises where networks of an older format do not fit."""
-        _ = self.folded
-
     def program(
         self, rows: Sequence[int], packing: Any
     ) -> tuple[Callable[[Any, Array], Array], Any, list[str]]:
@@ -181,9 +174,7 @@ class EnsembleDetector(Detector):
         """The networks, without their variables."""
         return networks.build(self.config, len(self.groups))
 
-    @functools.cached_property
-    def folded(self) -> Mapping[str, Tree]:
-        """The variables with BatchNorm in the filters, as a detector's folder has them."""
+    def _fold(self) -> Mapping[str, Tree]:
         if inference.is_folded(self.variables):
             return self.variables
         return inference.fold(self.nets, self.variables)
@@ -200,7 +191,7 @@ class EnsembleDetector(Detector):
             return lambda found, waves: tuple(infer(found, waves))
 
         arrays = inference.detector_arrays(self.folded, self.scorers, self.ensemble, self.groups)
-        return CachedProgram(make, arrays, self._about())
+        return CachedProgram(make, arrays, self.about())
 
     def _best(
         self,
@@ -214,41 +205,27 @@ class EnsembleDetector(Detector):
         total, threshold = score[groups].astype(np.float64), self.thresholds[groups]
         # Scores of different machines are compared by their distance from their own threshold.
         at = int(np.argmin(np.where(np.isfinite(threshold), total - threshold, total)))
-        group = groups[at : at + 1]
+        group = int(groups[at])
+        by_branch = {name: values[group] for name, values in branch.items()}
+        return self.row(name, group, total[at], threshold[at], branches=by_branch)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `arrays.npz` holds, by name."""
         return {
-            "path": name,
-            "machine_type": self.groups[group[0]][0],
-            "machine_id": self.groups[group[0]][1],
-            "domain": "",
-            "label": UNKNOWN,
-            "score": float(total[at]),
-            **{f"score_{name}": float(values[group[0]]) for name, values in branch.items()},
-            "threshold": float(threshold[at]),
-            "decision": decide(total[at], threshold[at]),
-            "percentile": float(self.percentiles(total[at : at + 1], group)[0]),
-            **self.rarity(total[at], int(group[0])),
+            **super().arrays(),
+            "thresholds": self.thresholds,
+            **{
+                f"scorers/{branch}/{number}/{name}": np.asarray(value)
+                for branch, fitted in self.scorers.items()
+                for number, scorer in enumerate(fitted)
+                for name, value in scorers.to_arrays(scorer).items()
+            },
         }
 
-    def save(self, folder: str) -> None:
-        """Writes the folder; an older one in its place is replaced file by file."""
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
-        for branch, fitted in self.scorers.items():
-            for number, scorer in enumerate(fitted):
-                for name, value in scorers.to_arrays(scorer).items():
-                    arrays[f"scorers/{branch}/{number}/{name}"] = np.asarray(value)
-        arrays |= {
-            f"normal_scores/{number}": value for number, value in enumerate(self.normal_scores)
-        }
-        for name in ("thresholds", "frame_mean", "frame_std"):
-            arrays[name] = getattr(self, name)
-        write_folder(folder, self._about(), arrays)
-
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """All but the arrays, as `detector.json` holds it."""
         return {
-            "recipe": self.config.recipe,
-            "config": dataclasses.asdict(self.config),
-            "groups": [list(group) for group in self.groups],
+            **super().about(),
             "scorers": {b: [scorers.kind_of(s) for s in f] for b, f in self.scorers.items()},
             "ensemble": ensembles.to_dict(self.ensemble),
         }
@@ -290,4 +267,4 @@ class EnsembleDetector(Detector):
         )
 
 
-DETECTOR = EnsembleDetector
+DETECTOR: type[Detector] = EnsembleDetector

@@ -23,7 +23,7 @@ from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.trainer import Trainer
-from asd_jax.runs.workdir import Clock
+from asd_jax.runs.workdir import Stopwatch
 from asd_jax.train.progress import say
 from asd_jax.types import Variables
 
@@ -41,7 +41,7 @@ def after_stage(
     return run, guard.undo_if_worse(run, trainer.plan, before, after)
 
 
-def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> None:
+def conclude(run: stages.EnsembleRun, variables: Variables, stopwatch: Stopwatch) -> None:
     """Makes the detector and the report from trained networks."""
     say("calibrate", f"features of {len(run.corpus.training)} healthy clips")
     trained = run.extract(variables, run.corpus.waves, run.corpus.training)
@@ -56,15 +56,15 @@ def conclude(run: stages.EnsembleRun, variables: Variables, clock: Clock) -> Non
         heard=learned.heard_features(run, learned.key_of(key), variables),
     )
     material.save(run.workdir.path(FILE))
-    clock.lap("features")
+    stopwatch.lap("features")
     say("calibrate", f"scorers of {len(run.corpus.groups)} machines")
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(run.workdir.path("detector"))
-    clock.lap("calibrate")
+    stopwatch.lap("calibrate")
     say("calibrate", f"scores of {len(run.corpus.test)} test clips, and the report")
     about = {"learned": learned.about(run, detector, heard)}
     shown = made.made_faults(run, learned.key_of(key), detector, heard)
-    evaluate.evaluate(run, detector, material, clock.seconds, about, shown)
+    evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
 
 
 RECIPE = Recipe(

@@ -28,7 +28,7 @@ from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
 from asd_jax.runs.settings import from_config
-from asd_jax.runs.workdir import Clock, Workdir
+from asd_jax.runs.workdir import Stopwatch, Workdir
 
 
 def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
@@ -48,7 +48,7 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     workdir = Workdir(output or before.path(f"rescored-{_digest(values['scoring'])}"))
     if os.path.realpath(workdir.folder) == os.path.realpath(folder):
         raise UserError(f"--output={workdir.folder} is the run itself; give another folder.")
-    clock = Clock()
+    stopwatch = Stopwatch()
     run, material = _opened(before, workdir, config)
     run = guard.without_constant(run, material.trained)
     variables = _variables(before, run.config)
@@ -58,10 +58,10 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
         workdir.say_result()
         return
     shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
-    clock.lap("data")
+    stopwatch.lap("data")
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(workdir.path("detector"))
-    clock.lap("calibrate")
+    stopwatch.lap("calibrate")
     about = {
         "learned": learned.about(run, detector, heard),
         "identification": results["identification"],
@@ -69,7 +69,7 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     }
     key = learned.key_of(RECIPE.stage_key(config.seed, "conclude"))
     shown = made.made_faults(run, key, detector, heard)
-    evaluate.evaluate(run, detector, material, clock.seconds, about, shown)
+    evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
     workdir.say_result()
 
 

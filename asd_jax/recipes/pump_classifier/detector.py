@@ -10,24 +10,20 @@ import numpy as np
 from jaxtyping import Array, Float, Int16
 
 from asd_jax.cached_program import CachedProgram
-from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, decide, padded_batches
+from asd_jax.detector import Detector, padded_batches
 from asd_jax.detector_folder import (
     below,
     check_groups,
     check_names,
     check_variables,
     expect,
-    flatten_tree,
     unflatten_tree,
-    write_folder,
 )
 from asd_jax.features.logmel import LogMel
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring.platt import AS_IT_IS, Platt
-from asd_jax.scoring.threshold import percentile
 from asd_jax.types import Group, Tree
 
 _KNOWN = (
@@ -83,9 +79,7 @@ class ClassifierDetector(Detector):
         """Samples of one clip."""
         return network.clip_samples(self.config)
 
-    @functools.cached_property
-    def folded(self) -> Tree:
-        """The variables with BatchNorm in the filters, as a detector's folder has them."""
+    def _fold(self) -> Tree:
         if "folded" in self.variables:
             return self.variables
         return network.build(self.config).fold(self.variables)
@@ -96,16 +90,12 @@ class ClassifierDetector(Detector):
         return CachedProgram(
             lambda: network.reader(self.config, network.build(self.config)),
             self.folded,
-            self._about(),
+            self.about(),
         )
 
     def each_score(self, waves: Int16[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips 1"]:
         """The probability of an anomaly of each clip, whichever machine it is."""
         return self.calibration(np.asarray(self._run(waves)["logit"]))[:, None]
-
-    def check(self) -> None:
-        """Raises where networks of an older format do not fit."""
-        _ = self.folded
 
     def program(
         self, rows: Sequence[int], packing: Any
@@ -143,40 +133,15 @@ class ClassifierDetector(Detector):
     def _row(self, name: str, score: float, candidates: Sequence[int]) -> dict[str, Any]:
         group = candidates[0] if len(candidates) == 1 else -1
         types = {self.groups[g][0] for g in candidates}
-        machine_type, machine_id = (
-            self.groups[group] if group >= 0 else (types.pop() if len(types) == 1 else "", "")
-        )
-        threshold = self.threshold
-        return {
-            "path": name,
-            "machine_type": machine_type,
-            "machine_id": machine_id,
-            "domain": "",
-            "label": UNKNOWN,
-            "score": float(score),
-            "threshold": threshold,
-            "decision": decide(score, threshold),
-            "percentile": percentile(score, self.normal_scores[group]),
-            **self.rarity(score, group),
-        }
+        machine = self.groups[group] if group >= 0 else (types.pop() if len(types) == 1 else "", "")
+        return self.row(name, group, score, self.threshold, machine=machine)
 
-    def save(self, folder: str) -> None:
-        """Writes the folder; an older one in its place is replaced file by file."""
-        arrays = {f"variables/{k}": v for k, v in flatten_tree(self.folded).items()}
-        arrays |= {f"normal_scores/{g}": value for g, value in enumerate(self.normal_scores)}
-        arrays |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
-        arrays |= {
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `arrays.npz` holds, by name."""
+        return {
+            **super().arrays(),
             "calibration": np.array(self.calibration, np.float64),
             "threshold": np.array(self.threshold, np.float64),
-        }
-        write_folder(folder, self._about(), arrays)
-
-    def _about(self) -> dict[str, Any]:
-        """All but the arrays, as `detector.json` holds it."""
-        return {
-            "recipe": self.config.recipe,
-            "config": dataclasses.asdict(self.config),
-            "groups": [list(group) for group in self.groups],
         }
 
     @classmethod
@@ -209,4 +174,4 @@ class ClassifierDetector(Detector):
         )
 
 
-DETECTOR = ClassifierDetector
+DETECTOR: type[Detector] = ClassifierDetector

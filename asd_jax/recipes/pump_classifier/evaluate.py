@@ -26,7 +26,7 @@ from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import About
 from asd_jax.report.contents import Classification, Embedding, Example
 from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, score_rows
-from asd_jax.runs.workdir import Clock
+from asd_jax.runs.workdir import Stopwatch
 from asd_jax.scoring import classification, metrics
 from asd_jax.scoring.summary import summarise
 from asd_jax.train.progress import say
@@ -82,7 +82,7 @@ def make_detector(
     )
 
 
-def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
+def conclude(run: ClassifierRun, trained: Variables, stopwatch: Stopwatch) -> None:
     """Writes the detector's folder, scores.csv, report.html and results.json."""
     corpus, config, variables = run.corpus, run.config, trained[network.NAME]
     held, tested = len(corpus.parts.validation), len(corpus.parts.test)
@@ -102,8 +102,8 @@ def conclude(run: ClassifierRun, trained: Variables, clock: Clock) -> None:
     own = {name: values[:number] for name, values in moments.items()}
     detector = make_detector(run, variables, calibrated, logit, own)
     detector.save(run.workdir.path("detector"))
-    clock.lap("judge")
-    evaluate(run, detector, calibrated, alone["test"], moments, clock.seconds)
+    stopwatch.lap("judge")
+    evaluate(run, detector, calibrated, alone["test"], moments, stopwatch.seconds)
 
 
 def evaluate(

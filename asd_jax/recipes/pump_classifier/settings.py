@@ -69,7 +69,7 @@ class Network(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels(Checked):
+class LabelSettings(Checked):
     """What is done to inputs and labels in training (section 2.2.4), and to their imbalance."""
 
     # Alpha of Beta(alpha, alpha); 0 mixes nothing; not printed
@@ -125,7 +125,7 @@ class PumpClassifier(Checked):
     split: Split = Split()
     features: Pictures = Pictures()
     network: Network = Network()
-    labels: Labels = Labels()
+    labels: LabelSettings = LabelSettings()
     pretrain: Pretrain = Pretrain()
     finetune: Train = Train()
     decision: Decision = Decision()

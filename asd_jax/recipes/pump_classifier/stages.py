@@ -18,7 +18,7 @@ from asd_jax.models import Model
 from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus, balanced
 from asd_jax.recipes.pump_classifier.network import NAME
-from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.recipes.pump_classifier.settings import PumpClassifier, Train
 from asd_jax.runs.run import Run
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
@@ -48,18 +48,21 @@ class ClassifierRun(Run):
 
 def plans(run: ClassifierRun) -> list[Plan]:
     """Pre-training, if there is any, and fine-tuning."""
-    clips = {"pretrain": pretraining_clips(run), "finetune": run.corpus.parts.train}
-    own = {name: found for name, found in clips.items() if found is not None}
-    begun = bool(run.config.init_from)
-    made = []
-    for name, found in own.items():
-        made.append(_plan(run, name, found, start=(NAME,) if begun else ()))
-        begun = True
-    return made
+    config, first = run.config, pretraining_clips(run)
+    last = functools.partial(_plan, run, "finetune", config.finetune, run.corpus.parts.train)
+    if first is None:
+        return [last(begun=bool(config.init_from))]
+    return [
+        _plan(run, "pretrain", config.pretrain, first, begun=bool(config.init_from)),
+        last(begun=True),
+    ]
 
 
-def _plan(run: ClassifierRun, name: str, clips: np.ndarray, *, start: tuple[str, ...]) -> Plan:
-    config, corpus, schedule = run.config, run.corpus, getattr(run.config, name)
+def _plan(
+    run: ClassifierRun, name: str, schedule: Train, clips: np.ndarray, *, begun: bool
+) -> Plan:
+    """A stage; `begun` says that the network has weights, from a file or an earlier stage."""
+    config, corpus = run.config, run.corpus
     if config.labels.imbalance == "balanced":
         clips = balanced(clips, corpus.label)
     net = run.nets.classifier
@@ -75,7 +78,7 @@ def _plan(run: ClassifierRun, name: str, clips: np.ndarray, *, start: tuple[str,
         clip=network.clip_shape(config),
         clips=lambda _: Clips(corpus.waves, corpus.label, clips),
         count=len(clips),
-        start=start,
+        start=(NAME,) if begun else (),
         tunables=lambda config: tunables,
         validate=(lambda variables: validate(run, variables[NAME])) if last else None,
         patience=schedule.patience if last else 0.0,

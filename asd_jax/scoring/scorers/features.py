@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from asd_jax.errors import UserError
 
@@ -39,7 +39,10 @@ def left_out(
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray],
     folds: int = 5,
 ) -> Float[np.ndarray, "clips *each"]:
-    """Returns `distance(others, these)` of each fold's clips from those of the other folds."""
+    """Returns `distance(others, these)` of each fold's clips from those of the other folds.
+
+    `distance` takes `[others, dim]` and `[these, dim]`, and gives `[these, *each]`.
+    """
     fold = np.arange(len(x)) % min(folds, len(x))
     held = [distance(x[fold != k], x[fold == k]) for k in np.unique(fold)]
     order = np.argsort(fold, kind="stable")  # of the clips as they stand in `held`
@@ -47,7 +50,7 @@ def left_out(
 
 
 def prepare(
-    features: Float[Array | np.ndarray, "clips dim"], l2: Array | np.ndarray
+    features: Float[Array | np.ndarray, "clips dim"], l2: Shaped[Array | np.ndarray, ""]
 ) -> Float[Array, "clips dim"]:
     """Float32 features, rows scaled to length 1 where the flag `l2` (a scalar array) is set."""
     features = jnp.asarray(features, jnp.float32)
@@ -55,7 +58,7 @@ def prepare(
     return jnp.where(l2 > 0, features / jnp.maximum(length, 1e-12), features)
 
 
-def product(left: Array, right: Array | np.ndarray) -> Array:
+def product(left: Float[Array, "a b"], right: Float[Array, "b c"]) -> Float[Array, "a c"]:
     """`left @ right`, in float32 on accelerators too."""
     return jnp.matmul(left, right, precision=HIGHEST)
 

@@ -1,10 +1,8 @@
 """Whole runs of the pump classifier, on a tiny network: what a run leaves, and what it says."""
 
-import dataclasses
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -13,20 +11,12 @@ from asd_jax import score
 from asd_jax.detector import load_detector
 from asd_jax.detector_folder import read_folder
 from asd_jax.errors import UserError
-from asd_jax.recipes.pump_classifier import network as classifier_network
-from asd_jax.recipes.pump_classifier import settings as classifier_settings
 from asd_jax.recipes.pump_classifier import stages as classifier_training
-from asd_jax.recipes.pump_classifier.clips import balanced
 from asd_jax.recipes.pump_classifier.detector import ClassifierDetector
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import recipe as runs
-from asd_jax.runs.settings import from_config
-from asd_jax.scoring.platt import AS_IT_IS
 from asd_jax.train import loop
-from asd_jax.train.optimizer import make_optimizer
-from asd_jax.train.state import create_state
 from tests.recipes import tiny
-from tests.runs.test_settings import get_config
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -158,10 +148,6 @@ def test_one_machine_left_out(tmp_path):
     assert "report.html" in {p.name for p in tmp_path.iterdir()}
 
 
-def settings(**changes):
-    return from_config(classifier_settings.PumpClassifier, config(**changes))
-
-
 def test_the_best_by_validation_is_kept_not_the_last(tmp_path, monkeypatch):
     losses = iter([0.2, 0.9, 0.9])
     seen = []
@@ -203,119 +189,3 @@ def test_patience_ends_fine_tuning_early(tmp_path, monkeypatch):
     runs.run(config(**settings), str(tmp_path))
     again = loop.MetricsLog(str(tmp_path / "metrics.jsonl")).read()
     assert max(e["step"] for e in again if e["stage"] == "finetune") == max(validated)
-
-
-def test_balanced_clips_repeat_the_rarer_class():
-    label = np.array([0, 0, 0, 0, 0, 1, 1, -1])
-    drawn = balanced(np.arange(7), label)
-    assert np.bincount(label[drawn]).tolist() == [5, 5]
-    assert sorted(set(drawn)) == list(range(7))
-
-
-def test_weights_give_both_classes_the_same_share_of_the_loss():
-    label = np.array([0] * 9 + [1])
-    weighted = classifier_training.loss_tunables(label, settings(labels__imbalance="weighted"))
-    assert weighted["weight/normal"] * 9 == pytest.approx(weighted["weight/anomaly"] * 1)
-    assert 9 * weighted["weight/normal"] + weighted["weight/anomaly"] == pytest.approx(10)
-    printed = classifier_training.loss_tunables(label, settings(labels__imbalance="none"))
-    assert printed["weight/normal"] == printed["weight/anomaly"] == 1.0
-
-
-def test_the_loss_without_mixing_is_that_of_the_smoothed_labels():
-    plain = settings(labels__mixup=0.0, labels__time_shift=False)
-    net = tiny.build_classifier(plain)
-    variables = net.init(jax.random.key(0))
-    wave = (np.random.default_rng(0).normal(size=(4, 16000)) * 3000).astype(np.int16)
-    label = np.array([0, 1, 1, 0], np.int32)
-    tunables = classifier_training.loss_tunables(label, plain)
-    optimizer = make_optimizer({"classifier": plain.finetune.optimizer}, 1)
-    state = create_state(jax.random.key(0), {"classifier": variables}, optimizer, tunables=tunables)
-    loss = classifier_training.classifier_loss(plain, net)
-    batch = {"wave": jnp.asarray(wave), "label": jnp.asarray(label)}
-    value, _ = loss({"classifier": variables["params"]}, state, batch, jax.random.key(1))
-    x = classifier_training.picture(
-        jnp.asarray(wave / 32768, jnp.float32), spec=classifier_network.front_end(plain)
-    )
-    (logit, _), _ = net.apply(variables, x, train=True)
-    logit, target = np.asarray(logit[:, 0], np.float64), np.where(label, 0.95, 0.05)
-    expected = np.mean(np.logaddexp(0, logit) - target * logit)
-    assert float(value) == pytest.approx(expected, abs=1e-4)
-
-
-def test_waves_are_turned_round_each_by_its_own_time():
-    wave = jnp.tile(jnp.arange(100.0), (6, 1))
-    turned = np.asarray(classifier_training.turn_round(jax.random.key(0), wave))
-    for row in turned:
-        np.testing.assert_array_equal(np.roll(row, -int(np.argmin(row))), np.arange(100.0))
-    assert len({int(row[0]) for row in turned}) > 3
-
-
-def test_mean_loss_by_class_does_not_mind_how_many_there_are():
-    logit, label = np.array([-2.0, 1.0]), np.array([0, 1])
-    many = np.repeat([0, 1], [9, 1])
-    by_class = classifier_training.mean_loss(logit[many], label[many], by_class=True)
-    plain = classifier_training.mean_loss(logit, label, by_class=False)
-    assert by_class == pytest.approx(plain)
-    expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0))) / 2
-    assert plain == pytest.approx(expected)
-
-
-def test_probabilities_of_sure_clips_still_differ():
-    values = AS_IT_IS(np.array([-800.0, 0.0, 20.0, 30.0]))
-    assert values[0] >= 0 and values[1] == 0.5 and values[2] < values[3] < 1
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"), [("mimii,folder", "one data set"), ("mnist", "mnist is not known")]
-)
-def test_a_wrong_argument_is_one_sentence(argument, message):
-    with pytest.raises(UserError, match=message):
-        get_config("pump_classifier", argument)
-
-
-@pytest.mark.parametrize(
-    "argument", ["", "quickstart", "mimii", "mimii,literal", "mimii,full", "folder"]
-)
-def test_every_argument_makes_valid_settings(argument):
-    made = from_config(
-        classifier_settings.PumpClassifier, get_config("pump_classifier", argument).to_dict()
-    )
-    assert dataclasses.asdict(made)["protocol"] == (
-        "literal" if "literal" in argument else "recommended"
-    )
-
-
-def test_literal_keeps_the_printed_network_schedule_and_decision():
-    made = get_config("pump_classifier", "mimii,literal").to_dict()
-    plain = dataclasses.asdict(classifier_settings.PumpClassifier())
-    for section in ("finetune", "network", "decision", "synthetic"):
-        printed = {**plain[section], **({"simam": "sun"} if section == "network" else {})}
-        assert made[section] == printed, section
-    assert made["pretrain"] == {**plain["pretrain"], "clips": "all"}
-    assert made["features"] == {**plain["features"], "render": "magma"}
-    full = get_config("pump_classifier", "mimii,full").to_dict()
-    assert full["finetune"]["epochs"] == 200 and full["features"]["size"] == 224
-    assert full["network"]["width"] == 1.0 and full["network"]["head"] == "rows"
-
-
-def test_the_quickstart_tests_enough_recordings():
-    made = get_config("pump_classifier", "").to_dict()
-    machine = made["synthetic"]
-    shares = made["split"]["shares"]
-    counts = [round(shares[2] * machine[kind]) for kind in ("normal", "abnormal")]
-    assert sum(counts) * len(machine["ids"]) >= 150
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"split__shares": (0.5, 0.2, 0.2)}, "split.shares"),
-        ({"features__normalise": "batch"}, "features.normalise"),
-        ({"decision__false_alarm_rate": 1.0}, "decision.false_alarm_rate"),
-        ({"decision__method": "eer"}, "decision.method"),
-        ({"decision__calibrate": "isotonic"}, "decision.calibrate"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(changes, message):
-    with pytest.raises(UserError, match=message):
-        settings(**changes)

@@ -10,13 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16
 
-from asd_jax.data.clips import UNKNOWN
-from asd_jax.detector import Detector, decide, padded_batches
-from asd_jax.detector_folder import below, flatten_tree, unflatten_tree, write_folder
+from asd_jax.detector import Detector, padded_batches
+from asd_jax.detector_folder import below, flatten_tree, unflatten_tree
 from asd_jax.features.logmel import LogMel
 from asd_jax.runs.settings import from_config
 from asd_jax.scoring import scorers
-from asd_jax.scoring.threshold import percentile
 from asd_jax.types import Group
 from tests.recipes.toy import network
 from tests.recipes.toy.settings import MeanLevel
@@ -82,33 +80,13 @@ class MeanLevelDetector(Detector):
 
     def _row(self, name: str, scores: np.ndarray, candidates: Sequence[int]) -> dict[str, Any]:
         group = min(candidates, key=lambda g: scores[g] - self.thresholds[g])
-        return {
-            "path": name,
-            "machine_type": self.groups[group][0],
-            "machine_id": self.groups[group][1],
-            "domain": "",
-            "label": UNKNOWN,
-            "score": float(scores[group]),
-            "threshold": float(self.thresholds[group]),
-            "decision": decide(scores[group], self.thresholds[group]),
-            "percentile": percentile(scores[group], self.normal_scores[group]),
-        }
+        return self.row(name, group, scores[group], self.thresholds[group])
 
-    def save(self, folder: str) -> None:
-        """Writes the folder that `load_detector` reads."""
-        numbered = [
-            ("gaussians", [scorers.to_arrays(g) for g in self.gaussians]),
-            ("normal_scores", list(self.normal_scores)),
-        ]
-        tree = {name: {str(g): v for g, v in enumerate(values)} for name, values in numbered}
-        tree |= {"variables": self.variables, "thresholds": self.thresholds}
-        tree |= {"frame_mean": self.frame_mean, "frame_std": self.frame_std}
-        about = {
-            "recipe": self.config.recipe,
-            "config": dataclasses.asdict(self.config),
-            "groups": [list(group) for group in self.groups],
-        }
-        write_folder(folder, about, flatten_tree(tree))
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that `arrays.npz` holds, by name."""
+        gaussians = {str(g): scorers.to_arrays(value) for g, value in enumerate(self.gaussians)}
+        own = {"gaussians": gaussians, "thresholds": self.thresholds}
+        return {**super().arrays(), **flatten_tree(own)}
 
     @classmethod
     def from_parts(
@@ -129,4 +107,4 @@ class MeanLevelDetector(Detector):
         )
 
 
-DETECTOR = MeanLevelDetector
+DETECTOR: type[Detector] = MeanLevelDetector

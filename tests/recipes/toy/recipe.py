@@ -19,7 +19,7 @@ from asd_jax.runs.recipe import Recipe
 from asd_jax.runs.recordings import collected_warnings, open_recordings
 from asd_jax.runs.run import Run
 from asd_jax.runs.trainer import Clips, Plan
-from asd_jax.runs.workdir import Clock
+from asd_jax.runs.workdir import Stopwatch
 from asd_jax.scoring import metrics, scorers
 from asd_jax.scoring.summary import summarise
 from asd_jax.scoring.threshold import fit_threshold
@@ -150,12 +150,12 @@ def references(run: Run, detector: MeanLevelDetector, fit: dict[str, np.ndarray]
     return {"mean_log_mel": float(np.nanmean(aucs))}
 
 
-def conclude(run: Run, variables: Variables, clock: Clock) -> None:
+def conclude(run: Run, variables: Variables, stopwatch: Stopwatch) -> None:
     """From the trained network to the detector and the files of a finished run."""
     began, corpus, config = time.monotonic(), run.corpus, run.config
     detector, fit = fit_detector(run, variables[NAME])
     detector.save(run.workdir.path("detector"))
-    clock.lap("fit")
+    stopwatch.lap("fit")
     group = corpus.label[corpus.test]
     scores = detector.each_score(corpus.waves.gather(corpus.test))[np.arange(len(group)), group]
     clips = [corpus.clips[i] for i in corpus.test]
@@ -167,7 +167,7 @@ def conclude(run: Run, variables: Variables, clock: Clock) -> None:
         "references": references(run, detector, fit),
         "notes": list(corpus.notes),
     }
-    finish.leave(run, rows, results, clock.seconds, began, about=ABOUT)
+    finish.leave(run, rows, results, stopwatch.seconds, began, about=ABOUT)
 
 
 RECIPE = Recipe(
