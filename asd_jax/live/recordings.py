@@ -104,7 +104,7 @@ class ClipScorer:
     """A detector with the machine that it hears, where that is known."""
 
     def __init__(self, detector: "Detector", machine: Group | None = None, *, locate: bool = True):
-        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures, level."""
+        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures."""
         self.detector = detector
         self.machine = machine
         self.locate = locate
@@ -126,11 +126,11 @@ class ClipScorer:
         for row, piece in zip(found, pieces, strict=True):
             scored = np.isfinite(row["score"]) and not quality.no_sound(piece.quality)
             flags = set(piece.quality.split())
+            shown = deviation.picture(self.detector, piece.wave, self.group(row))
             if self.locate:
-                shown = deviation.picture(self.detector, piece.wave, self.group(row))
                 row |= deviation.where(self.detector, shown, piece.start)
-                if scored and abs(deviation.louder(shown)) > quality.LEVEL:
-                    flags.add("level")
+            if scored:
+                flags |= quality.of_level(deviation.louder(shown))
             if not scored:
                 row |= _unknown(row)
             row["quality"] = quality.words(flags)
