@@ -253,21 +253,29 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         return values
 
     def _judged(self, X: Recordings) -> tuple[np.ndarray, np.ndarray]:
-        """Score and threshold of each recording."""
+        """Score and threshold of each recording; what may mislead is logged."""
+        from asd_jax.data import quality
         from asd_jax.live.recordings import BATCH, ClipScorer, chosen_machine
 
         detector, recordings = self._fitted(), _listed(X)
         chosen = chosen_machine(self.machine, detector.groups)
         clip_scorer = ClipScorer(detector, chosen, locate=False)
         scores, thresholds = np.full((2, len(recordings)), np.nan)
+        doubts: dict[str, list[str]] = {}  # names of clips by flag
         pieces = _pieces(clip_scorer, recordings, self._rate(detector.config.data))
         while batch := list(itertools.islice(pieces, BATCH)):
             rows = clip_scorer.rows([piece for _, piece in batch])
             for row, (number, _) in zip(rows, batch, strict=True):
-                if not row["score"] <= scores[number] and np.isfinite(row["score"]):
-                    scores[number], thresholds[number] = row["score"], row["threshold"]
-                elif not np.isfinite(row["score"]):
+                if not np.isfinite(row["score"]):
                     logging.warning("%s is not scored: %s.", row["path"], row["quality"])
+                    continue
+                if not row["score"] <= scores[number]:
+                    scores[number], thresholds[number] = row["score"], row["threshold"]
+                for flag in row["quality"].split():
+                    doubts.setdefault(flag, []).append(row["path"])
+        for flag, of in doubts.items():
+            why = quality.MEANINGS[flag]
+            logging.warning("%d scores may mislead, the first of %s: %s.", len(of), of[0], why)
         return scores, thresholds
 
 

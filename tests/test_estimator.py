@@ -216,3 +216,10 @@ def test_what_cannot_be_scored_is_unknown_and_the_others_are_scored(tmp_path, fi
     assert np.isnan(fitted.score_samples([np.zeros(16000), machine.hum()[:500]])).all()
     late = machine.with_tone(machine.hum(9.0), start=8.0, end=9.0, hertz=2500, height=4000)
     assert fitted.predict([late]).tolist() == [-1]
+
+
+def test_what_may_mislead_is_said_once_for_all_recordings(fitted, caplog):
+    quiet = np.rint(machine.hum() / 64).astype(np.int16)
+    fitted.predict([machine.hum(), quiet, quiet])
+    (said,) = [r.getMessage() for r in caplog.records if "mislead" in r.getMessage()]
+    assert said.startswith("2 scores may mislead, the first of waveform 1: it is much louder")

@@ -17,6 +17,8 @@ from asd_jax.data.cache_store import Store
 from asd_jax.data.table import Clip
 from asd_jax.data.wave_settings import WaveSettings
 
+_OF_WINDOWS = ("start", "windowed", "seconds", "quality")  # fields of a Clip that decoding tells
+
 
 class WaveCache:
     """Rows of the cache files by position: int16 waveforms, one per clip. Picklable."""
@@ -91,6 +93,25 @@ class CachedClips:
         waves = WaveCache(self.waves.data, self.waves.rows[list(kept)], self.waves.samples)
         return dataclasses.replace(self, clips=tuple(self.clips[k] for k in kept), waves=waves)
 
+    def under(self, table: Sequence[Clip]) -> "CachedClips":
+        """Returns the clips of these of its whole recordings, with the uses that they have here."""
+        found, places = [], self.places
+        for clip in table:
+            for k in places[clip.path]:
+                own = self.clips[k]
+                window = {name: getattr(own, name) for name in _OF_WINDOWS}
+                found.append((k, dataclasses.replace(clip, **window)))
+        kept = self.only([k for k, _ in found])
+        return dataclasses.replace(kept, clips=tuple(clip for _, clip in found))
+
+    @property
+    def places(self) -> dict[str, list[int]]:
+        """Which of the clips each recording has, by its path."""
+        found: dict[str, list[int]] = {}
+        for k, clip in enumerate(self.clips):
+            found.setdefault(clip.path, []).append(k)
+        return found
+
 
 def open_cache(
     clips: Sequence[Clip],
@@ -98,7 +119,6 @@ def open_cache(
     settings: WaveSettings,
     *,
     progress: bool = False,
-    notes: bool = True,
 ) -> CachedClips:
     """Decodes what is new or changed (by size and time) and maps the rest.
 
@@ -111,7 +131,6 @@ def open_cache(
       directory: made if absent; a sub-folder for each `settings`.
       settings: how recordings become rows.
       progress: shows a progress bar while decoding.
-      notes: says what happened to recordings on the way: resampled, repeated, clipped.
 
     Returns:
       The readable clips, in the order given. Unreadable ones are listed, never raised.
@@ -138,8 +157,7 @@ def open_cache(
         rows += [entry.row + k for k, _ in windows]
     waves = WaveCache(store.data, np.array(rows, np.int64), settings.samples)
     readable = [path for path in paths if path not in unreadable]
-    if notes:
-        store.log_notes(readable)
+    store.log_notes(readable)
     digests = {path: store.entry(path).digest for path in readable}
     return CachedClips(tuple(kept), waves, tuple(unreadable.items()), digests)
 

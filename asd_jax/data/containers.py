@@ -2,7 +2,7 @@
 
 libsndfile passes over headers that announce more than there is, and believes those that a recorder
 never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF and AIFF-C, CAF
-(Apple Core Audio Format specification 1.0) and AU.
+(Apple Core Audio Format specification 1.0) and AU; RIFF and AU in both byte orders.
 """
 
 import io
@@ -45,8 +45,8 @@ def find_sound(file: BinaryIO) -> Sound | None:
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(40)
-    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        return _riff(file, head, end)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _riff(file, head, end, ">" if head[:4] == b"RIFX" else "<")
     if head[:4] == b"riff" and head[24:28] == b"wave":
         chunk = _find(_wave64_chunks(file), b"data")
         # The sizes count the header of the chunk, 24 bytes.
@@ -66,8 +66,8 @@ def find_sound(file: BinaryIO) -> Sound | None:
         found = _sound(sound, end, repairs)
         # libsndfile refuses one that is cut off.
         return found._replace(repairs=repairs) if found.missing else found
-    if head[:4] == b".snd" and len(head) >= 12:
-        begin, size = struct.unpack(">II", head[4:12])
+    if head[:4] in (b".snd", b"dns.") and len(head) >= 12:
+        begin, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
         chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)
         return _sound(chunk, end, ((8, b"\xff" * 4),))
     return None
@@ -109,21 +109,24 @@ def _sound(
     return Sound(min(available, chunk.size), missing=max(chunk.size - available, 0))
 
 
-def _riff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
-    chunks = list(_chunks(file, 12, "<4sI", pad=2, last=b"data"))
+def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
+    """Args: the file; its first bytes; its length; the byte order of its numbers, as in struct."""
+    chunks = list(_chunks(file, 12, order + "4sI", pad=2, last=b"data"))
     chunk = next((c for c in chunks if c.kind == b"data"), None)
     if chunk is None:
         return None
-    outer = struct.unpack("<I", head[4:8])[0] + 8
+    outer = struct.unpack(order + "I", head[4:8])[0] + 8
     wide = next((c for c in chunks if c.kind == b"ds64" and c.size >= 16), None)
-    if head[:4] != b"RIFF" and wide:
+    if head[:2] != b"RI" and wide:
         file.seek(wide.begin)
         outer, size = struct.unpack("<QQ", file.read(16))
         repairs = ((wide.begin, _little(end - 8) + _little(max(end - chunk.begin, 0))),)
         return _sound(chunk._replace(size=size), end, repairs, outer + 8)
-    # With these, libsndfile takes all that follows for sound.
-    repairs = ((4, struct.pack("<I", 8)), (chunk.field, bytes(4)))
     available = end - chunk.begin
+    # With these, libsndfile takes all that follows for sound.
+    sizes = (8, 0) if order == "<" else (min(end - 8, _WRAP - 1), min(available, _WRAP - 1))
+    outer_field, field = (struct.pack(order + "I", size) for size in sizes)
+    repairs = ((4, outer_field), (chunk.field, field))
     if available - chunk.size >= _WRAP:
         whole = chunk.size + (available - chunk.size) // _WRAP * _WRAP
         return Sound(whole, wrapped=True, repairs=repairs)

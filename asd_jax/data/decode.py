@@ -136,8 +136,7 @@ class Recording:
         self._sample_rate, self._channel = sample_rate, channel
         self._longest, self._partial = 3600.0 * longest, partial
         self._low = self._high = None  # of the channel that is taken
-        self._powers = np.zeros(2)  # of the mean and of the channels
-        self._dead: np.ndarray | None = None
+        self._channels: quality.Channels | None = None
 
     def announced(self) -> float:
         """Seconds by the header, as far as the file bears it out; 0 where it does not tell."""
@@ -164,8 +163,9 @@ class Recording:
 
     def _samples(self, file: Any, stop: float) -> Iterator[tuple[np.ndarray, bool]]:
         """Samples of one channel, int16 as stored or float32, and whether they are the last."""
-        dtype = "float32" if file.subtype in _FLOAT_SUBTYPES else "int16"
-        size, lossy = max(1, _BLOCK // file.channels), file.subtype in _LOSSY
+        subtype = file.subtype  # which asks the library each time
+        dtype = "float32" if subtype in _FLOAT_SUBTYPES else "int16"
+        size, lossy = max(1, _BLOCK // file.channels), subtype in _LOSSY
         done, held = 0, None
         while True:
             left = file.frames - done
@@ -184,20 +184,18 @@ class Recording:
             if held is not None:
                 yield held, False
             held = self._looked_at(found)
-        self._check_end(file, done, stop)
+        known = not lossy and file.frames < _UNKNOWN_FRAMES
+        self._check_end(done, min(file.frames, stop) if known else 0)
         assert held is not None  # else it held no samples
         yield held, True
 
-    def _check_end(self, file: Any, done: int, stop: float) -> None:
+    def _check_end(self, done: int, expected: float) -> None:
         if not done:
             raise UnreadableError(self.name, "it holds no samples")
-        length_known = file.frames < _UNKNOWN_FRAMES and file.subtype not in _LOSSY
-        if length_known and min(file.frames, stop) - done > _TOLERATED * self.rate:
+        if expected - done > _TOLERATED * self.rate:
             self._cut_off()
         if done < quality.SHORTEST * self.rate:
             self.flags.add("short")
-        if self._dead is not None and self._dead.any() and not self._dead.all():
-            self.flags.add("dead_channel")
 
     def _cut_off(self) -> None:
         if not self._partial:
@@ -206,32 +204,19 @@ class Recording:
 
     def _looked_at(self, samples: np.ndarray) -> np.ndarray:
         """One channel of a block, of which is noted what is wrong with it."""
-        if samples.shape[1] > 1:
-            dead = quality.dead_channels(samples)
-            self._dead = dead if self._dead is None else self._dead & dead
         one = _one_channel(self.name, samples, self._channel)
         scale = 1 if one.dtype == np.int16 else 32768
         low, high = float(one.min()) * scale, float(one.max()) * scale
         self._low = low if self._low is None else min(low, self._low)
         self._high = high if self._high is None else max(high, self._high)
         still = quality.no_waveform(self._low, self._high)
-        self.flags = self.flags - {"silent", "constant"} | still
+        self.flags = self.flags - {"silent", "constant", "dead_channel", "antiphase"} | still
         if (low <= -32768 or high >= 32767) and quality.is_clipped(one, 32767 / scale):
             self.flags.add("clipped")
-        if self._channel == "mean" and samples.shape[1] > 1:
-            self._powers += (
-                np.square(one, dtype=np.float64).sum(),
-                np.mean(
-                    [
-                        np.square(samples[:, k], dtype=np.float64).sum()
-                        for k in range(samples.shape[1])
-                    ]
-                ),
-            )
-            if quality.cancels(self._powers[0], self._powers[1], samples.shape[1]):
-                self.flags.add("antiphase")
-            else:
-                self.flags.discard("antiphase")
+        if samples.shape[1] > 1:
+            new = quality.Channels.of(samples, one if self._channel == "mean" else None)
+            self._channels = self._channels + new if self._channels else new
+            self.flags |= self._channels.flags
         return one
 
     def _int16(self, samples: np.ndarray) -> np.ndarray:

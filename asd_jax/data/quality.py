@@ -4,6 +4,7 @@
 are scored, and say why the score may mislead.
 """
 
+import dataclasses
 from collections.abc import Collection
 
 import numpy as np
@@ -62,14 +63,50 @@ def is_clipped(wave: Shaped[np.ndarray, " samples"], full: float) -> bool:
     return bool(np.count_nonzero((wave >= full) | (wave <= -full)) > _CLIPPED * len(wave))
 
 
-def dead_channels(frames: Shaped[np.ndarray, "frames channels"]) -> np.ndarray:
-    """Marks the channels that are silent throughout, bool `[channels]`."""
-    dead = np.logical_not(frames[::_STRIDE].any(axis=0))
-    for channel in np.flatnonzero(dead):
-        dead[channel] = not frames[:, channel].any()
-    return dead
+def of_level(away: float) -> set[str]:
+    """The flag of sound that is so many dB away from the training's."""
+    return {"level"} if abs(away) > LEVEL else set()
 
 
-def cancels(power_of_mean: float, mean_power: float, channels: int) -> bool:
-    """Whether the mean of channels has lost what independent channels would keep of their power."""
-    return bool(mean_power > 0 and power_of_mean < _CANCELLED * mean_power / channels)
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """What the channels of some frames show beside each other; a sum is of all their frames.
+
+    Attributes:
+        dead: which are silent throughout, bool `[channels]`.
+        mean_power: the mean of the channels' powers, summed over frames; 0 where only one is taken.
+        power_of_mean: the same of their mean.
+    """
+
+    dead: np.ndarray
+    mean_power: float = 0.0
+    power_of_mean: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        frames: Shaped[np.ndarray, "frames channels"],
+        mean: Shaped[np.ndarray, " frames"] | None = None,
+    ) -> "Channels":
+        """Takes the frames and, where that is what is listened to, the mean of their channels."""
+        dead = np.logical_not(frames[::_STRIDE].any(axis=0))
+        for channel in np.flatnonzero(dead):
+            dead[channel] = not frames[:, channel].any()
+        if mean is None:
+            return cls(dead)
+        powers = [np.square(channel, dtype=np.float64).sum() for channel in frames.T]
+        return cls(dead, float(np.mean(powers)), float(np.square(mean, dtype=np.float64).sum()))
+
+    def __add__(self, more: "Channels") -> "Channels":
+        return Channels(
+            self.dead & more.dead,
+            self.mean_power + more.mean_power,
+            self.power_of_mean + more.power_of_mean,
+        )
+
+    @property
+    def flags(self) -> set[str]:
+        """`dead_channel`, and `antiphase` where less is left than channels without common sound."""
+        left = _CANCELLED * self.mean_power / len(self.dead)
+        found = {"dead_channel"} if self.dead.any() and not self.dead.all() else set()
+        return found | ({"antiphase"} if self.power_of_mean < left else set())

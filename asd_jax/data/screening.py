@@ -26,9 +26,7 @@ def screen(clips: Sequence[Clip], opened: CachedClips) -> list[Clip]:
       UserError: most recordings hold no sound; one recording is both normal and abnormal, or both
         trained on and tested.
     """
-    rows: dict[str, list[int]] = {}
-    for k, clip in enumerate(opened.clips):
-        rows.setdefault(clip.path, []).append(k)
+    rows = opened.places
     dumb = {
         path: quality.no_sound(opened.clips[own[0]].quality)
         for path, own in rows.items()

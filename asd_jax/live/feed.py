@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from asd_jax.data.decode import UnreadableError
+from asd_jax.data.decode import UnreadableError, recording_seconds
 from asd_jax.live.alarm import Alarms
 from asd_jax.live.board import Board
 from asd_jax.live.pcm import Pcm
@@ -77,11 +77,9 @@ def recorded(path: str) -> datetime.datetime:
     if found := _STAMP.search(os.path.basename(path)):
         with contextlib.suppress(ValueError):
             return datetime.datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").astimezone()
-    import soundfile
-
     seconds = 0.0
-    with contextlib.suppress(soundfile.SoundFileError):
-        seconds = soundfile.info(path).duration
+    with contextlib.suppress(UnreadableError):
+        seconds = recording_seconds(path)
     try:
         end = os.stat(path).st_mtime
     except OSError:  # it is gone; reading it says so

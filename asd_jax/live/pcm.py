@@ -1,17 +1,22 @@
 """Raw PCM bytes, in chunks of any size, to int16 samples of one channel at the detector's rate."""
 
+import collections
 import dataclasses
+import functools
+import math
+import operator
 
 import numpy as np
 from jaxtyping import Int16
 
+from asd_jax.data import quality
 from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
 # Bytes a sample of ffmpeg's raw formats; arecord calls them S16_LE, S24_3LE, S32_LE, FLOAT_LE, U8.
 BYTES = {"s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8, "u8": 1}
-_TYPES = {"s16le": "<i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8", "u8": "u1"}
-_BLOCKS = 10  # blocks a second that are resampled at once
+_TYPES = {"s32le": "<i4", "f32le": "<f4", "f64le": "<f8", "u8": "u1"}
+_BLOCKS = 10  # blocks a second that are resampled, and looked at, at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Decoder:
         self._pcm = pcm
         self._rate = sample_rate
         self._channel = channel if pcm.channels > 1 else 0
+        self._look = _Look(pcm, mixed=self._channel == "mean")
         self._restart()
 
     def push(self, chunk: bytes) -> Int16[np.ndarray, " samples"]:
@@ -84,6 +90,13 @@ class Decoder:
         self._restart()
         return last
 
+    def flags(self, begin: float, end: float) -> set[str]:
+        """What the channels show from `begin` to `end`, in seconds of all that came.
+
+        What lies before `begin` is forgotten.
+        """
+        return self._look.flags(begin, end)
+
     def _restart(self) -> None:
         self._bytes = bytearray()
         self._resampler = None
@@ -99,20 +112,47 @@ class Decoder:
             )
 
     def _convert(self, data: bytes, last: bool = False) -> Int16[np.ndarray, " samples"]:
-        if self._resampler is None and self._pcm.sample_format == "s16le":
-            samples = np.frombuffer(data, "<i2").reshape(-1, self._pcm.channels)
-            if isinstance(self._channel, int):
-                return samples[:, self._channel].astype(np.int16)
-        one = self._one_channel(_floats(data, self._pcm.sample_format))
+        channel, plain = self._channel, self._pcm.sample_format == "s16le"
+        values = np.frombuffer(data, "<i2") if plain else _floats(data, self._pcm.sample_format)
+        frames = values.reshape(-1, self._pcm.channels)
+        self._look.push(frames)
+        if plain and self._resampler is None and isinstance(channel, int):
+            return frames[:, channel].astype(np.int16)
+        one = frames[:, channel] if isinstance(channel, int) else frames.mean(axis=1)
+        one = np.ascontiguousarray(one / 2.0**15 if plain else one, np.float32)
         if self._resampler is not None:
             one = self._resampler.resample_chunk(one, last=last)
         return to_int16(one)
 
-    def _one_channel(self, samples: np.ndarray) -> np.ndarray:
-        frames = samples.reshape(-1, self._pcm.channels)
-        channel = self._channel
-        one = frames[:, channel] if isinstance(channel, int) else frames.mean(axis=1)
-        return np.ascontiguousarray(one, np.float32)
+
+class _Look:
+    """What the channels of a stream show, by blocks that do not depend on the chunks."""
+
+    def __init__(self, pcm: Pcm, *, mixed: bool):
+        self._pcm, self._mixed = pcm, mixed
+        self._size = pcm.rate // _BLOCKS  # frames
+        self._held = np.zeros((0, pcm.channels), np.int16)
+        self._blocks: collections.deque[quality.Channels] = collections.deque()
+        self._first = 0  # number of the first block that is remembered
+
+    def push(self, frames: np.ndarray) -> None:
+        if self._pcm.channels == 1:
+            return
+        frames = np.concatenate([self._held, frames])
+        whole = len(frames) // self._size * self._size
+        for block in frames[:whole].reshape(-1, self._size, self._pcm.channels):
+            mean = block.mean(axis=1) if self._mixed else None
+            self._blocks.append(quality.Channels.of(block, mean))
+        self._held = frames[whole:]
+
+    def flags(self, begin: float, end: float) -> set[str]:
+        blocks = self._pcm.rate / self._size  # a second
+        first, last = math.ceil(round(begin * blocks, 6)), math.floor(round(end * blocks, 6))
+        while self._blocks and self._first < first:
+            self._blocks.popleft()
+            self._first += 1
+        inside = list(self._blocks)[: max(last - self._first, 0)]
+        return functools.reduce(operator.add, inside).flags if inside else set()
 
 
 def _floats(data: bytes, sample_format: str) -> np.ndarray:

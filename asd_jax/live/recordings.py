@@ -105,7 +105,7 @@ class ClipScorer:
     """A detector with the machine that it hears, where that is known."""
 
     def __init__(self, detector: "Detector", machine: Group | None = None, *, locate: bool = True):
-        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures, level."""
+        """Args: of `load_detector`; (type, ID) of all clips; whether to find departures."""
         self.detector = detector
         self.machine = machine
         self.locate = locate
@@ -130,8 +130,10 @@ class ClipScorer:
             if self.locate:
                 shown = self._picture(row, piece)
                 row |= deviation.where(self.detector, shown, piece.start)
-                if scored and abs(deviation.louder(shown)) > quality.LEVEL:
-                    flags.add("level")
+            else:
+                shown = deviation.picture(self.detector, piece.wave, self.group(row))
+            if scored:
+                flags |= quality.of_level(deviation.louder(shown))
             if not scored:
                 row |= _unknown(row)
             row["quality"] = quality.words(flags)

@@ -106,11 +106,13 @@ class StreamScorer:
         last = self._windows.finish()
         if last is not None:
             yield self._judge(*last)
+        self._decoder.flags(self._seconds(), self._seconds())  # the next stretch begins here
 
     def _judge(self, start: int, wave: np.ndarray) -> dict[str, Any]:
         at = start / self.rate
         end = at + len(wave) / self.rate
-        words = quality.words(quality.of_clip(wave) | self._flags)
+        flags = quality.of_clip(wave) | self._decoder.flags(at, end) | self._flags
+        words = quality.words(flags)
         piece = Piece(f"{STDIN}#t={at:g},{end:g}", wave, self._candidates, at, words)
         (row,) = self.clip_scorer.rows([piece])
         changed = self._alarm.update(row["decision"])

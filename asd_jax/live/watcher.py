@@ -10,6 +10,7 @@ from absl import logging
 from asd_jax.data import foreign
 from asd_jax.data.layouts.files import files_below, is_audio
 
+SHARE = 0.04  # of a core's time that looking may take
 State = tuple[int, int]  # size in bytes, time of the last change in ns
 
 
@@ -77,30 +78,37 @@ class Watcher:
         self.away = not os.path.isdir(self.folder)
         if self.away:
             return None
-        found = {}
+        found, others = {}, []
         files = files_below(pathlib.Path(self.folder), say=not self._said)
         self._said = True
-        if not self._told and (sentence := foreign.ignored([file.path for file in files])):
-            logging.warning("%s", sentence)
-            self._told = True
         for file in files:
             if not is_audio(file.name):
+                others.append(file.path)
                 continue
             try:
                 about = os.stat(file.path)
             except OSError:  # deleted or moved since the folder was read
                 continue
             found[file.path] = (about.st_size, about.st_mtime_ns)
+        if not self._told and (sentence := foreign.ignored(others)):
+            logging.warning("%s", sentence)
+            self._told = True
         return found
 
 
 def watch(
     watcher: Watcher, *, poll: float, wait: Callable[[float], bool]
 ) -> Iterator[Sequence[str]]:
-    """Recordings as they become ready, in groups, until `wait(poll)` says to stop."""
+    """Recordings as they become ready, in groups, until `wait` says to stop.
+
+    It waits for `poll` seconds, and longer where a look into a folder of very many files would
+    take more than `SHARE` of a core.
+    """
     while True:
+        began = time.thread_time()
         ready = watcher.ready()
+        pause = max(poll, (time.thread_time() - began) / SHARE)
         if ready:
             yield ready
-        if wait(poll):
+        if wait(pause):
             return

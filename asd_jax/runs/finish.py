@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int16
 
 import asd_jax
+from asd_jax.data import quality
 from asd_jax.data.clips import Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
@@ -48,6 +49,7 @@ def score_rows(
     thresholds: Float[np.ndarray, "clips"],
     branches: Mapping[str, Float[np.ndarray, "clips"]] | None = None,
     *,
+    away: Float[np.ndarray, "clips"],
     snr: bool = False,
 ) -> Rows:
     """One row a clip, as scores.csv holds them; no decision where there is no threshold.
@@ -57,6 +59,7 @@ def score_rows(
         scores: of them; higher is more anomalous.
         thresholds: NaN for none.
         branches: more scores, each for a column `score_<name>`.
+        away: their levels' distances from the training's, in dB.
         snr: each row says its signal-to-noise ratio in dB too.
     """
     return [
@@ -71,7 +74,7 @@ def score_rows(
             "threshold": float(thresholds[i]),
             "decision": decide(scores[i], thresholds[i]),
             **({"snr": clip.snr} if snr else {}),
-            "quality": clip.quality,
+            "quality": quality.words({*clip.quality.split(), *quality.of_level(float(away[i]))}),
         }
         for i, clip in enumerate(clips)
     ]

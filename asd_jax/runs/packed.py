@@ -113,11 +113,10 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
     Raises:
         UserError: the runs have different machines, so different networks.
     """
+    with progress.once():
+        loaded = [_load(recipe, cell) for cell in cells]
     runs: list[Run] = []
-    for cell in cells:
-        config = from_config(recipe.settings, cell.values)
-        there = listing(config)
-        config, clips = recipe.adjust(config, recipe.load(config))
+    for cell, (config, clips, there) in zip(cells, loaded, strict=True):
         workdir = Workdir(cell.folder)
         workdir.begin(cell.values, there)
         note = (
@@ -131,6 +130,13 @@ def open_runs(recipe: Recipe, cells: Sequence[Cell]) -> list[Any]:
         nets = first.nets if first else recipe.build(config, clips)
         runs.append(recipe.run(config, workdir, clips, nets, shares_programs_with=first))
     return runs
+
+
+def _load(recipe: Recipe, cell: Cell) -> tuple[Any, Any, dict[str, int]]:
+    """Settings and clips of a run, and the `listing` from before they were read."""
+    config = from_config(recipe.settings, cell.values)
+    there = listing(config)
+    return *recipe.adjust(config, recipe.load(config)), there
 
 
 def packs_of(recipe: Recipe, runs: Sequence[Any]) -> list["Pack"]:

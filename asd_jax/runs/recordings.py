@@ -29,7 +29,7 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         UserError: no root, or no clips.
     """
     from asd_jax.train.processes import is_primary  # which brings jax
-    from asd_jax.train.progress import quiet
+    from asd_jax.train.progress import show
 
     data = config.data
     root = synthetic_root(config.synthetic, data) if data.layout == "synthetic" else data.root
@@ -41,7 +41,10 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         )
     directory = _cache_directory(data, root)
 
+    opened: Any = None
+
     def screen(found: list[clips.Clip]) -> list[clips.Clip]:
+        nonlocal opened
         opened = cache.open_cache(found, directory, data, progress=progress)
         for path, reason in opened.unreadable:
             logging.warning("%s is left out: %s.", path, reason.rstrip("."))
@@ -59,11 +62,9 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         abnormal=_listed(data.abnormal),
         screen=screen,
     )
-    if is_primary() and not quiet():
-        print(
-            printable(f"Recordings in {root}:"), *clips.describe(table, root), sep="\n", flush=True
-        )
-    return screening.audible(cache.open_cache(table, directory, data, notes=False))
+    if is_primary():
+        show("\n".join([printable(f"Recordings in {root}:"), *clips.describe(table, root)]))
+    return screening.audible(opened.under(table))
 
 
 def listing(config: Any) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What a user sees of a run while it is made: which stage of how many, its loss, the time left."""
 
+import contextlib
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ class Part(NamedTuple):
 
 _parts: tuple[Part, ...] = ()
 _quiet = False
+_shown: set[str] | None = None  # texts that are not shown again; None: all are
 
 
 def plan(parts: Sequence[Part]) -> None:
@@ -40,6 +42,26 @@ def be_quiet() -> None:
 def quiet() -> bool:
     """Whether nothing is to be shown."""
     return _quiet
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """Meanwhile a text that is the same for several runs is shown for the first of them alone."""
+    global _shown
+    _shown = set()
+    try:
+        yield
+    finally:
+        _shown = None
+
+
+def show(text: str) -> None:
+    """Shows a text."""
+    if _quiet or (_shown is not None and text in _shown):
+        return
+    print(text, flush=True)
+    if _shown is not None:
+        _shown.add(text)
 
 
 def say(name: str, what: str) -> None:

@@ -19,6 +19,13 @@ from tests.data.test_clips import uses
         ("i.O.", "n.i.O."),
         ("Vorher", "Nach Reparatur 2"),
         ("run1", "BrokenBearing"),
+        ("IO", "NOK"),  # of which one is known
+        ("ok", "not ok"),
+        ("in Ordnung", "nicht in Ordnung"),
+        ("no leak", "leak"),
+        ("bueno", "malo"),
+        ("正常", "异常"),
+        ("neuf", "de\u0301faut"),  # as macOS stores it
     ],
 )
 def test_names_that_look_like_states_are_asked_about(touch, healthy, faulty):
@@ -29,6 +36,45 @@ def test_names_that_look_like_states_are_asked_about(touch, healthy, faulty):
     assert {c.label for c in clips if f"/{faulty}/" in c.path} == {ANOMALY}
     assert {c.label for c in clips if f"/{healthy}/" in c.path} == {NORMAL}
     assert {clip.group for clip in clips} == {("fan", "00")}
+
+
+@pytest.mark.parametrize(
+    ("healthy", "faulty", "answer"),
+    [
+        ("IO", "NOK", "normal=IO --config.data.abnormal=NOK;"),
+        ("no leak", "leak", "normal='no leak' --config.data.abnormal=leak;"),
+        ("io", "not io", "normal=io --config.data.abnormal='not io';"),
+        ("i.O.", "nicht in Ordnung", "normal=i.O. --config.data.abnormal='nicht in Ordnung';"),
+    ],
+)
+def test_the_likely_answer_can_be_pasted_into_a_shell(touch, healthy, faulty, answer):
+    root = touch(f"{state}/{k}.wav" for state in (healthy, faulty) for k in range(2))
+    with pytest.raises(UserError) as caught:
+        read_clips("folder", root)
+    assert answer in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"abnormal": ("kapput",)}, "names 'kapput', which no folder or file"),
+        ({"normal": ("runs",), "abnormal": ("Runs",)}, "both name 'runs'"),
+    ],
+)
+def test_words_of_the_config_that_cannot_be_meant_are_refused(touch, words, message):
+    root = touch(f"{state}/{k}.wav" for state in ("runs", "kaputt") for k in range(3))
+    with pytest.raises(UserError, match=message):
+        read_clips("folder", root, **words)
+
+
+def test_names_of_other_case_and_with_spaces_mean_the_same(touch):
+    paths = [f"Train /GOOD/{k}.wav" for k in range(4)] + ["TEST/Good/5.wav", "TEST/Tooth/6.wav"]
+    clips = read_clips("folder", touch([*paths, "Validation/normal/7.wav"]))
+    assert [(c.split, c.label) for c in clips] == [("train", NORMAL)] * 5 + [
+        ("test", NORMAL),
+        ("test", ANOMALY),
+    ]
+    assert {c.group for c in clips} == {clips[0].group}
 
 
 def test_the_question_names_counts_and_a_likely_answer(touch):

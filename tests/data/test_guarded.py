@@ -140,6 +140,24 @@ def test_whole_files_are_whole_and_cut_ones_are_said_to_be(tmp_path, kind, name)
     np.testing.assert_array_equal(heard, sound()[: len(heard)])
 
 
+@pytest.mark.parametrize(
+    ("kind", "endian", "sizes"), [("WAV", "BIG", (4, 40)), ("AU", "LITTLE", (8,))]
+)
+def test_the_other_byte_order(tmp_path, kind, endian, sizes):
+    path = tmp_path / f"a.{kind.lower()}"
+    data = odd.written(path, sound(), format=kind, subtype="PCM_16", endian=endian)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnreadableError, match="cut off"):
+        read_wave(path)
+    assert partly(path)[1] == {"cut_off"}
+    for field in sizes:
+        data[field : field + 4] = bytes(4)
+    path.write_bytes(data)
+    heard, flags = partly(path)
+    np.testing.assert_array_equal(heard, sound())
+    assert flags == {"unfinished"}
+
+
 @pytest.mark.parametrize(("kind", "name"), CONTAINERS[1:])
 def test_unfinished_headers_of_other_containers(tmp_path, kind, name):
     data = odd.written(tmp_path / name, sound(), format=kind, subtype="PCM_16")

@@ -2,7 +2,7 @@
 
 With `pip install atheris` the damage is led by what the code does with it; without, or with
 `--random`, it is drawn at random. What a reader stumbled over is written to
-`tests/fuzz/finds/TARGET-<hash>`, to be kept as a test once it is mended (`test_fuzz.py` feeds all
+`tests/fuzz/finds/TARGET-...`, to be kept as a test once it is mended (`test_fuzz.py` feeds all
 that lies there).
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 FINDS = pathlib.Path(__file__).parent / "finds"
+HANGS, SWOLLEN = 60, 4096  # s over one input, MiB of the process: finds too
 
 
 def damaged(seed: bytes, rng: np.random.Generator) -> bytes:
@@ -81,17 +82,13 @@ def main() -> None:
         print(f"{name}: {fed} inputs, nothing but sentences.")
         return
 
-    def feed(data: bytes) -> None:
-        try:
-            target.run(data)
-        except Exception:
-            print(f"{name} stumbles over {keep(name, data)}", file=sys.stderr)
-            raise
-
+    FINDS.mkdir(exist_ok=True)
+    bounds = [f"-max_total_time={seconds:.0f}", f"-timeout={HANGS}", f"-rss_limit_mb={SWOLLEN}"]
     with tempfile.TemporaryDirectory() as corpus, small():
         for number, seed in enumerate(target.seeds()):
             pathlib.Path(corpus, str(number)).write_bytes(seed)
-        atheris.Setup([sys.argv[0], f"-max_total_time={seconds:.0f}", corpus], feed)
+        finds = f"-artifact_prefix={FINDS / name}-"  # of a hang, a crash or too much memory too
+        atheris.Setup([sys.argv[0], *bounds, finds, corpus], target.run)
         atheris.Fuzz()
 
 

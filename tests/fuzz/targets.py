@@ -17,7 +17,9 @@ import numpy as np
 import safetensors.numpy
 import soundfile
 
+from asd_jax.data import quality
 from asd_jax.data.clips import read_clips
+from asd_jax.data.decode import Recording, recording_seconds
 from asd_jax.data.download import extract, manifest, responses
 from asd_jax.data.download.responses import Patience
 from asd_jax.detector import load_detector
@@ -131,6 +133,41 @@ def _zips() -> list[bytes]:
     return found
 
 
+def recording(data: bytes) -> None:
+    """A recording of any format, whatever its name says."""
+    path = os.path.join(_folder(), "a.wav")
+    with open(path, "wb") as file:
+        file.write(data)
+    for channel in (0, "mean"):
+        allowed(lambda c=channel: _heard(path, c))
+    allowed(lambda: recording_seconds(path))
+
+
+@functools.cache
+def _folder() -> str:
+    return tempfile.mkdtemp(prefix="fuzz")
+
+
+def _heard(path: str, channel: int | str) -> None:
+    sound = Recording(path, sample_rate=16000, channel=channel, longest=0.01)
+    for wave in sound.blocks():
+        assert wave.dtype == np.int16 and wave.ndim == 1
+    assert sound.rate and sound.flags <= set(quality.MEANINGS)
+
+
+def _recordings() -> list[bytes]:
+    found, sound = [], np.random.default_rng(0).standard_normal((400, 2)) / 8
+    kinds = ["WAV", "AIFF", "AU", "CAF", "W64", "RF64", "WAVEX", "FLAC", "OGG", "MP3"]
+    for kind in kinds:
+        for subtype in soundfile.available_subtypes(kind):
+            try:
+                soundfile.write(file := io.BytesIO(), sound, 16000, subtype, format=kind)
+            except (RuntimeError, ValueError):  # a pair that libsndfile lists and cannot write
+                continue
+            found.append(file.getvalue())
+    return found
+
+
 LAYOUTS = ("mimii", "dcase2020", "dcase2021", "dcase2023", "mimii_due", "folder")
 
 
@@ -197,6 +234,7 @@ TARGETS = {
     "arrays": Target(forged_arrays, _npz),
     "weights": Target(in_file("a.safetensors", load_safetensors), _weights),
     "archive": Target(archive, _zips),
+    "recording": Target(recording, _recordings),
     "names": Target(names, _names),
     "text": Target(text, lambda: [b"3/5", b"bytes 0-9/10", b"=1+1", b"\\x1b", b"120"]),
     "scores": Target(in_file("scores.csv", read_scores), _scores),

@@ -24,4 +24,4 @@ FOUND = sorted(FINDS.glob("*-*")) if FINDS.is_dir() else []
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
 def test_what_was_found_stays_mended(path):
-    TARGETS[path.name.rpartition("-")[0]].run(path.read_bytes())
+    TARGETS[path.name.partition("-")[0]].run(path.read_bytes())

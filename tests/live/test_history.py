@@ -14,6 +14,7 @@ from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.board import Board
 from asd_jax.live.history import History, default_path
 from asd_jax.live.watcher import Watcher
+from tests.data import odd
 from tests.live import browser, machine
 
 
@@ -74,6 +75,25 @@ def test_a_recording_is_of_when_it_was_made(tmp_path):
         assert found == datetime.datetime(2026, 11, 30, 14, 3, 22).astimezone(), name
     os.rename(path, tmp_path / "20269930140322.wav")  # no date
     assert feed.recorded(str(tmp_path / "20269930140322.wav")).timestamp() == 1e9 - 2
+
+
+def test_when_it_was_made_is_told_of_any_file(tmp_path):
+    folder = os.fsencode(tmp_path)
+    whole = odd.wav(machine.hum(2.0))
+    flac = odd.claim_flac_samples(odd.written(tmp_path / "x.flac", machine.hum()), 2**36 - 1)
+    for name, data, seconds in (
+        (b"Ger\xe4usch.wav", whole, 2),  # no UTF-8
+        (b"forged.flac", flac, 0),
+        (b"crashed.wav", odd.wav(machine.hum(2.0), size=0, outer=36), 2),
+        (b"empty.wav", b"", 0),
+    ):
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.utime(path, (1e9, 1e9))
+        assert feed.recorded(os.fsdecode(path)).timestamp() == 1e9 - seconds
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert feed.recorded(str(tmp_path / "pipe.wav"))
 
 
 def test_one_monitor_a_history_and_a_place_for_it(tmp_path):

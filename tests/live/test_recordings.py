@@ -13,7 +13,7 @@ from asd_jax.data.table import UNKNOWN
 from asd_jax.detector import decide
 from asd_jax.live.alarm import Alarms, Rule
 from asd_jax.live.output import Output
-from asd_jax.live.recordings import ClipScorer, Unreadable, read_windows, score_each
+from asd_jax.live.recordings import ClipScorer, Unreadable, read_windows, score_each, score_paths
 from asd_jax.report.files import read_scores, write_scores
 from asd_jax.runs.settings import Data
 from tests.data import odd
@@ -96,7 +96,9 @@ def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, clip_
 def test_rows_say_what_is_wrong_with_the_sound(tmp_path, clip_scorer, samples, rate, flags):
     if rate != RATE:
         samples = samples[: rate * len(samples) // RATE]
-    (row,) = score_each(clip_scorer, [put(tmp_path, "a.wav", samples, rate)])
+    path = put(tmp_path, "a.wav", samples, rate)
+    (row,) = score_each(clip_scorer, [path])
+    assert score_paths(clip_scorer.detector, [path])[0][0]["quality"] == row["quality"]
     assert row["quality"].replace("repeated ", "") == flags or row["quality"] == flags
     write_scores(tmp_path / "scores.csv", [row])
     assert read_scores(tmp_path / "scores.csv")[0]["quality"] == row["quality"]

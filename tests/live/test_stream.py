@@ -1,5 +1,6 @@
 """The same sound gives the same scores, however it comes; pauses and ends are events."""
 
+import dataclasses
 import datetime
 import os
 import threading
@@ -11,7 +12,7 @@ import pytest
 from asd_jax.live import source
 from asd_jax.live.alarm import Rule
 from asd_jax.live.pcm import Pcm
-from asd_jax.live.recordings import score_each
+from asd_jax.live.recordings import ClipScorer, score_each
 from asd_jax.live.stream import StreamScorer, sentence
 from tests.live import machine
 
@@ -172,3 +173,38 @@ def test_a_dead_microphone_raises_no_alarm(clip_scorer):
     assert windows and all(np.isnan(event["score"]) for event in windows)
     assert {event["quality"] for event in windows} == {"silent"}
     assert not any(event["alarm"] for event in windows)
+
+
+BOTH = np.stack([machine.hum(3.0, seed=1), machine.hum(3.0, seed=2)], 1)
+DEAD, APART = BOTH.copy(), BOTH.copy()
+DEAD[16000:, 1] = 0
+APART[:, 1] = -APART[:, 0] + 3
+
+
+@pytest.mark.parametrize(
+    ("sound", "channel", "flags"),
+    [
+        (BOTH, 0, [set(), set(), set()]),
+        (DEAD, 0, [set(), {"dead_channel"}, {"dead_channel"}]),
+        (BOTH, "mean", [set(), set(), set()]),
+        (APART, "mean", [{"antiphase"}] * 3),
+        (APART, 0, [set(), set(), set()]),
+    ],
+)
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_windows_say_what_is_wrong_with_the_channels(clip_scorer, sound, channel, flags, rate):
+    data = dataclasses.replace(clip_scorer.detector.config.data, channel=str(channel))
+    config = dataclasses.replace(clip_scorer.detector.config, data=data)
+    scorer = ClipScorer(dataclasses.replace(clip_scorer.detector, config=config))
+    raw = sound[:: 16000 // rate].astype("<i2").tobytes()
+    asked = {"dead_channel", "antiphase"}
+    for chunks in ([raw], cut(raw, [3, 4001]), [raw[:1000], None, raw[1000:]]):
+        found = windows(events(scorer, chunks, Pcm(rate, channels=2), hop=1.0))
+        said = [asked & set(event["quality"].split()) for event in found]
+        assert said[: len(flags)] == flags
+
+
+def test_a_stream_at_another_level_than_the_training_s_says_so(clip_scorer):
+    quiet = np.rint(machine.hum(2.0) / 64).astype("<i2").tobytes()
+    found = windows(events(clip_scorer, [quiet], hop=1.0))
+    assert [event["quality"] for event in found] == ["level", "level"]

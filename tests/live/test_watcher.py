@@ -1,8 +1,9 @@
 """A folder that grows: each recording once, when it is whole."""
 
 import os
+import time
 
-from asd_jax.live.watcher import Watcher, watch
+from asd_jax.live.watcher import SHARE, Watcher, watch
 
 
 class Clock:
@@ -76,6 +77,18 @@ def test_deleted_files_are_forgotten(tmp_path):
         (tmp_path / f"{number}.wav").unlink()
     watcher.ready()
     assert not watcher._given and not watcher._since
+
+
+def test_a_folder_that_takes_long_to_look_into_is_looked_into_less_often(tmp_path, monkeypatch):
+    watcher, clock, pauses = Watcher(str(tmp_path)), iter([0.0, 0.001, 5.0, 7.0]), []
+    monkeypatch.setattr(time, "thread_time", lambda: next(clock))
+
+    def wait(pause):
+        pauses.append(pause)
+        return len(pauses) == 2
+
+    assert not list(watch(watcher, poll=1.0, wait=wait))
+    assert pauses == [1.0, 2.0 / SHARE]
 
 
 def test_watching_ends_when_asked(tmp_path):

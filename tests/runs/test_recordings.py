@@ -1,12 +1,16 @@
 """The recordings of a run: what they are taken as, what has changed, and when the folder is its."""
 
+import dataclasses
 import json
 import os
 
 import numpy as np
 import pytest
 
+from asd_jax.data import cache
+from asd_jax.data.decode import read_wave
 from asd_jax.errors import UserError
+from asd_jax.recipes.ensemble.recipe import RECIPE
 from asd_jax.runs import packed
 from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
@@ -41,6 +45,39 @@ def test_what_folders_are_taken_as_is_printed(values, capsys):
     assert len(opened) == 9
     assert "8 healthy, to learn from: fan/train/normal (8)" in said
     assert "1 faulty, to test: fan/test/abnormal (1)" in said
+
+
+def test_seeds_side_by_side_say_it_once(values, tmp_path, capsys):
+    def load(config):
+        open_recordings(config, progress=False)
+        return RECIPE.imagined(config, 1)
+
+    recipe = dataclasses.replace(RECIPE, load=load, adjust=lambda config, clips: (config, clips))
+    cells = [Cell({**values, "seed": s}, str(tmp_path / f"{s}")) for s in (0, 1)]
+    for _ in range(2):
+        packed.open_runs(recipe, cells)
+        assert capsys.readouterr().out.count("8 healthy, to learn from") == 1
+
+
+def test_windows_are_decoded_once_and_sound_like_their_recordings(values, tmp_path, monkeypatch):
+    long = odd.sound(seed=50, seconds=3.0)
+    long[16000:32000] = 0
+    odd.written(tmp_path / "data/fan/train/normal/long.wav", long)
+    odd.written(tmp_path / "data/fan/train/normal/same.wav", odd.sound(seed=0))
+    values["data"] |= {"long": "windows"}
+    asked, real = [], cache.open_cache
+    monkeypatch.setattr(cache, "open_cache", lambda *a, **k: asked.append(a) or real(*a, **k))
+    opened = open_recordings(settings(values), progress=False)
+    assert len(asked) == 1
+    windows = {c.start: k for k, c in enumerate(opened.clips) if c.path.endswith("long.wav")}
+    assert list(windows) == [0.0, 2.0]  # between them it is silent
+    for start, k in windows.items():
+        begin = round(start * 16000)
+        np.testing.assert_array_equal(opened.waves[k], long[begin : begin + 16000])
+    others = [k for k in range(len(opened)) if k not in windows.values()]
+    assert len(others) == 9 and not any(opened.clips[k].windowed for k in others)
+    for k in others:
+        np.testing.assert_array_equal(opened.waves[k], read_wave(opened.clips[k].path))
 
 
 def test_the_words_of_the_config_count(values, tmp_path):

@@ -85,6 +85,7 @@ class _Below:
         except OSError as error:
             self._left_out(folder, error.strerror)
             return
+        between = _between(folder, self.root)
         for entry in inside:
             if _hidden(entry.name):
                 continue
@@ -94,7 +95,7 @@ class _Below:
                 self.folders.append(entry.path)
             elif entry.is_file(follow_symlinks=False):
                 self._seen.add(os.path.join(real, entry.name))
-                self._add(entry.path)
+                self.found.append(Found(entry.path, between, entry.name))
             elif is_audio(entry.name):
                 self._left_out(entry.path, "it is not a regular file")
 
@@ -107,11 +108,8 @@ class _Below:
                 self._left_out(link, "it is a link to what is not a regular file")
         elif (real := os.path.realpath(link)) not in self._seen:
             self._seen.add(real)
-            self._add(link)
-
-    def _add(self, path: str) -> None:
-        folder, name = os.path.split(path)
-        self.found.append(Found(path, _between(folder, self.root), name))
+            folder, name = os.path.split(link)
+            self.found.append(Found(link, _between(folder, self.root), name))
 
     def _left_out(self, path: str, why: str | None) -> None:
         if self.say:

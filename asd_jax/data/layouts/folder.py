@@ -1,18 +1,20 @@
 """A user's own folders: `<machine>/{train,test}/{normal,abnormal}/*`, and what comes close to it.
 
-The names of the folders on the way to a recording decide, in any case: `train` and `test` give
-the use, `normal` and `abnormal` the label, the folders above the first of these the machine, and
-the folders below it nothing. `<machine>/{normal,abnormal}` leaves the use to a split rule. Where no
-such name occurs at all, every recording is a normal training sound of one machine. Names that look
-like other states (`broken`, `gesund`, `after_repair`) are asked about: `config.data.normal` and
-`config.data.abnormal` add names. A folder beside `test/good` is one of faults, whatever its name,
-as in MVTec AD (Bergmann et al., CVPR 2019). What the folders below mean for training is
-`asd_jax.recipes.ensemble.pretext_labels`' to say.
+The names of the folders on the way to a recording decide, in any case: `train` (or `val`, which is
+learned from too) and `test` give the use, `normal` and `abnormal` the label, the folders above the
+first of these the machine, and the folders below it nothing. `<machine>/{normal,abnormal}` leaves
+the use to a split rule. Where no such name occurs at all, every recording is a normal training
+sound of one machine. Names that look like other states (`broken`, `gesund`, `after_repair`) are
+asked about: `config.data.normal` and `config.data.abnormal` add names. A folder beside `test/good`
+is one of faults, whatever its name, as in MVTec AD (Bergmann et al., CVPR 2019). What the folders
+below mean for training is `asd_jax.recipes.ensemble.pretext_labels`' to say.
 """
 
 import os
 import pathlib
 import re
+import shlex
+import unicodedata
 from collections import Counter
 
 from absl import logging
@@ -23,7 +25,10 @@ from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
 from asd_jax.naming import ONLY_ID, first_few, printable
 
-_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "val", "valid", "validation"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 _LABELS = {
     **dict.fromkeys(("normal", "normals", "healthy", "ok", "good"), NORMAL),
     **dict.fromkeys(("abnormal", "anomaly", "anomalous", "anomalies"), ANOMALY),
@@ -39,16 +44,20 @@ _STATES = frozenset(
     imbalance misaligned misalignment overload overloaded overheated contamination reject
     rejected scrap before after repair repaired repairs defekt defekte kaputt schlecht fehler
     fehlerhaft krank schaden beschädigt beschaedigt verschlissen unwucht vorher nachher
-    reparatur ausschuss anomalie anomalien panne défaut defaut défectueux cassé casse avant
-    après apres réparation
+    reparatur ausschuss anomalie anomalien ordnung panne défaut defaut défectueux cassé
+    casse avant après apres réparation défaillant defaillant mauvais malo defectuoso roto
+    avería averia fallo guasto difettoso rotto difetto positive negative innerrace outerrace
+    брак неисправность неисправный дефект 异常 異常 故障 不良 异音
     """.split()  # noqa: SIM905  # one word a line is not easier to read
 )
 _HEALTHY = frozenset(
     """
     working works intact undamaged after repaired pass passed gesund intakt heil gut io nach
-    nachher normal normals healthy ok good après apres sain
+    nachher ordnung normal normals healthy ok good après apres sain bon bueno buono baseline
+    норма исправный 正常 良品
     """.split()  # noqa: SIM905  # one word a line is not easier to read
 )
+_NOT = frozenset({"no", "not", "non", "without", "nicht", "kein", "keine", "ohne", "sans", "sin"})
 
 
 def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
@@ -60,6 +69,10 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     files = audio_files(root)
     name = _machine(root.resolve())
     names = _Names(wanted, files)
+    if idle := names.idle(files):
+        raise UserError(
+            f"config.data.normal or abnormal names {idle!r}, which no folder or file of {root} has."
+        )
     clips = [names.clip(file, name) for file in files]
     _ask(files, names, root)
     if not any(names.speaks(folder) for file in files for folder in file.folders) and not any(
@@ -94,33 +107,41 @@ def told_label(path: str) -> int:
     """The label that a single recording's path tells by a folder or as DCASE's names do."""
     *folders, name = pathlib.PurePath(path).parts
     for folder in reversed(folders):
-        if folder.lower() in _LABELS:
-            return _LABELS[folder.lower()]
+        if (known := _LABELS.get(_plain(folder))) is not None:
+            return known
     found = re.search(r"(?:^|_)(normal|anomaly)_(?:id_)?\d", name)
     return _LABELS[found[1]] if found else UNKNOWN
 
 
 class _Names:
-    """Meanings of the names of folders."""
+    """Meanings of the names of folders; raises UserError where a word has two."""
 
     def __init__(self, wanted: Wanted, files: list[Found]):
         """Args: with the user's own words; all files, for what lies beside a folder."""
-        self.given = {
-            **{word.lower(): NORMAL for word in wanted.normal},
-            **{word.lower(): ANOMALY for word in wanted.abnormal},
-        }
+        normal, abnormal = (
+            [_plain(w) for w in words] for words in (wanted.normal, wanted.abnormal)
+        )
+        if both := set(normal) & set(abnormal):
+            raise UserError(f"config.data.normal and abnormal both name {min(both)!r}.")
+        self.given = dict.fromkeys(normal, NORMAL) | dict.fromkeys(abnormal, ANOMALY)
         self.labels = {**_LABELS, **self.given}
         # Test folders with a folder of normals: the others in there are faults.
         self._sorted = {
             file.folders[:k]
             for file in files
             for k in range(1, len(file.folders))
-            if _SPLITS.get(file.folders[k - 1].lower()) == "test"
-            and self.labels.get(file.folders[k].lower()) == NORMAL
+            if _SPLITS.get(_plain(file.folders[k - 1])) == "test"
+            and self.labels.get(_plain(file.folders[k])) == NORMAL
         }
 
+    def idle(self, files: list[Found]) -> str:
+        """A word of the user's that nothing is named; '' if there is none."""
+        there = {_plain(folder) for file in files for folder in file.folders}
+        left = set(self.given) - there
+        return min(left - {word for file in files for word in _words(file.name)}, default="")
+
     def speaks(self, folder: str) -> bool:
-        return folder.lower() in _SPLITS or folder.lower() in self.labels
+        return _plain(folder) in _SPLITS or _plain(folder) in self.labels
 
     def word(self, file: Found) -> int | None:
         """The label that a file's name tells by one of the user's words, else None."""
@@ -132,8 +153,8 @@ class _Names:
     def label(self, file: Found) -> int | None:
         """The label that folders, or the file's name, tell; else None."""
         for k, folder in enumerate(file.folders):
-            if folder.lower() in self.labels:
-                return self.labels[folder.lower()]
+            if (known := self.labels.get(_plain(folder))) is not None:
+                return known
             if file.folders[:k] in self._sorted:
                 return ANOMALY
         return self.word(file)
@@ -146,7 +167,7 @@ class _Names:
             return None
         machine = file.folders[: telling[0]] if telling else file.folders
         machine = machine or (root_name,)
-        words = [file.folders[k].lower() for k in telling]
+        words = [_plain(file.folders[k]) for k in telling]
         split = next((_SPLITS[word] for word in words if word in _SPLITS), "")
         if label is None:
             label = UNKNOWN if split == "test" else NORMAL
@@ -155,9 +176,14 @@ class _Names:
         return Clip(file.path, machine[0], "/".join(machine[1:]) or ONLY_ID, split, label)
 
 
+def _plain(name: str) -> str:
+    """A name as it is compared; macOS stores its accents apart from their letters."""
+    return unicodedata.normalize("NFC", name).strip().lower()
+
+
 def _words(name: str) -> set[str]:
     """The words of a name, with and without digits, and the name as one: `n.i.O. 2` is nio too."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", os.path.splitext(name)[0]).lower()
+    name = _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", os.path.splitext(name)[0]))
     words = {word for pattern in (r"[^\W_]+", r"[^\W\d_]+") for word in re.findall(pattern, name)}
     return words | {re.sub(r"[\W\d_]+", "", name)}
 
@@ -165,11 +191,18 @@ def _words(name: str) -> set[str]:
 def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
     """Raises UserError where names tell of states that nothing says the meaning of."""
     untold = [file for file in files if names.label(file) is None]
+    labelled = {
+        file.folders[:k]
+        for file in files
+        for k, folder in enumerate(file.folders)
+        if _plain(folder) in names.labels
+    }
     parents = {
         file.folders[:k]
         for file in untold
         for k, folder in enumerate(file.folders)
-        if not names.speaks(folder) and _STATES & _words(folder)
+        if not names.speaks(folder)
+        and _is_state(_words(folder), beside=file.folders[:k] in labelled)
     }
     if parents:
         beside = Counter(
@@ -180,7 +213,7 @@ def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
         )
         shown = [f"{'/'.join(folder)} ({count})" for folder, count in sorted(beside.items())]
         raise UserError(_question(root, shown, {folder[-1] for folder in beside}))
-    tested = [any(_SPLITS.get(d.lower()) == "test" for d in file.folders) for file in untold]
+    tested = [any(_SPLITS.get(_plain(d)) == "test" for d in file.folders) for file in untold]
     loose = [file for file, test in zip(untold, tested, strict=True) if not test]
     counts = Counter(word for file in loose for word in _words(file.name) & _STATES)
     if counts:
@@ -190,13 +223,25 @@ def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
 
 
 def _question(root: pathlib.Path, shown: list[str], states: set[str]) -> str:
-    faulty = {s for s in states if _STATES & _words(s) and not _HEALTHY & _words(s)}
-    healthy, faulty = (",".join(sorted(names)) or "NAME" for names in (states - faulty, faulty))
+    faulty = {s for s in states if _sounds_faulty(_words(s))}
+    healthy, faulty = (
+        shlex.quote(",".join(sorted(names)) or "NAME") for names in (states - faulty, faulty)
+    )
     return printable(
         f"{root} has names that look like states of a machine: {first_few(shown, 6)}. Say which "
         f"are healthy and which are not, for example --config.data.normal={healthy} "
         f"--config.data.abnormal={faulty}; a name that is not a state goes with the healthy ones."
     )
+
+
+def _is_state(words: set[str], *, beside: bool) -> bool:
+    """Whether a name looks like a state; a healthy one only `beside` a label, or negated."""
+    return bool(_STATES & words) or (bool(_HEALTHY & words) and (beside or bool(_NOT & words)))
+
+
+def _sounds_faulty(words: set[str]) -> bool:
+    bad = bool(_STATES & words) and not _HEALTHY & words
+    return bad != bool(_NOT & words)  # no leak, not ok
 
 
 def _say_unused(files: list[Found], clips: list[Clip], names: _Names, root: pathlib.Path) -> None:

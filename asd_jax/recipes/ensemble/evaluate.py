@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.data import quality
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.dcase import is_evaluation
@@ -76,11 +75,8 @@ def evaluate(
     if config.scoring.threshold in ORACLES:
         thresholds = _oracle_thresholds(thresholds, total, labels, group)
     several = len({clip.snr for clip in test}) > 1
-    rows = score_rows(test, total, thresholds[group], scores, snr=several)
-    if "frame_mean" in tested:
-        away = tested["frame_mean"].mean(1) - detector.frame_mean[group].mean(1)
-        for k in np.flatnonzero(np.abs(away) > quality.LEVEL):
-            rows[k]["quality"] = quality.words({*rows[k]["quality"].split(), "level"})
+    away = tested["frame_mean"].mean(1) - detector.frame_mean[group].mean(1)
+    rows = score_rows(test, total, thresholds[group], scores, away=away, snr=several)
     accuracy = identification(run, material)
     notes = [
         *corpus.notes,

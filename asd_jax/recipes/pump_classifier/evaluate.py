@@ -129,7 +129,10 @@ def evaluate(
     found = run.read(detector.variables, corpus.waves, test)
     score = detector.calibration(found["logit"])
     clips = [corpus.clips[i] for i in test]
-    rows = score_rows(clips, score, np.full(len(test), detector.threshold))
+    away = moments["mean"][len(corpus.parts.train) :].mean(1) - detector.frame_mean[
+        corpus.group(test)
+    ].mean(1)
+    rows = score_rows(clips, score, np.full(len(test), detector.threshold), away=away)
     draw = {"draws": config.decision.bootstrap, "seed": config.seed}
     beside = references(corpus, moments, found["logit"], alone, **draw)
     figures = classify(corpus, test, score, detector.threshold, **draw)

@@ -135,11 +135,10 @@ def fit_detector(run: Run, variables: Any) -> tuple[MeanLevelDetector, dict[str,
     return detector, fit
 
 
-def references(run: Run, detector: MeanLevelDetector, fit: dict[str, np.ndarray]) -> dict:
+def references(run: Run, fit: dict[str, np.ndarray], tested: dict[str, np.ndarray]) -> dict:
     """Mean AUC over the machines of a Gaussian on the mean level itself, without the network."""
     corpus = run.corpus
     label = np.array([corpus.clips[i].label for i in corpus.test])
-    tested = network.reader(run.config)(detector.variables, corpus.waves.gather(corpus.test))
     aucs = []
     for g in range(len(corpus.groups)):
         own = corpus.label[corpus.test] == g
@@ -157,14 +156,17 @@ def conclude(run: Run, variables: Variables, stopwatch: Stopwatch) -> None:
     detector.save(run.workdir.path("detector"))
     stopwatch.lap("fit")
     group = corpus.label[corpus.test]
-    scores = detector.each_score(corpus.waves.gather(corpus.test))[np.arange(len(group)), group]
+    waves = corpus.waves.gather(corpus.test)
+    scores = detector.each_score(waves)[np.arange(len(group)), group]
+    tested = jax.device_get(network.reader(config)(detector.variables, waves))
+    away = tested["mean"].mean(1) - detector.frame_mean[group].mean(1)
     clips = [corpus.clips[i] for i in corpus.test]
-    rows = finish.score_rows(clips, scores, detector.thresholds[group])
+    rows = finish.score_rows(clips, scores, detector.thresholds[group], away=away)
     results = {
         "protocol": {"name": config.protocol, "layout": config.data.layout, "oracle": False},
         "seed": config.seed,
         **summarise(rows, draws=0),
-        "references": references(run, detector, fit),
+        "references": references(run, fit, tested),
         "notes": list(corpus.notes),
     }
     finish.leave(run, rows, results, stopwatch.seconds, began, about=ABOUT)
