@@ -206,7 +206,7 @@ class EnsembleDetector(Detector):
         # Scores of different machines are compared by their distance from their own threshold.
         at = int(np.argmin(np.where(np.isfinite(threshold), total - threshold, total)))
         group = int(groups[at])
-        by_branch = {name: values[group] for name, values in branch.items()}
+        by_branch = {name: float(values[group]) for name, values in branch.items()}
         return self.row(name, group, total[at], threshold[at], branches=by_branch)
 
     def arrays(self) -> dict[str, np.ndarray]:
