@@ -47,7 +47,7 @@ def losses(tmp_path_factory):
     started = [begin(folder, f"{k}", 4, "all", f"{k}", where) for k in range(2)]
     started.append(begin(folder, "alone", 8, "1", "2", "8"))
     try:
-        shown = [process.communicate(timeout=300)[0] for process in started]
+        shown = [process.communicate(timeout=900)[0] for process in started]
     finally:
         for process in started:
             process.kill()
