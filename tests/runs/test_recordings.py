@@ -81,7 +81,7 @@ def test_windows_are_decoded_once_and_sound_like_their_recordings(values, tmp_pa
 
 
 def test_the_words_of_the_config_count(values, tmp_path):
-    for state in ("runs", "kaputt"):
+    for state in ("runs", "walks", "kaputt"):
         odd.written(tmp_path / f"data/pump/{state}/1.wav", odd.sound(seed=len(state)))
     with pytest.raises(UserError, match=r"--config\.data\.abnormal=kaputt"):
         open_recordings(settings(values), progress=False)

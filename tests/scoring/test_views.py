@@ -5,6 +5,7 @@ import pytest
 from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 
+from asd_jax.errors import UserError
 from asd_jax.scoring import scorers
 from asd_jax.scoring.metrics import auc
 from asd_jax.scoring.scorers import views
@@ -47,6 +48,11 @@ def test_views_of_other_sizes_stand_side_by_side():
     parts = (slice(0, 2), slice(2, 6))
     z = np.stack([alone(normal[:, part], tested[:, part]) for part in parts], axis=1)
     np.testing.assert_allclose(views.standardised(scorer, tested), z, rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_other_views_are_refused():
+    with pytest.raises(UserError, match="has 6 numbers a clip, where its views have 5"):
+        scorers.fit("views", clips(0), sizes=(2, 3))
 
 
 def of_others(seed, covariance_like):

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.covariance import ledoit_wolf, precision_factor
 from asd_jax.scoring.scorers.features import HIGHEST, checked, left_out
 
@@ -59,10 +60,18 @@ def fit_views(
         weights: of the views in the soft maximum; () weighs all alike.
         others: clips of other machines less their own machine's mean, in the same form.
         name: what to call the features in an error.
+
+    Raises:
+        UserError: the views do not make up the features.
     """
     x = checked(features, name)
     sizes = sizes or (x.shape[1],)
     weights = weights or (1.0,) * len(sizes)
+    if sum(sizes) != x.shape[1]:
+        raise UserError(
+            f"{name} has {x.shape[1]} numbers a clip, where its views have {sum(sizes)}: another "
+            "version of asd_jax made it; train again."
+        )
     widest, start, fitted = max(sizes), 0, []
     for size, weight in zip(sizes, weights, strict=True):
         columns = np.arange(start, start + size)
