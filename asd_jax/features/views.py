@@ -1,5 +1,6 @@
 """The statistics branch's views of a clip: five ways to reduce sound over time to a few numbers."""
 
+import functools
 import itertools
 
 import jax.numpy as jnp
@@ -86,6 +87,7 @@ def rhythm(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch dim"]:
     return 10.0 * jnp.log10(fluctuation + RHYTHM_FLOOR).reshape(batch, -1)
 
 
+@functools.lru_cache(maxsize=8)
 def short_frames(sample_rate: int) -> LogMel:
     """The short frames: the least power of two of samples, where each band has a bin."""
     n_fft = 2

@@ -100,7 +100,7 @@ def _machine(root: pathlib.Path) -> str:
     """The name of the first folder upwards that is not a state or a split: `motor/train/normal`."""
     names = [folder.name for folder in (root, *root.parents)]
     known = {*_LABELS, *_SPLITS}
-    return next((name for name in names if name and name.lower() not in known), "machine")
+    return next((name for name in names if name and _plain(name) not in known), "machine")
 
 
 def told_label(path: str) -> int:

@@ -17,6 +17,7 @@ from jax import Array
 from jaxtyping import Bool, Int, Int16
 
 from asd_jax.augment.waveform_faults import weak_fault
+from asd_jax.data.samples import to_int16
 from asd_jax.features.logmel import to_float
 from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble.backends import BRANCHES
@@ -86,9 +87,9 @@ def heard_features(
     for number, (kind, strength) in enumerate(FAULTS):
         keys = jax.random.split(jax.random.fold_in(key, number), len(few))
         found = changed(keys, waves, strength, kind, run.config.data.sample_rate)
-        made.append(np.clip(np.rint(32768.0 * np.asarray(found)), -32768, 32767))
+        made.append(to_int16(np.asarray(found)))
     places = np.arange(len(FAULTS) * len(few))
-    found = run.extract(variables, _Made(np.concatenate(made).astype(np.int16)), places)
+    found = run.extract(variables, _Made(np.concatenate(made)), places)
     parts = {b: np.split(value, len(FAULTS)) for b, value in found.items()}
     return {name(*fault): {b: parts[b][k] for b in parts} for k, fault in enumerate(FAULTS)}
 

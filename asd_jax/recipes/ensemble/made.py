@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from asd_jax.data.samples import to_int16
 from asd_jax.features import host
 from asd_jax.features.logmel import to_float
 from asd_jax.recipes.ensemble import learned
@@ -61,7 +62,6 @@ def _shown(
     strength: str = "",
     heard: bool | None = None,
 ) -> MadeFault:
-    whole = np.clip(np.rint(32768.0 * wave), -32768, 32767).astype(np.int16)
-    sound = whole[: round(SECONDS * detector.spec.sample_rate)]
+    sound = to_int16(wave[: round(SECONDS * detector.spec.sample_rate)])
     level = host.level(sound, detector.spec)
     return MadeFault(fault, strength, heard, level, sound, detector.spec.sample_rate)

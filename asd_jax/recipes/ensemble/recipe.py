@@ -4,9 +4,12 @@ wav -> log-mel -> pretrain -> finetune -> temporal -> fusion -> branches -> scor
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from jaxtyping import Bool
 
 from asd_jax.recipes.ensemble import (
     calibrate,
@@ -18,6 +21,7 @@ from asd_jax.recipes.ensemble import (
     networks,
     stages,
 )
+from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
 from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.settings import Ensemble
@@ -62,8 +66,30 @@ def conclude(run: stages.EnsembleRun, variables: Variables, stopwatch: Stopwatch
     detector.save(run.workdir.path("detector"))
     stopwatch.lap("calibrate")
     say("calibrate", f"scores of {len(run.corpus.test)} test clips, and the report")
-    about = {"learned": learned.about(run, detector, heard)}
-    shown = made.made_faults(run, learned.key_of(key), detector, heard)
+    report(run, detector, heard, material, stopwatch)
+
+
+def report(
+    run: stages.EnsembleRun,
+    detector: EnsembleDetector,
+    heard: Mapping[str, Bool[np.ndarray, "clips"]],
+    material: Material,
+    stopwatch: Stopwatch,
+    **more: Any,
+) -> None:
+    """Judges the test clips and writes the results; `more` goes into results.json.
+
+    Args:
+        run: that has made the detector.
+        detector: of `calibrate.fit_detector`.
+        heard: of the same, by made fault.
+        material: the branches' features.
+        stopwatch: of the run.
+        more: entries of results.json beside what every run has.
+    """
+    key = learned.key_of(RECIPE.stage_key(run.config.seed, "conclude"))
+    about = {"learned": learned.about(run, detector, heard), **more}
+    shown = made.made_faults(run, key, detector, heard)
     evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
 
 

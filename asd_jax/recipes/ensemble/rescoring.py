@@ -14,17 +14,14 @@ from asd_jax.files import plain
 from asd_jax.recipes.ensemble import (
     branches,
     calibrate,
-    evaluate,
     guard,
-    learned,
-    made,
     networks,
     stages,
 )
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
-from asd_jax.recipes.ensemble.recipe import RECIPE
+from asd_jax.recipes.ensemble.recipe import RECIPE, report
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
 from asd_jax.runs.settings import from_config
@@ -62,14 +59,9 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(workdir.path("detector"))
     stopwatch.lap("calibrate")
-    about = {
-        "learned": learned.about(run, detector, heard),
-        "identification": results["identification"],
-        "rescored": {"run": folder, "changes": dict(changes)},
-    }
-    key = learned.key_of(RECIPE.stage_key(config.seed, "conclude"))
-    shown = made.made_faults(run, key, detector, heard)
-    evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
+    identification, rescored = results["identification"], {"run": folder, "changes": dict(changes)}
+    more = {"identification": identification, "rescored": rescored}
+    report(run, detector, heard, material, stopwatch, **more)
     workdir.say_result()
 
 
