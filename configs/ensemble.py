@@ -94,6 +94,7 @@ def small(config) -> None:
     config.features.n_mels = 64
     config.encoder.update(name="band_cnn", width=0.5, embed_dim=256, members=2)
     config.pretrain.update(epochs=15.0, batch_size=16)
+    config.temporal.update(epochs=30.0, batch_size=16)
 
 
 def version2(config) -> None:
@@ -124,7 +125,7 @@ def literal(config) -> None:
     config.encoder.update(
         name="ghostnetv2", pool="global", embed_dim=512, embedding_norm=False, members=1
     )
-    config.temporal.embedding_norm = False
+    config.temporal.update(name="table1", embedding_norm=False)
     config.arcface.update(scale=30.0, margin=0.7, sub_centres=1)
     config.augment.update(dataclasses.asdict(settings.Augment()))
     config.augment.update(

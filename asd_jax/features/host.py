@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 from jaxtyping import Float, Int16
 
-from asd_jax.features import views
+from asd_jax.features import modulation, views
 from asd_jax.features.logmel import LogMel, bands
 from asd_jax.features.settings import FLOOR
 from asd_jax.features.spectrum import hann
@@ -37,7 +37,7 @@ def running_level(
 
 def clip_views(wave: Int16[np.ndarray, " samples"], spec: LogMel) -> Float[np.ndarray, " dim"]:
     """The views of `views.clip_views` of one clip, side by side."""
-    long, short = level(wave, spec), level(wave, views.short_frames(spec.sample_rate))
+    long, short = level(wave, spec), level(wave, modulation.short_frames(spec.sample_rate))
     found = {
         "mean": long.mean(1),
         "power": 10.0 * np.log10(np.mean(10.0 ** (long.astype(np.float64) / 10.0), axis=1)),
@@ -60,6 +60,6 @@ def _rhythm(short: Float[np.ndarray, "mels frames"]) -> Float[np.ndarray, " dim"
     padded = np.pad(band - band.mean(1, keepdims=True), ((0, 0), (size // 2, size // 2)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)[:, :: size // 2]
     spectrum = np.square(np.abs(np.fft.rfft(windows * hann(size)))).mean(1) / size
-    pairs = itertools.pairwise(views.RHYTHM_EDGES)
+    pairs = itertools.pairwise(modulation.EDGES)
     octaves = np.stack([spectrum[:, low:high].mean(1) for low, high in pairs], axis=1)
-    return 10.0 * np.log10(octaves + views.RHYTHM_FLOOR).ravel()
+    return 10.0 * np.log10(octaves + modulation.FLOOR).ravel()

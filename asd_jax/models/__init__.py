@@ -11,6 +11,7 @@ from asd_jax.models.classifiers import build_classifier as build_classifier
 from asd_jax.models.fusion import fusion as fusion
 from asd_jax.models.ghostnet import ghostnetv2 as ghostnetv2
 from asd_jax.models.model import Model as Model
+from asd_jax.models.modulation import modulation as modulation
 from asd_jax.models.pretrained import from_timm as from_timm
 from asd_jax.models.pretrained import load_safetensors as load_safetensors
 from asd_jax.models.simsiam import predictor as predictor

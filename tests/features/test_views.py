@@ -7,7 +7,7 @@ import librosa
 import numpy as np
 import pytest
 
-from asd_jax.features import views
+from asd_jax.features import modulation, views
 from asd_jax.features.settings import LogMel
 
 RATE = 16000
@@ -81,7 +81,7 @@ def test_a_missing_stroke_is_slow_fluctuation():
 
 @pytest.mark.parametrize("rate", [1000, 4000, 8000, 22050, 44100, 48000, 96000, 192000])
 def test_short_frames_have_a_bin_in_each_band(rate):
-    spec = views.short_frames(rate)
+    spec = modulation.short_frames(rate)
     assert spec.n_fft >= 0.016 * rate and spec.n_mels == 32  # LogMel refuses an empty band
 
 

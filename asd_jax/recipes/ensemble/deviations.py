@@ -68,6 +68,7 @@ PRINTED: dict[str, Any] = {
     "finetune.alpha": 0.01,
     "finetune.beta": 0.005,
     "finetune.identification": 0.0,
+    "temporal.name": "table1",
     "temporal.epochs": 200.0,
     "temporal.batch_size": 128,
     "temporal.updates": 0,
@@ -111,6 +112,8 @@ _SENTENCES = {
     "encoder.members": "Several small networks stand side by side where the paper has one.",
     "encoder.embedding_norm": "The spectrogram network's embedding has a BatchNorm that the paper "
     "does not mention.",
+    "temporal.name": "The waveform network is given bands, levels and their modulation spectrum, and "
+    "learns from there; Table 1 convolves the samples.",
     "temporal.embedding_norm": "The waveform network's embedding has a BatchNorm that Table 1 does "
     "not have.",
     **dict.fromkeys(

@@ -9,14 +9,8 @@ from jaxtyping import Float, Int16
 
 from asd_jax.features import host
 from asd_jax.features.logmel import mel_frequencies
-from asd_jax.features.views import (
-    RHYTHM_BANDS,
-    RHYTHM_EDGES,
-    RHYTHM_FRAMES,
-    VIEWS,
-    short_frames,
-    view_sizes,
-)
+from asd_jax.features.modulation import EDGES, short_frames
+from asd_jax.features.views import RHYTHM_BANDS, RHYTHM_FRAMES, VIEWS, view_sizes
 from asd_jax.recipes.ensemble.backends import BRANCHES
 from asd_jax.report.contents import Heard
 from asd_jax.report.why import edges, hertz
@@ -102,7 +96,7 @@ def _fluctuation(away: np.ndarray, odd: np.ndarray, sample_rate: int) -> str:
     if low == high:
         return "its level does not fluctuate as usual"
     bin_hertz = sample_rate / (short_frames(sample_rate).hop_length * RHYTHM_FRAMES)
-    slow, fast = (edge * bin_hertz for edge in (RHYTHM_EDGES[low], RHYTHM_EDGES[high]))
+    slow, fast = (edge * bin_hertz for edge in (EDGES[low], EDGES[high]))
     ratio = 10.0 ** (away[low:high].mean() / 20.0)
     how = f"{ratio:.1f} times as much as normal" if ratio > 1 else f"{ratio:.0%} of normal"
     return f"its level moves up and down by {how}, {slow:.1f} to {fast:.1f} times a second"

@@ -10,7 +10,7 @@ from asd_jax.recipes.ensemble import settings
 from asd_jax.runs.settings import Compute
 
 PROJECTION = 512  # width of the SimSiam heads
-TEMPORAL = 512  # width of the waveform network's embedding (Table 1)
+TEMPORAL = {"modulation": 128, "table1": 512}  # width of the waveform network's embedding
 FUSED = 128  # width of the fused embedding (Table 2, layer 5)
 
 # `asd_jax.models.Model`. Flax comes with it, whose import a detector that is kept as traced need
@@ -47,6 +47,11 @@ def members(config: settings.Ensemble, branch: str) -> int:
     return config.encoder.members if branch == "spectral" else 1
 
 
+def temporal_dim(config: settings.Ensemble) -> int:
+    """Width of the waveform network's embedding."""
+    return TEMPORAL[config.temporal.name]
+
+
 def build(config: settings.Ensemble, classes: int) -> Networks:
     """All networks of the run as they score, for so many machines to tell apart."""
     return build_for_training(dataclasses.replace(config, compute=Compute()), classes)
@@ -62,7 +67,7 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
         "rematerialise": compute.rematerialise,
     }
     spec, encoder = front_end(config), config.encoder
-    samples, dim = clip_samples(config), encoder.embed_dim
+    samples, dim, waveform = clip_samples(config), encoder.embed_dim, temporal_dim(config)
     shape = (spec.n_mels, num_frames(samples, spec), len(spec.channels))
 
     def centres(width: int) -> Model:
@@ -80,8 +85,18 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
         projector=models.projector(dim, out=PROJECTION),
         predictor=models.predictor(PROJECTION, hidden=config.pretrain.predictor_hidden),
         identify=centres(dim),
-        temporal=models.temporal((samples,), embedding_norm=config.temporal.embedding_norm, **body),
-        temporal_identify=centres(TEMPORAL),
-        fusion=models.fusion((TEMPORAL, dim), layout=config.fusion.layout, embed_dim=FUSED),
+        temporal=_waveform_network(config, samples, body),
+        temporal_identify=centres(waveform),
+        fusion=models.fusion((waveform, dim), layout=config.fusion.layout, embed_dim=FUSED),
         fusion_identify=centres(FUSED),
     )
+
+
+def _waveform_network(config: settings.Ensemble, samples: int, body: dict[str, Any]) -> Model:
+    from asd_jax import models
+
+    own: dict[str, Any] = {"embedding_norm": config.temporal.embedding_norm}
+    if config.temporal.name == "table1":
+        return models.temporal((samples,), **own, **body)
+    own |= {"sample_rate": config.data.sample_rate, "embed_dim": temporal_dim(config)}
+    return models.modulation((samples,), **own, **body)

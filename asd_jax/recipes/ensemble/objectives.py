@@ -199,7 +199,7 @@ def fusion_loss(config: Ensemble, nets: networks.Networks) -> Loss:
 
     def loss(params, state, batch, key):
         now = tunables.tuned(config, state.tunables)
-        both = jnp.split(batch["wave"], [networks.TEMPORAL], axis=1)
+        both = jnp.split(batch["wave"], [networks.temporal_dim(config)], axis=1)
         stats = {}
         (embedding, _), stats["fusion"] = _apply(nets, "fusion", params, state, *both, key=key)
         prototypes, stats["fusion_identify"] = _apply(nets, "fusion_identify", params, state)

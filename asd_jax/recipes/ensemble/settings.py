@@ -96,10 +96,11 @@ class Finetune(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Temporal(Schedule):
-    """The waveform network (Liao Table 1)."""
+    """The waveform network: of modulations, or Liao's Table 1."""
 
+    name: Literal["modulation", "table1"] = "modulation"
     epochs: Epochs = 200.0
-    optimizer: Optimizer = Optimizer("adamw", 5e-3, 5e-4)
+    optimizer: Optimizer = Optimizer("adamw", 3e-3, 0.01, schedule="cosine", warmup=0.1)
     embedding_norm: bool = True  # as the encoder's; Table 1 has none
 
 
@@ -123,7 +124,11 @@ class Statistics(TimePooling):
 class Scoring(backends.Backend):
     """From embeddings to scores, one weighted score, and a decision."""
 
-    branches: tuple[Annotated[str, Among(tuple(BRANCHES))], ...] = ("spectral", "statistics")
+    branches: tuple[Annotated[str, Among(tuple(BRANCHES))], ...] = (
+        "spectral",
+        "temporal",
+        "statistics",
+    )
     # Of the networks' branches; 'views' of the statistics beside it
     scorer: backends.Scorer = "embedding"
     per_branch: tuple[str, ...] = ()  # 'spectral:knn,neighbours=3': other scorers than `scorer`

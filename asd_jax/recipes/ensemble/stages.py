@@ -126,7 +126,7 @@ def temporal(run: EnsembleRun) -> Plan:
 def fusion(run: EnsembleRun) -> Plan:
     """The classifier over both frozen networks, trained on embeddings computed once."""
     names, schedule = ("fusion", "fusion_identify"), run.config.fusion
-    both = networks.TEMPORAL + run.config.encoder.embed_dim
+    both = networks.temporal_dim(run.config) + run.config.encoder.embed_dim
 
     def clips(variables: Variables) -> Clips:
         label = run.corpus.pretext_labels.label[run.corpus.fit]
