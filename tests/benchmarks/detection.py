@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 SYNTHETIC = {"v1": "quickstart", "v2": "quickstart,v2", "alike": "alike"}
+BRANCHES = ("spectral", "temporal", "statistics")
 
 
 def command(name: str, seed: int, options: argparse.Namespace) -> list[str]:
@@ -74,9 +75,9 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as Markdown, with a mean for each set."""
     lines = [
-        "| set | seed | ID accuracy | spectral | statistics | ensemble | best reference | "
+        f"| set | seed | ID accuracy | {' | '.join(BRANCHES)} | ensemble | best reference | "
         "seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| --- | --- | --- | {'--- | ' * len(BRANCHES)}--- | --- | --- |",
     ]
     for name in dict.fromkeys(row["set"] for row in rows):
         own = [row for row in rows if row["set"] == name]
@@ -93,8 +94,7 @@ def _line(name: str, seed: str, rows: Sequence[dict[str, Any]]) -> str:
         name,
         seed,
         _mean([row["accuracy"] for row in rows]),
-        _mean([row["branches"].get("spectral") for row in rows]),
-        _mean([row["branches"].get("statistics") for row in rows]),
+        *(_mean([row["branches"].get(name) for row in rows]) for name in BRANCHES),
         _mean([row["ensemble"] for row in rows]),
         f"{means[best]:.3f} ({best})",
         f"{np.mean([row['seconds'] for row in rows]):.0f}",

@@ -28,7 +28,7 @@ def test_centres_are_as_many_as_machines_and_as_wide_as_their_embedding(classes)
     nets = networks.build(config, classes)
     widths = {
         "identify": config.encoder.embed_dim,
-        "temporal_identify": networks.TEMPORAL,
+        "temporal_identify": networks.temporal_dim(config),
         "fusion_identify": networks.FUSED,
     }
     for name, width in widths.items():
