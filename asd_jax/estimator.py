@@ -33,7 +33,6 @@ FOLDER = {
     "encoder.members": 2,
     "pretrain.epochs": 15.0,
     "pretrain.batch_size": 16,
-    "temporal.epochs": 30.0,
     "temporal.batch_size": 16,
 }
 OWN = ("config", "machine", "sample_rate", "workdir", "verbose")  # all else is a setting

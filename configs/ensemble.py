@@ -94,7 +94,7 @@ def small(config) -> None:
     config.features.n_mels = 64
     config.encoder.update(name="band_cnn", width=0.5, embed_dim=256, members=2)
     config.pretrain.update(epochs=15.0, batch_size=16)
-    config.temporal.update(epochs=30.0, batch_size=16)
+    config.temporal.batch_size = 16
 
 
 def version2(config) -> None:
@@ -121,6 +121,7 @@ def literal(config) -> None:
         config.fusion.update(epochs=10.0, batch_size=32)
     else:
         config.finetune.epochs = 50.0
+        config.temporal.epochs = 200.0
     config.data.update(classes="machines", all_train=True)
     config.encoder.update(
         name="ghostnetv2", pool="global", embed_dim=512, embedding_norm=False, members=1

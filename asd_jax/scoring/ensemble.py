@@ -28,6 +28,7 @@ from asd_jax.scoring import evidence
 from asd_jax.scoring.rules import RULES
 
 NETWORK = 0.6  # weight of a network that names every machine rightly
+OF_ITS_OWN = {"temporal": 1.0}  # the same of one that hears what no band's level shows
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
 SHRINKAGE = (0.3, 2.0)  # of R: the first plus the second over the number of clips, at most 1
 GATE = 0.02  # a branch with less than this share of the weight is left out
@@ -228,7 +229,7 @@ def _trust(
         if name not in learned:
             continue
         accuracy, level = learned[name]
-        trust[i] = NETWORK * accuracy if accuracy > level else 0.0
+        trust[i] = OF_ITS_OWN.get(name, NETWORK) * accuracy if accuracy > level else 0.0
         if not trust[i]:
             gated[name] = (
                 f"{name} is left out: its network names the right one of {accuracy:.0%} of "

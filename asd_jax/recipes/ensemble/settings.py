@@ -99,7 +99,7 @@ class Temporal(Schedule):
     """The waveform network: of modulations, or Liao's Table 1."""
 
     name: Literal["modulation", "table1"] = "modulation"
-    epochs: Epochs = 200.0
+    epochs: Epochs = 30.0
     optimizer: Optimizer = Optimizer("adamw", 3e-3, 0.01, schedule="cosine", warmup=0.1)
     embedding_norm: bool = True  # as the encoder's; Table 1 has none
 
