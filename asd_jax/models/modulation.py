@@ -50,7 +50,7 @@ class Modulation(nn.Module):
         shares = jax.nn.softmax(self.param("bands", _side_by_side, power.shape[1]), axis=0)
         level = power_to_db(jnp.einsum("bmt,mk->bkt", power, shares))
         spectrum = modulation_spectrum(level, frames=FRAMES)
-        # One centre and scale for all: rates that hardly differ are not to be blown up to unit size.
+        # One centre and scale for all: what hardly differs must not be blown up to unit size.
         rows = BatchNorm(name="norm")(spectrum[..., None], train=train).reshape(len(x), -1)
         embedding = dense(self.embed_dim, name="embedding")(rows)
         if self.embedding_norm:

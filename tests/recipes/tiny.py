@@ -24,11 +24,13 @@ class Encoder(nn.Module):
 
 
 class Waveform(nn.Module):
+    dim: int
+
     @nn.compact
     def __call__(self, x, *, train):
         frames = x[:, : x.shape[1] // 256 * 256].reshape(x.shape[0], -1, 256)
         x = nn.relu(nn.Dense(8, use_bias=False)(frames))
-        return nn.Dense(512)(x.mean(1)), {}
+        return nn.Dense(self.dim)(x.mean(1)), {}
 
 
 class Fusion(nn.Module):
@@ -61,14 +63,15 @@ def build(config, classes):
     """Takes the place of `networks.build`."""
     spec, samples = networks.front_end(config), networks.clip_samples(config)
     frames, dim = networks.num_frames(samples, spec), config.encoder.embed_dim
+    waveform = networks.temporal_dim(config)
     return networks.Networks(
         encoder=wrap(Encoder(dim), (1, spec.n_mels, frames, 2)),
         projector=models.projector(dim, out=512),
         predictor=models.predictor(512),
         identify=models.class_centres(classes, dim),
-        temporal=wrap(Waveform(), (1, samples)),
-        temporal_identify=models.class_centres(classes, 512),
-        fusion=wrap(Fusion(), (1, 512), (1, dim)),
+        temporal=wrap(Waveform(waveform), (1, samples)),
+        temporal_identify=models.class_centres(classes, waveform),
+        fusion=wrap(Fusion(), (1, waveform), (1, dim)),
         fusion_identify=models.class_centres(classes, 128),
     )
 

@@ -17,7 +17,7 @@ from asd_jax import commands
 from asd_jax.data.loader import train_batches
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.recipes.ensemble import clips as corpus
-from asd_jax.recipes.ensemble import settings, stages
+from asd_jax.recipes.ensemble import networks, settings, stages
 from asd_jax.recipes.pump_classifier import clips as classifier_corpus
 from asd_jax.recipes.pump_classifier import stages as classifier_training
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
@@ -64,7 +64,8 @@ def ensemble_cases():
     run = stages.EnsembleRun(config, Workdir(""), clips, tiny.build(config, len(clips.groups)))
     normaliser = stages.fit_normaliser(run)
     # In the place of the networks' embeddings of the clips, which come at the end of their stages.
-    drawn = np.random.default_rng(0).standard_normal((len(clips.fit), 1024)).astype(np.float32)
+    width = networks.temporal_dim(config) + config.encoder.embed_dim
+    drawn = np.random.default_rng(0).standard_normal((len(clips.fit), width)).astype(np.float32)
     embedded = Clips(stages.Embeddings(drawn), clips.label[clips.fit], np.arange(len(drawn)))
     for stage in (stages.pretrain, stages.finetune, stages.temporal, stages.fusion):
         plan = stage(run)

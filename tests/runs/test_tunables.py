@@ -69,7 +69,8 @@ def case(stage, config):
     rng = np.random.default_rng(0)
     wave = rng.integers(-9000, 9000, (6, 16000), np.int16)
     if stage == "fusion":
-        wave = rng.standard_normal((6, 1024)).astype(np.float32)
+        width = tiny.networks.temporal_dim(config) + config.encoder.embed_dim
+        wave = rng.standard_normal((6, width)).astype(np.float32)
     batch = jax.device_put({"wave": wave, "label": np.arange(6, dtype=np.int32) % 3})
     optimizer = make_optimizer(dict.fromkeys(names, Optimizer()), 1)
     level = np.zeros((32, 2), np.float32)

@@ -112,8 +112,8 @@ _SENTENCES = {
     "encoder.members": "Several small networks stand side by side where the paper has one.",
     "encoder.embedding_norm": "The spectrogram network's embedding has a BatchNorm that the paper "
     "does not mention.",
-    "temporal.name": "The waveform network is given bands, levels and their modulation spectrum, and "
-    "learns from there; Table 1 convolves the samples.",
+    "temporal.name": "The waveform network is given bands, levels and their modulation spectrum "
+    "to learn from; Table 1 convolves the samples.",
     "temporal.embedding_norm": "The waveform network's embedding has a BatchNorm that Table 1 does "
     "not have.",
     **dict.fromkeys(

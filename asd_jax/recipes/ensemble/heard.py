@@ -1,7 +1,7 @@
 """What the branch that adds most to a clip's score has heard, in words and as a band."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,18 +49,23 @@ def heard(
         return None
     branch = whole.branches[int(added.argmax())]
     share = float(added.max() / added.sum())
-    scorer = detector.scorers[branch][group]
-    if branch != "statistics":
-        return Heard(BRANCHES[branch], share)
-    if not isinstance(scorer, Views) or detector.config.statistics.pool != "views":
-        return Heard(_STATISTICS, share)
-    return Heard(_STATISTICS, share, *_of_views(detector, scorer, wave))
+    said = _STATISTICS if branch == "statistics" else BRANCHES[branch]
+    wanted = VIEWS if branch == "statistics" else ()
+    if branch == "temporal" and detector.config.temporal.name == "modulation":
+        wanted = ("rhythm",)  # what the network hears, in the statistics' terms
+    scorer = detector.scorers.get("statistics", {group: None})[group]
+    if not wanted or not isinstance(scorer, Views) or detector.config.statistics.pool != "views":
+        return Heard(said, share)
+    return Heard(said, share, *_of_views(detector, scorer, wave, wanted))
 
 
 def _of_views(
-    detector: "EnsembleDetector", scorer: Views, wave: Int16[np.ndarray, " samples"]
+    detector: "EnsembleDetector",
+    scorer: Views,
+    wave: Int16[np.ndarray, " samples"],
+    wanted: Sequence[str],
 ) -> tuple[str, tuple[float, float] | None]:
-    """The view that finds the clip oddest, in words, and the band in which it does."""
+    """The view, of those `wanted`, that finds the clip oddest, in words, and the band in which."""
     bands = detector.config.statistics.n_mels or detector.spec.n_mels
     spec = dataclasses.replace(detector.spec, n_mels=bands, channels=("power",))
     views = host.clip_views(wave, spec)
@@ -68,16 +73,17 @@ def _of_views(
     factors = np.asarray(scorer.factors, np.float64)
     squares = np.square(np.einsum("vd,vde->ve", away, factors)).sum(1)
     z = (np.log(np.maximum(squares, SMALLEST)) - scorer.centre) / scorer.spread
+    ends = np.cumsum(view_sizes(len(views)))
+    names = [VIEWS[at] for at in np.searchsorted(ends, scorer.columns[:, 0], side="right")]
+    z = np.where(np.isin(names, wanted), z, -np.inf)
     found = int(np.argmax(z + np.log(np.maximum(scorer.shares, 1e-9)) / SHARPNESS))
     columns = np.unique(scorer.columns[found])  # a narrow view repeats its last
     factor, away = factors[found, : len(columns), : len(columns)], away[found, : len(columns)]
     # factor factor^T is the inverse covariance, of whose inverse this is the diagonal.
     odd = away / np.sqrt(np.square(np.linalg.inv(factor)).sum(0))
-    ends = np.cumsum(view_sizes(len(views)))
-    name = VIEWS[int(np.searchsorted(ends, columns[0], side="right"))]
-    if name == "rhythm":
+    if names[found] == "rhythm":
         return _fluctuation(away, odd, spec.sample_rate), None
-    if name == "loud":
+    if names[found] == "loud":
         spec = short_frames(spec.sample_rate)
     low, high = _odd_bands(odd)
     if low == high:
@@ -86,7 +92,7 @@ def _of_views(
     pitch = max(pitch[0], 0.0), min(pitch[1], spec.sample_rate / 2)
     db = away[low:high].mean()
     how = f"{abs(db):.{0 if abs(db) >= 1.5 else 1}f} dB {'louder' if db > 0 else 'quieter'}"
-    return f"its {_SAID[name]} {how} than normal at {hertz(*pitch)}", pitch
+    return f"its {_SAID[names[found]]} {how} than normal at {hertz(*pitch)}", pitch
 
 
 def _fluctuation(away: np.ndarray, odd: np.ndarray, sample_rate: int) -> str:

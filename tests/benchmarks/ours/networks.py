@@ -15,6 +15,8 @@ from asd_jax import losses, models
 from asd_jax.models import ops
 from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
+from asd_jax.recipes.ensemble.backends import BRANCHES
+from asd_jax.recipes.ensemble.settings import Ensemble, Scoring, Temporal
 from asd_jax.runs.settings import Optimizer
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
@@ -28,6 +30,7 @@ SHAPES = {
     "efficientnetv2_s": (224, 224, 3),
     "temporal": (160000,),
 }
+PAPER = Ensemble(temporal=Temporal("table1"), scoring=Scoring(branches=tuple(BRANCHES)))
 CLASSES = 512  # the embedding's width: its numbers serve as logits
 RATES = Optimizer(kind="sgd", learning_rate=1e-3, weight_decay=1e-4, momentum=0.9)
 

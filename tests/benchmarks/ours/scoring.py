@@ -10,10 +10,10 @@ from asd_jax.features.normalise import collect_moments, fit_normaliser
 from asd_jax.features.views import view_sizes
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
-from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.score import score_paths
 from asd_jax.scoring import ensemble as ensembles
 from asd_jax.scoring import scorers
+from tests.benchmarks.ours.networks import PAPER
 from tests.benchmarks.protocol import Work
 from tests.benchmarks.recordings import written
 from tests.benchmarks.sounds import waves
@@ -24,7 +24,7 @@ FITTED = 32  # clips that the scorers are fitted to
 
 def detector() -> EnsembleDetector:
     """A detector with random networks: its scores mean nothing and take as long as any."""
-    config = Ensemble()
+    config = PAPER
     nets, spec = networks.build(config, len(GROUPS)), networks.front_end(config)
     wave = to_float(jax.device_put(waves(FITTED)))
     level = jax.jit(lambda x: log_mel(x, spec=spec))(wave)

@@ -12,13 +12,12 @@ from asd_jax.models.attention import Attention
 from asd_jax.models.classifiers import build_classifier
 from asd_jax.recipes.ensemble import networks as ensemble
 from asd_jax.recipes.ensemble import objectives
-from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.runs import tunables
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.sharding import data_mesh
 from asd_jax.train.state import TrainState, create_state
 from asd_jax.train.step import Step, compile_step, make_step
-from tests.benchmarks.ours.networks import RATES, SHAPES, draw, loss_of
+from tests.benchmarks.ours.networks import PAPER, RATES, SHAPES, draw, loss_of
 from tests.benchmarks.sounds import waves
 
 BATCH = 16
@@ -60,7 +59,7 @@ def _recipe(stage: str, names: tuple[str, ...], wave: np.ndarray) -> Taken:
 
     `wave` is a batch as the stage's loss takes it: clips, pairs of clips, or embeddings.
     """
-    config = Ensemble()
+    config = PAPER
     nets, spec = ensemble.build(config, MACHINES), ensemble.front_end(config)
     inputs = (config, nets, spec) if stage == "pretrain" else (config, nets)  # the others: waves
     loss = getattr(objectives, f"{stage}_loss")(*inputs)
@@ -82,7 +81,7 @@ def _recipe(stage: str, names: tuple[str, ...], wave: np.ndarray) -> Taken:
 def _embeddings(dim: int) -> np.ndarray:
     """What the frozen encoders give: both embeddings side by side."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal((BATCH, ensemble.TEMPORAL + dim), np.float32)
+    return rng.standard_normal((BATCH, ensemble.temporal_dim(PAPER) + dim), np.float32)
 
 
 STEPS_BY_NAME: dict[str, Callable[[], Taken]] = {
@@ -91,7 +90,7 @@ STEPS_BY_NAME: dict[str, Callable[[], Taken]] = {
     "efficientnet-simam": lambda: _network("efficientnetv2_s", 8, "simam_cbam"),
     "temporal": lambda: _network("temporal", 16),
     "fusion": lambda: _recipe(
-        "fusion", ("fusion", "fusion_identify"), _embeddings(Ensemble().encoder.embed_dim)
+        "fusion", ("fusion", "fusion_identify"), _embeddings(PAPER.encoder.embed_dim)
     ),
     "pretrain": lambda: _recipe(
         "pretrain",

@@ -1,5 +1,8 @@
 """What the branch that adds most has heard: a band, a view of it, a share of the score."""
 
+import copy
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -49,3 +52,22 @@ def test_nothing_is_heard_where_nothing_is_above_normal():
     detector, wave = machine.detector(), machine.hum(seed=92)
     calm = {"score_statistics": float(detector.ensemble.mean[0, 0]) - 1.0}
     assert detector.heard(wave, calm, 0) is None
+
+
+def test_the_waveform_network_is_put_in_terms_of_the_rhythm():
+    quiet, detector = machine.hum(seed=93), copy.copy(machine.detector())
+    time = np.arange(len(quiet)) / machine.RATE
+    moving = np.rint(quiet * (1 + 0.2 * np.sin(2 * np.pi * 4 * time))).astype(np.int16)
+    alone = detector.ensemble
+    both = dataclasses.replace(
+        alone,
+        branches=("temporal", "statistics"),
+        mean=np.append([[0.0]], alone.mean[:1], axis=1),
+        std=np.append([[1.0]], alone.std[:1], axis=1),
+        mixing=np.array([[0.5, 0.5]]),
+    )
+    object.__setattr__(detector, "ensemble", both)
+    row = {"score_temporal": 9.0, "score_statistics": float(alone.mean[0, 0])}
+    heard = detector.heard(moving, row, 0)
+    assert heard and heard.branch == "waveform network" and heard.share == 1.0
+    assert heard.what.startswith("its level moves up and down by ")

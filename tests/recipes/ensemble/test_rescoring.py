@@ -26,7 +26,7 @@ from asd_jax.runs.settings import from_config
 from tests.recipes import tiny
 from tests.recipes.ensemble.test_recipe import smoke
 
-WIDTH = {"fusion": 128, "spectral": 128, "temporal": 512, "early_layers": 16}
+WIDTH = {"fusion": 128, "spectral": 128, "temporal": 128, "early_layers": 16}
 WIDTH |= {"statistics": 3 * 64 + 32 + 52}
 FRAMES = {"frame_mean": 64, "frame_square": 64, "frame_level": 1, "frame_references": 4 * 64}
 
