@@ -123,16 +123,21 @@ def embeddings(deviation, *, clips=40, dim=16):
 
 
 def test_an_embedding_that_is_constant_to_rounding_is_not_scored():
-    trained = {"spectral": embeddings(1e-7), "statistics": embeddings(1e-7)}
+    trained = {
+        "spectral": embeddings(1e-7),
+        "temporal": embeddings(1e-2),
+        "statistics": embeddings(1e-7),  # its levels may well be constant
+    }
     found = guard.without_constant(run(), trained)
-    assert found.config.scoring.branches == ("statistics",)  # its levels may well be constant
+    assert found.config.scoring.branches == ("temporal", "statistics")
     assert "spectral is not scored" in found.corpus.notes[0]
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_one_that_varies_is_whatever_its_length(scale):
     given = run()
-    trained = {"spectral": scale * embeddings(1e-2), "statistics": embeddings(1.0)}
+    varying = scale * embeddings(1e-2)
+    trained = {"spectral": varying, "temporal": varying, "statistics": embeddings(1.0)}
     assert guard.without_constant(given, trained) is given
 
 
