@@ -19,3 +19,8 @@ class Interrupted(Exception):
 
 class PeerLost(Exception):
     """Another process of the run has ended, so this one cannot go on."""
+
+
+def detail(error: BaseException, most: int = 200) -> str:
+    """What an error says, on one line of at most so many characters, or else its kind."""
+    return " ".join(str(error).split())[:most].rstrip(".") or type(error).__name__

@@ -262,7 +262,7 @@ def _decoded(
     bar = tqdm(total=len(files), desc="decoding", unit="clip", disable=not progress)
     ahead: collections.deque[tuple[str, concurrent.futures.Future | None]] = collections.deque()
 
-    def is_primary() -> tuple[str, Iterable[_Rows]]:
+    def oldest() -> tuple[str, Iterable[_Rows]]:
         path, future = ahead.popleft()
         bar.update()
         return path, _large_rows(path, settings) if future is None else _raising(future.result())
@@ -274,9 +274,9 @@ def _decoded(
                 future = None if large else pool.submit(_decode_rows, path, settings)
                 ahead.append((path, future))
                 if len(ahead) > 2 * workers:
-                    yield is_primary()
+                    yield oldest()
             while ahead:
-                yield is_primary()
+                yield oldest()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -290,7 +290,7 @@ def _raising(rows: _Rows | UnreadableError) -> Iterator[_Rows]:
 def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
     try:
-        wave, rate, _, flags = decode(
+        wave, rate, flags = decode(
             path,
             sample_rate=settings.sample_rate,
             channel=settings.source_channel,

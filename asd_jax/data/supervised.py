@@ -5,11 +5,11 @@ come or go. What a split leaks is counted, not assumed.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from asd_jax.data.splits import rank
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip, recording_keys
 from asd_jax.errors import UserError
 
@@ -26,14 +26,12 @@ class Parts:
         train: clips that networks learn from.
         validation: clips that choose the checkpoint.
         test: clips that are reported.
-        leaks: test clips of which another version or window is trained or selected on.
         notes: what a reader must know of this split, one sentence each.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    leaks: int
     notes: tuple[str, ...] = ()
 
 
@@ -75,36 +73,25 @@ def split_supervised(
     chosen = _draw(clips, keys, labelled, draw, total, seed)
     sides = SPLITS[rule](clips, keys, chosen, test_id, seed, shares)
     train, validation, test = (np.array(sorted(side), np.int64) for side in sides)
-    named = ((train, "training"), (validation, "validation"), (test, "test"))
-    for side, name in named:
+    for side, name in ((train, "training"), (validation, "validation"), (test, "test")):
         if not len(side):
             raise UserError(f"config.split.rule {rule!r} leaves no {name} clip; get more clips.")
-    return _checked(Parts(train, validation, test, 0), clips, keys, rule)
-
-
-def count_leaks(parts: Parts, keys: Sequence[str]) -> int:
-    """Test clips whose recording, by its key, is also among the training or validation clips."""
-    seen = {keys[k] for k in (*parts.train, *parts.validation)}
-    return sum(keys[k] in seen for k in parts.test)
-
-
-def _checked(parts: Parts, clips: Sequence[Clip], keys: Sequence[str], rule: str) -> Parts:
-    """The parts with their leaks counted; only the split that is printed so may have any."""
-    leaks = count_leaks(parts, keys)
-    if leaks and rule != "sun_721":
-        raise AssertionError(f"split {rule!r} leaks {leaks} test clips")
     notes = [
         f"The {name} clips are all {'normal' if labels == {NORMAL} else 'abnormal'}."
-        for name, side in (("validation", parts.validation), ("test", parts.test))
+        for name, side in (("validation", validation), ("test", test))
         if len(labels := {clips[k].label for k in side}) == 1
     ]
+    seen = {keys[k] for k in (*train, *validation)}
+    leaks = sum(keys[k] in seen for k in test)
+    if leaks and rule != "sun_721":  # only the split that is printed so may leak
+        raise AssertionError(f"split {rule!r} leaks {leaks} test clips")
     if leaks:
         notes.append(
-            f"This split leaks: of {leaks} of the {len(parts.test)} test clips the same recording "
+            f"This split leaks: of {leaks} of the {len(test)} test clips the same recording "
             "at another noise level is among those trained or selected on, so the figures say "
             "little about recordings never heard. Use --config.split.rule=group_clip for that."
         )
-    return dataclasses.replace(parts, leaks=leaks, notes=tuple(notes))
+    return Parts(train, validation, test, tuple(notes))
 
 
 def _draw(
@@ -113,7 +100,7 @@ def _draw(
     if draw == "all":
         return labelled
     ranked = sorted(
-        labelled, key=lambda k: _rank(seed, f"draw:{clips[k].snr}:{_name(clips, keys, k)}")
+        labelled, key=lambda k: rank(seed, f"draw:{clips[k].snr}:{_name(clips, keys, k)}")
     )
     if draw == "any":
         return ranked[:total]
@@ -131,7 +118,7 @@ def _sun_721(
     shares: Sequence[float],
 ) -> list[list[int]]:
     """Section 3.3 as printed: "each spectrogram was randomly divided ... according to 7:2:1"."""
-    ranked = sorted(chosen, key=lambda k: _rank(seed, f"{clips[k].snr}:{_name(clips, keys, k)}"))
+    ranked = sorted(chosen, key=lambda k: rank(seed, f"{clips[k].snr}:{_name(clips, keys, k)}"))
     return _cut(ranked, shares)
 
 
@@ -149,7 +136,7 @@ def _group_clip(
         strata.setdefault((*clips[k].group, clips[k].label), set()).add(keys[k])
     side_of: dict[str, int] = {}
     for members in strata.values():
-        ranked = sorted(members, key=lambda key: _rank(seed, key))
+        ranked = sorted(members, key=lambda key: rank(seed, key))
         for number, side in enumerate(_cut(ranked, shares)):
             side_of |= dict.fromkeys(side, number)
     return [[k for k in chosen if side_of[keys[k]] == number] for number in range(3)]
@@ -188,10 +175,6 @@ def _cut(ranked: list, shares: Sequence[float]) -> list[list]:
 
 def _name(clips: Sequence[Clip], keys: list[str], k: int) -> str:
     return f"{keys[k]}:{clips[k].start:g}"
-
-
-def _rank(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogateescape")).digest()
 
 
 SPLITS: dict[str, Callable[..., list[list[int]]]] = {

@@ -94,7 +94,7 @@ def imagined(config: PumpClassifier, machines: int) -> LabelledCorpus:
     label, both = np.array([NORMAL, ANOMALY], np.int32), np.arange(2)
     table = tuple(Clip("", "", "", "train", int(y), snr=config.pretrain.snr) for y in label)
     waves = WaveCache("", both, round(config.data.clip_seconds * config.data.sample_rate))
-    return LabelledCorpus(table, waves, label, both, Parts(both, both, both, 0), (), ())
+    return LabelledCorpus(table, waves, label, both, Parts(both, both, both), (), ())
 
 
 def counts(config: PumpClassifier, machines: Sequence[tuple[int, int]]) -> dict[str, int]:
