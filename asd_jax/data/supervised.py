@@ -6,6 +6,7 @@ come or go. What a split leaks is counted, not assumed.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,8 +71,8 @@ def split_supervised(
         if not any(clips[k].label == label for k in labelled):
             raise UserError(f"There is no {word} recording; a classifier needs both kinds.")
     keys = recording_keys(clips)
-    chosen = _draw(clips, keys, labelled, draw, total, seed)
-    sides = SPLITS[rule](clips, keys, chosen, test_id, seed, shares)
+    table = _Table(clips, keys, seed, shares)
+    sides = SPLITS[rule](table, _draw(table, labelled, draw, total), test_id)
     train, validation, test = (np.array(sorted(side), np.int64) for side in sides)
     for side, name in ((train, "training"), (validation, "validation"), (test, "test")):
         if not len(side):
@@ -94,13 +95,24 @@ def split_supervised(
     return Parts(train, validation, test, tuple(notes))
 
 
-def _draw(
-    clips: Sequence[Clip], keys: list[str], labelled: list[int], draw: str, total: int, seed: int
-) -> list[int]:
+class _Table(NamedTuple):
+    """What every rule parts, and how."""
+
+    clips: Sequence[Clip]
+    keys: list[str]  # of the recordings, one a clip
+    seed: int
+    shares: Sequence[float]
+
+    def name(self, k: int) -> str:
+        return f"{self.keys[k]}:{self.clips[k].start:g}"
+
+
+def _draw(table: _Table, labelled: list[int], draw: str, total: int) -> list[int]:
     if draw == "all":
         return labelled
+    clips = table.clips
     ranked = sorted(
-        labelled, key=lambda k: rank(seed, f"draw:{clips[k].snr}:{_name(clips, keys, k)}")
+        labelled, key=lambda k: rank(table.seed, f"draw:{clips[k].snr}:{table.name(k)}")
     )
     if draw == "any":
         return ranked[:total]
@@ -109,58 +121,39 @@ def _draw(
     return [k for members in by_label for k in members[:each]]
 
 
-def _sun_721(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _sun_721(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
     """Section 3.3 as printed: "each spectrogram was randomly divided ... according to 7:2:1"."""
-    ranked = sorted(chosen, key=lambda k: rank(seed, f"{clips[k].snr}:{_name(clips, keys, k)}"))
-    return _cut(ranked, shares)
+    ranked = sorted(chosen, key=lambda k: rank(table.seed, f"{table.clips[k].snr}:{table.name(k)}"))
+    return _cut(ranked, table.shares)
 
 
-def _group_clip(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _group_clip(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
     """Shares of the recordings of each machine and label, with all their versions and windows."""
     strata: dict[tuple[str, str, int], set[str]] = {}
     for k in chosen:
-        strata.setdefault((*clips[k].group, clips[k].label), set()).add(keys[k])
+        clip = table.clips[k]
+        strata.setdefault((*clip.group, clip.label), set()).add(table.keys[k])
     side_of: dict[str, int] = {}
     for members in strata.values():
-        ranked = sorted(members, key=lambda key: rank(seed, key))
-        for number, side in enumerate(_cut(ranked, shares)):
+        ranked = sorted(members, key=lambda key: rank(table.seed, key))
+        for number, side in enumerate(_cut(ranked, table.shares)):
             side_of |= dict.fromkeys(side, number)
-    return [[k for k in chosen if side_of[keys[k]] == number] for number in range(3)]
+    return [[k for k in chosen if side_of[table.keys[k]] == number] for number in range(3)]
 
 
-def _leave_one_id_out(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _leave_one_id_out(table: "_Table", chosen: list[int], test_id: str) -> list[list[int]]:
     """One machine ID, of every type, is tested; the others' share of the test trains."""
-    ids = sorted({clips[k].machine_id for k in chosen})
+    own = {k: table.clips[k].machine_id for k in chosen}
+    ids = sorted(set(own.values()))
     test_id = test_id or ids[-1]
     if test_id not in ids or len(ids) < 2:
         raise UserError(
             f"config.split.test_id is {test_id!r}; the data has {', '.join(ids)}, and one machine "
             "to test on and one to train on are needed."
         )
-    rest = [k for k in chosen if clips[k].machine_id != test_id]
-    train, validation, spare = _group_clip(clips, keys, rest, "", seed, shares)
-    return [train + spare, validation, [k for k in chosen if clips[k].machine_id == test_id]]
+    rest = [k for k in chosen if own[k] != test_id]
+    train, validation, spare = _group_clip(table, rest, "")
+    return [train + spare, validation, [k for k in chosen if own[k] == test_id]]
 
 
 def _cut(ranked: list, shares: Sequence[float]) -> list[list]:
@@ -171,10 +164,6 @@ def _cut(ranked: list, shares: Sequence[float]) -> list[list]:
     validation = max(least, round(shares[1] * number))
     train = number - validation - test
     return [ranked[:train], ranked[train : train + validation], ranked[train + validation :]]
-
-
-def _name(clips: Sequence[Clip], keys: list[str], k: int) -> str:
-    return f"{keys[k]}:{clips[k].start:g}"
 
 
 SPLITS: dict[str, Callable[..., list[list[int]]]] = {

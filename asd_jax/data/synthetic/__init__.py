@@ -6,7 +6,6 @@ the state) stands in a room before a microphone (`room`) in a factory whose back
 Version 2 (`version2`, README.md): units of one model, sessions, bursts, faults of three kinds.
 """
 
-from asd_jax.data.synthetic.render import faults as faults
 from asd_jax.data.synthetic.settings import IDS as IDS
 from asd_jax.data.synthetic.settings import TYPES as TYPES
 from asd_jax.data.synthetic.settings import VERSION as VERSION

@@ -40,7 +40,7 @@ class LabelledCorpus:
         return ()
 
     def group(self, indices: np.ndarray) -> np.ndarray:
-        """The index in `groups` of each clip's machine; -1 for one that did not train."""
+        """The index in `groups` of each clip's machine, `[clips]`; -1 if it did not train."""
         number = {group: g for g, group in enumerate(self.groups)}
         return np.array([number.get(self.clips[i].group, -1) for i in indices], int)
 
@@ -49,8 +49,8 @@ def balanced(clips: np.ndarray, label: np.ndarray) -> np.ndarray:
     """The clips, those of the rarer class repeated until both classes are as many.
 
     Args:
-        clips: positions.
-        label: of every position.
+        clips: positions, int `[clips]`.
+        label: of every position, `[positions]`.
     """
     sides = [clips[label[clips] == y] for y in (NORMAL, ANOMALY)]
     most = max(map(len, sides))
