@@ -22,5 +22,6 @@ class PeerLost(Exception):
 
 
 def detail(error: BaseException, most: int = 200) -> str:
-    """What an error says, on one line of at most so many characters, or else its kind."""
-    return " ".join(str(error).split())[:most].rstrip(".") or type(error).__name__
+    """The first line of what an error says, at most so many characters, or else its kind."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return " ".join(first.split())[:most].rstrip(".") or type(error).__name__
