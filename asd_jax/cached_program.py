@@ -18,7 +18,7 @@ import jax
 
 import asd_jax
 from asd_jax import target
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, detail
 from asd_jax.files import plain, private_folder, write_bytes
 
 KEPT = 100  # programs; the oldest make room
@@ -58,10 +58,9 @@ class CachedProgram:
         except (UserError, MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:  # of a network or a scorer, which are given these arrays
-            detail = (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(".")
             raise UserError(
-                f"The detector's arrays do not fit its settings ({detail}); make it again by "
-                "repeating the run's command."
+                f"The detector's arrays do not fit its settings ({detail(error, 300)}); make it "
+                "again by repeating the run's command."
             ) from error
         self._compiled[shape] = program
         return found

@@ -66,7 +66,7 @@ class Detector(abc.ABC):
 
     @abc.abstractmethod
     def score(self, clips: Sequence[tuple[str, np.ndarray, Sequence[int]]]) -> list[dict[str, Any]]:
-        """Rows as scores.csv holds them, of (name, int16 waveform, groups that it may be of)."""
+        """Rows as scores.csv holds them, of (name, int16 `[samples]`, its possible groups)."""
 
     @abc.abstractmethod
     def each_score(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import asd_jax
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, detail
 from asd_jax.files import plain, replacing, why, write_json
 
 # 1 held the networks' variables as training left them; before 4 no hash bound the two files.
@@ -89,8 +89,7 @@ def read_arrays(data: bytes) -> dict[str, np.ndarray]:
                 raise _DamageError("it unfolds to more than it holds")
             return {m.filename.removesuffix(".npy"): _array(file.read(m)) for m in members}
     except Exception as error:  # zipfile and NumPy raise whatever they stumble over
-        detail = " ".join(str(error).split())[:120] or type(error).__name__
-        raise _ArraysError(f"its arrays are damaged: {detail}") from error
+        raise _ArraysError(f"its arrays are damaged: {detail(error, 120)}") from error
 
 
 class _ArraysError(_DamageError, ValueError):
@@ -127,8 +126,7 @@ def _json(data: bytes) -> dict[str, Any]:
     try:
         about = json.loads(data.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        detail = " ".join(str(error).split())[:120]
-        raise _DamageError(f"detector.json is damaged: {detail}") from error
+        raise _DamageError(f"detector.json is damaged: {detail(error, 120)}") from error
     if not isinstance(about, dict):
         raise _DamageError("detector.json is damaged")
     return about
@@ -156,12 +154,10 @@ def understood(folder: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        lost = isinstance(error, KeyError)
-        detail = f"{error} is missing" if lost else str(error) or type(error).__name__
-        detail = " ".join(detail.split())[:300].rstrip(".")
+        lost = " is missing" * isinstance(error, KeyError)
         raise UserError(
-            f"{folder} holds a detector that this version cannot use ({detail}); make it again by "
-            "repeating the run's command."
+            f"{folder} holds a detector that this version cannot use ({detail(error, 300)}{lost}); "
+            "make it again by repeating the run's command."
         ) from error
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from asd_jax import __version__, commands, files, project
+from asd_jax.errors import detail
 from asd_jax.runs.provenance import SHOWN, version
 
 
@@ -56,7 +57,7 @@ def devices() -> str:
 
         found = [device.device_kind for device in jax.devices()]
     except Exception as error:  # a driver that does not fit is what one calls the doctor for
-        return f"none: {str(error).splitlines()[0]}"
+        return f"none: {detail(error)}"
     hint = ""
     if jax.default_backend() == "cpu" and os.path.exists("/dev/nvidia0"):
         hint = "; there is an NVIDIA GPU: pip install 'asd_jax[cuda]'"
@@ -69,10 +70,11 @@ def cache() -> str:
     size = 0
     for place, _, names in os.walk(folder):
         size += sum(os.lstat(os.path.join(place, name)).st_size for name in names)
-    there = folder if os.path.isdir(folder) else os.path.dirname(folder.rstrip("/"))
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    state = "" if os.access(there, os.W_OK) else ", CANNOT BE WRITTEN: set XDG_CACHE_HOME"
+    state = (
+        ""
+        if os.access(files.existing(folder), os.W_OK)
+        else ", CANNOT BE WRITTEN: set XDG_CACHE_HOME"
+    )
     return f"{folder.rstrip('/')}, {size / 1e6:.0f} MB{state}"
 
 
@@ -88,9 +90,7 @@ def ffmpeg() -> str:
 
 def free(folder: str) -> str:
     """The free space of the disk that a folder is on, or would be."""
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder.rstrip("/"))
-    return f"{shutil.disk_usage(folder).free / 1e9:.1f} GB"
+    return f"{files.free_bytes(folder) / 1e9:.1f} GB"
 
 
 if __name__ == "__main__":

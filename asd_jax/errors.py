@@ -19,3 +19,9 @@ class Interrupted(Exception):
 
 class PeerLost(Exception):
     """Another process of the run has ended, so this one cannot go on."""
+
+
+def detail(error: BaseException, most: int = 200) -> str:
+    """The first line of what an error says, at most so many characters, or else its kind."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return " ".join(first.split())[:most].rstrip(".") or type(error).__name__

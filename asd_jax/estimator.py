@@ -3,8 +3,10 @@
 import contextlib
 import copy
 import dataclasses
+import functools
 import io
 import itertools
+import operator
 import os
 import pathlib
 import tempfile
@@ -25,15 +27,11 @@ if TYPE_CHECKING:  # it brings jax
 
 # Network and schedule of `configs/ensemble.py:folder`: own recordings, fewer than a data set has.
 FOLDER = {
-    "data.long": "windows",
-    "features.n_mels": 64,
-    "encoder.name": "band_cnn",
-    "encoder.width": 0.5,
-    "encoder.embed_dim": 256,
-    "encoder.members": 2,
-    "pretrain.epochs": 15.0,
-    "pretrain.batch_size": 16,
-    "temporal.batch_size": 16,
+    "data": {"long": "windows"},
+    "features": {"n_mels": 64},
+    "encoder": {"name": "band_cnn", "width": 0.5, "embed_dim": 256, "members": 2},
+    "pretrain": {"epochs": 15.0, "batch_size": 16},
+    "temporal": {"batch_size": 16},
 }
 OWN = ("config", "machine", "sample_rate", "workdir", "verbose")  # all else is a setting
 MACHINE = "machine"  # what recordings that are not in folders of their own are of
@@ -137,10 +135,13 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
             UserError: a setting is wrong, or a recording or folder cannot be read or found.
         """
         from asd_jax.detector import load_detector
+        from asd_jax.recipes.ensemble.settings import Ensemble
         from asd_jax.runs import recipe as runs
+        from asd_jax.runs.settings import from_config
 
+        data = from_config(Ensemble, self._values("")).data
         with contextlib.ExitStack() as stack:
-            root = stack.enter_context(_as_folder(X, self._rate(self._settings().data)))
+            root = stack.enter_context(_as_folder(X, self.sample_rate or data.sample_rate))
             workdir = self.workdir or stack.enter_context(tempfile.TemporaryDirectory())
             if not self.verbose:
                 stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -231,25 +232,15 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
             raise _NotLearned("this detector has not learned yet: call fit, or load one.")
         return self.detector_
 
-    def _rate(self, data: Any) -> int:
-        """Hz of arrays, for `data`, the settings of that name."""
-        return self.sample_rate or data.sample_rate
-
-    def _settings(self) -> Any:
-        from asd_jax.recipes.ensemble.settings import Ensemble
-        from asd_jax.runs.settings import from_config
-
-        return from_config(Ensemble, self._values(""))
-
     def _values(self, root: str) -> dict[str, Any]:
         """The nested settings of the training run."""
         values = _defaults()
-        for name, value in FOLDER.items():
-            _set(values, name.split("."), value)
+        _merge(values, FOLDER)
         _merge(values, copy.deepcopy(dict(self.config or {})))
         for name, value in self.get_params().items():
             if name not in OWN:
-                _set(values, name.split("__"), value)
+                *parents, leaf = name.split("__")
+                functools.reduce(operator.getitem, parents, values)[leaf] = value
         values["data"] |= {"layout": "folder", "root": root}
         return values
 
@@ -263,7 +254,8 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
         clip_scorer = ClipScorer(detector, chosen, locate=False)
         scores, thresholds = np.full((2, len(recordings)), np.nan)
         doubts: dict[str, list[str]] = {}  # names of clips by flag
-        pieces = _pieces(clip_scorer, recordings, self._rate(detector.config.data))
+        rate = self.sample_rate or detector.config.data.sample_rate
+        pieces = _pieces(clip_scorer, recordings, rate)
         while batch := list(itertools.islice(pieces, BATCH)):
             rows = clip_scorer.rows([piece for _, piece in batch])
             for row, (number, _) in zip(rows, batch, strict=True):
@@ -281,7 +273,6 @@ class AnomalousSoundDetector(OutlierMixin, BaseEstimator):
 
 
 def _defaults() -> dict[str, Any]:
-
     from asd_jax.recipes.ensemble.settings import Ensemble
 
     return dataclasses.asdict(Ensemble())
@@ -295,14 +286,6 @@ def _is_setting(name: str) -> bool:
             return False
         values = values[part]
     return True
-
-
-def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Sets one nested field."""
-    *parents, leaf = path
-    for parent in parents:
-        values = values[parent]
-    values[leaf] = value
 
 
 def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -386,12 +369,9 @@ def _pieces(
 ) -> Iterator[tuple[int, Any]]:
     """The number of a recording and a clip of it, for all clips; unreadable ones are logged."""
     from asd_jax.data.decode import UnreadableError
-    from asd_jax.live.recordings import STDIN, read_pieces
+    from asd_jax.live.recordings import read_pieces
 
-    known = clip_scorer.machine is not None
-    candidates = (
-        clip_scorer.candidates(STDIN) if known else list(range(len(clip_scorer.detector.groups)))
-    )
+    candidates = clip_scorer.candidates()
     with tempfile.TemporaryDirectory() as folder:
         for number, item in enumerate(recordings):
             path = name = item

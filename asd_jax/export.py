@@ -35,7 +35,7 @@ CHECK = shared_flags.check(
 
 def main(argv: Sequence[str]) -> int:
     """Writes and checks the file; 1 if it is refused."""
-    from asd_jax.deploy.suffix import suffix_of
+    from asd_jax.deploy import suffix_of
 
     suffix_of(OUTPUT.value)
     if not DETECTOR.value:

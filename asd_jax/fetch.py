@@ -111,7 +111,8 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
 
 def say_plan(root: pathlib.Path, todo: Sequence[Any], total: int) -> None:
     """Prints how much is to be downloaded."""
-    from asd_jax.data.download.disk import free_bytes, size_text
+    from asd_jax.files import free_bytes
+    from asd_jax.naming import size_text
 
     known = [archive.size for archive in todo if archive.size]
     size = size_text(sum(known)) if len(known) == len(todo) else "of a size not yet known"

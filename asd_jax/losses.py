@@ -71,7 +71,13 @@ def class_cosines(
 def member_cosines(
     embedding: Float[Array, "batch dim"], prototypes: Array, members: int
 ) -> list[Float[Array, "batch classes"]]:
-    """Returns `class_cosines` of each of the networks whose embeddings stand side by side."""
+    """`class_cosines` of each network, whose parts of `dim` stand side by side in both arrays.
+
+    Args:
+        embedding: of the clips.
+        prototypes: `[classes, dim]` or `[classes, centres, dim]`.
+        members: number of networks.
+    """
     parts = (jnp.split(x, members, axis=-1) for x in (embedding, prototypes))
     return [class_cosines(x, centres) for x, centres in zip(*parts, strict=True)]
 

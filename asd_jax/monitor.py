@@ -26,9 +26,9 @@ from asd_jax.files import why
 from asd_jax.live import options, outlets
 from asd_jax.live.access import Access
 from asd_jax.live.alarm import Alarm, Alarms, Rule
+from asd_jax.live.options import asked_to_stop, load_clip_scorer
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer, chosen_machine
-from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
 from asd_jax.naming import machine_name
 

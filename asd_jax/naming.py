@@ -76,6 +76,14 @@ def _escape(character: str) -> str:
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
+def span(seconds: float) -> str:
+    """A time in the unit that a person would use: '40 s', '12 min', '3 h 05 min'."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def size_text(size: float) -> str:
     """Bytes for people: '10.4 GB', '350 MB'."""
     for unit, scale, digits in (("GB", 1e9, 1), ("MB", 1e6, 0), ("kB", 1e3, 0)):

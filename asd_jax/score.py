@@ -22,7 +22,8 @@ from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import check_writable, why
 from asd_jax.live import answer, options
-from asd_jax.live.alarm import Alarms, Rule
+from asd_jax.live.alarm import Alarm, Alarms, Rule
+from asd_jax.live.options import asked_to_stop, load_clip_scorer
 from asd_jax.live.output import FORMATS, Output
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import (
@@ -34,7 +35,6 @@ from asd_jax.live.recordings import (
     score_each,
     score_paths,
 )
-from asd_jax.live.start import asked_to_stop, load_clip_scorer
 from asd_jax.live.watcher import Watcher, watch
 from asd_jax.naming import printable
 
@@ -191,7 +191,7 @@ def score_stream(clip_scorer: ClipScorer, output: Output, pcm: Pcm, rule: Rule) 
     from asd_jax.live.source import chunks
     from asd_jax.live.stream import StreamScorer, sentence
 
-    stream_scorer = StreamScorer(clip_scorer, pcm, hop=options.HOP.value, rule=rule)
+    stream_scorer = StreamScorer(clip_scorer, pcm, hop=options.HOP.value, alarm=Alarm(rule))
     stream_scorer.warm_up()
     stop = asked_to_stop()
     windows = 0

@@ -16,8 +16,8 @@ if __name__ == "__main__" and not __package__:  # python launch/collect.py: the 
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from asd_jax.errors import UserError
-from asd_jax.files import write_bytes
-from asd_jax.report.files import read_results, write_results
+from asd_jax.files import write_bytes, write_json
+from asd_jax.report.files import read_results
 from launch.cells import file_of, is_done
 from launch.comparisons import (
     areas_against,
@@ -45,7 +45,7 @@ def write_table(sweep: Sweep, folder: str) -> str:
     lines = collect(sweep, folder)
     text = as_text(sweep, lines)
     os.makedirs(folder, exist_ok=True)
-    write_results(os.path.join(folder, "table.json"), {"title": sweep.title, "rows": lines})
+    write_json(os.path.join(folder, "table.json"), {"title": sweep.title, "rows": lines})
     write_bytes(os.path.join(folder, "table.md"), text.encode())
     return text
 

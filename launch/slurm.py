@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asd_jax.errors import UserError
-from asd_jax.report.files import write_results
+from asd_jax.files import write_json
 from launch.cells import chunks, job_command
 from launch.local import end_with_parent
 from launch.sweep_file import SweepRun
@@ -110,7 +110,7 @@ def submit(
     with executor.batch():
         jobs = [executor.submit(task) for task in tasks]
     numbers = {run.name: job.job_id for part, job in zip(parts, jobs, strict=True) for run in part}
-    write_results(os.path.join(folder, "jobs.json"), {**queued, **numbers})
+    write_json(os.path.join(folder, "jobs.json"), {**queued, **numbers})
     print(f"{len(left)} runs are queued as {len(jobs)} jobs: {jobs[0].job_id} ...")
     print(f"python -m launch.collect --sweep={path} --out={options.out}  # the table so far")
     return _wait(jobs) if options.cluster == "local" else 0

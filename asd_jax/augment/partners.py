@@ -2,8 +2,8 @@
 
 Partners are drawn within groups of eight neighbours where the batch is large: clips come in random
 order, so a neighbour is as good as any other, and a device that holds whole groups needs nothing
-from the others. With partners from the whole batch every device would gather all its spectrograms,
-4.6 GB a step on 256 chips at 16 clips a chip. The groups do not depend on the number of devices.
+from the others. With partners from the whole batch every device would gather all its spectrograms.
+The groups do not depend on the number of devices.
 """
 
 import jax

@@ -157,9 +157,7 @@ def _normal(key: Key[Array, ""], samples: int) -> Float[Array, "samples"]:
     """N(0, 1) numbers; on a CPU drawn for one clip of a batch after another.
 
     Drawn for the batch at once they are computed where they are read, with whatever pads or frames
-    the waveform, in loops that are not vectorised. Augmentation and log-mel of 32 clips of 4 s: 148
-    ms so, 119 by clips; with frames that were gathered, each sample's noise was computed for every
-    frame that it lies in, two fifths of the time of a contrastive step.
+    the waveform, in loops that are not vectorised.
     """
 
     def draw(key: Array) -> Array:

@@ -50,7 +50,7 @@ class WaveCache:
         return self.gather([index])[0]
 
     def gather(self, indices: Sequence[int] | np.ndarray) -> Int16[np.ndarray, "batch samples"]:
-        """The waveforms at `indices`, copied in one go; IndexError beyond the last clip."""
+        """The waveforms at `indices` `[batch]`, in one copy; IndexError beyond the last clip."""
         rows = self.rows[np.asarray(indices, np.int64)]
         ends = np.cumsum([count for _, count in self.data])
         place = np.searchsorted(ends, rows, side="right")

@@ -101,8 +101,8 @@ class Store:
             for what in _notes(self.entry(path), self.settings):
                 notes.setdefault(what, []).append(path)
         for what, of in notes.items():
-            count = f"{len(of)} of them, the first " if len(of) > 1 else "one, "
-            logging.warning("Recordings %s: %s%s.", what, count, of[0])
+            which = f"{len(of)} recordings, the first {of[0]}" if len(of) > 1 else of[0]
+            logging.warning("%s: %s.", which, what)
 
     def update(self, paths: list[str], *, progress: bool = False) -> dict[str, str]:
         """Decodes the new and changed files among `paths`; returns reasons for unreadable ones."""
@@ -262,7 +262,7 @@ def _decoded(
     bar = tqdm(total=len(files), desc="decoding", unit="clip", disable=not progress)
     ahead: collections.deque[tuple[str, concurrent.futures.Future | None]] = collections.deque()
 
-    def is_primary() -> tuple[str, Iterable[_Rows]]:
+    def oldest() -> tuple[str, Iterable[_Rows]]:
         path, future = ahead.popleft()
         bar.update()
         return path, _large_rows(path, settings) if future is None else _raising(future.result())
@@ -274,9 +274,9 @@ def _decoded(
                 future = None if large else pool.submit(_decode_rows, path, settings)
                 ahead.append((path, future))
                 if len(ahead) > 2 * workers:
-                    yield is_primary()
+                    yield oldest()
             while ahead:
-                yield is_primary()
+                yield oldest()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -290,7 +290,7 @@ def _raising(rows: _Rows | UnreadableError) -> Iterator[_Rows]:
 def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
     limit = settings.clip_seconds + _RESAMPLER_TAIL if settings.long == "cut" else None
     try:
-        wave, rate, _, flags = decode(
+        wave, rate, flags = decode(
             path,
             sample_rate=settings.sample_rate,
             channel=settings.source_channel,
@@ -354,21 +354,16 @@ class _About:
 
 
 def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
-    """Yields warnings about a recording, in words that follow 'Recordings'."""
-    texts = {
-        "resampled": f"at {entry.rate} Hz were resampled to {settings.sample_rate} Hz",
-        "repeated": f"were repeated to fill {settings.clip_seconds:g} s",
-        "clipped": "went beyond full scale and were clipped",
-        "silent": "are silent (is it the right channel?)",
-        "constant": "are one constant value (is it the right channel?)",
-        "short": "are shorter than 0.1 s",
-        "dead_channel": "have a channel that is silent",
-        "antiphase": "have channels that cancel each other in their mean (config.data.channel)",
-        "unfinished": "have a header that was not finished, and were read to the end",
+    """Yields warnings about a recording."""
+    more = {
+        "resampled": f": {entry.rate} Hz, not {settings.sample_rate}",
+        "silent": " (is it the right channel?)",
+        "constant": " (is it the right channel?)",
+        "antiphase": " (config.data.channel)",
     }
-    flags = entry.flags.split()
-    yield from (what for flag, what in texts.items() if flag in flags)
+    for flag in entry.flags.split():
+        yield quality.MEANINGS[flag] + more.get(flag, "")
     if settings.long == "cut" and entry.frames > settings.samples:
-        yield f"were cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
-    if any(quality.no_sound(more) for more in entry.of_rows.values()):
-        yield "are silent in places, which are left out"
+        yield f"it is cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
+    if any(quality.no_sound(words) for words in entry.of_rows.values()):
+        yield "it is silent in places, which are left out"

@@ -12,28 +12,15 @@ from collections.abc import Callable, Sequence
 from absl import logging
 
 from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
+from asd_jax.data.layouts.files import Wanted
 from asd_jax.data.layouts.folder import read_folder
 from asd_jax.data.layouts.mimii import read_mimii
-from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.splits import SPLITS, split_clips
-from asd_jax.data.table import (
-    ANOMALY,
-    NORMAL,
-    UNKNOWN,
-    Clip,
-)
+from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
 from asd_jax.naming import first_few, machine_name, printable
 
-__all__ = [
-    "ANOMALY",
-    "LAYOUTS",
-    "NORMAL",
-    "UNKNOWN",
-    "Clip",
-    "describe",
-    "read_clips",
-]
+__all__ = ["ANOMALY", "LAYOUTS", "NORMAL", "UNKNOWN", "Clip", "describe", "read_clips"]
 
 LAYOUTS: dict[str, Callable[[pathlib.Path, Wanted], list[Clip]]] = {
     "mimii": read_mimii,
@@ -51,7 +38,6 @@ def read_clips(  # noqa: PLR0913  # the fields of config.data that choose record
     split: str = "hitachi",
     use_additional: bool = False,
     seed: int = 0,
-    test_fraction: float = 0.3,
     normal: Sequence[str] = (),
     abnormal: Sequence[str] = (),
     screen: Callable[[list[Clip]], list[Clip]] = list,
@@ -70,7 +56,6 @@ def read_clips(  # noqa: PLR0913  # the fields of config.data that choose record
       use_additional: DCASE and MIMII DUE: take the machines of the evaluation set as well, their
         additional training clips and, where present, their test clips.
       seed: of the splits that draw.
-      test_fraction: share of the normals that split 'random' tests on.
       normal: folder: more names of healthy recordings.
       abnormal: the same of faulty ones.
       screen: leaves out what cannot be used, before the split rule.
@@ -90,7 +75,7 @@ def read_clips(  # noqa: PLR0913  # the fields of config.data that choose record
     wanted = Wanted(tuple(snr), use_additional, tuple(normal), tuple(abnormal))
     clips = LAYOUTS[layout](folder, wanted)
     clips = screen(_of_machines(clips, machines, folder))
-    clips = split_clips(clips, split, seed=seed, test_fraction=test_fraction)
+    clips = split_clips(clips, split, seed=seed)
     clips = _trainable(clips, folder)
     return tuple(sorted(clips, key=_order))
 

@@ -8,7 +8,7 @@ never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 _SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
@@ -48,8 +48,7 @@ def find_sound(file: BinaryIO) -> Sound | None:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return _riff(file, head, end, ">" if head[:4] == b"RIFX" else "<")
     if head[:4] == b"riff" and head[24:28] == b"wave":
-        chunk = _find(_wave64_chunks(file), b"data")
-        # The sizes count the header of the chunk, 24 bytes.
+        chunk = _find(_chunks(file, 40, "<16sQ", pad=8, counted=24), b"data")
         repairs = (
             ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24))) if chunk else ()
         )
@@ -112,7 +111,7 @@ def _sound(
 def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
     """Args: the file; its first bytes; its length; the byte order of its numbers, as in struct."""
     chunks = list(_chunks(file, 12, order + "4sI", pad=2, last=b"data"))
-    chunk = next((c for c in chunks if c.kind == b"data"), None)
+    chunk = _find(chunks, b"data")
     if chunk is None:
         return None
     outer = struct.unpack(order + "I", head[4:8])[0] + 8
@@ -137,7 +136,7 @@ def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
 
 def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
     chunks = list(_chunks(file, 12, ">4sI", pad=2, last=b"SSND"))
-    chunk = next((c for c in chunks if c.kind == b"SSND"), None)
+    chunk = _find(chunks, b"SSND")
     about = next((c for c in chunks if c.kind == b"COMM" and c.size >= 8), None)
     if chunk is None or about is None:
         return None
@@ -155,35 +154,33 @@ def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
 
 
 def _chunks(
-    file: BinaryIO, at: int, header: str, *, pad: int = 1, last: bytes = b"data"
+    file: BinaryIO, at: int, header: str, *, pad: int = 1, last: bytes = b"data", counted: int = 0
 ) -> Iterator[_Chunk]:
-    """Chunks with a name and a size, to the one named `last`."""
+    """Chunks with a name and a size, to the one named `last`.
+
+    Args:
+        file: open for reading.
+        at: where the first chunk begins.
+        header: name and size, as in struct.
+        pad: chunks begin at multiples of so many bytes after the first.
+        last: four letters.
+        counted: bytes of the header that the size counts too.
+    """
     width = struct.calcsize(header)
     for _ in range(_MOST_CHUNKS):
         file.seek(at)
         found = file.read(width)
         if len(found) < width:
             return
-        kind, size = struct.unpack(header, found)
-        yield _Chunk(kind, at + 4, size, at + width)
-        if kind == last or size < 0:
+        name, size = struct.unpack(header, found)
+        size = max(size - counted, 0) if counted else size
+        yield _Chunk(name[:4], at + len(name), size, at + width)
+        if name[:4] == last or size < 0:
             return
         at += width + size + -size % pad
 
 
-def _wave64_chunks(file: BinaryIO) -> Iterator[_Chunk]:
-    at = 40
-    for _ in range(_MOST_CHUNKS):
-        file.seek(at)
-        found = file.read(24)
-        if len(found) < 24:
-            return
-        size = struct.unpack("<Q", found[16:])[0]
-        yield _Chunk(found[:4], at + 16, max(size - 24, 0), at + 24)
-        at += max(size, 24) + -size % 8
-
-
-def _find(chunks: Iterator[_Chunk], kind: bytes) -> _Chunk | None:
+def _find(chunks: Iterable[_Chunk], kind: bytes) -> _Chunk | None:
     return next((chunk for chunk in chunks if chunk.kind == kind), None)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from asd_jax.data import containers, foreign, quality
-from asd_jax.data.samples import to_int16_counted
+from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
 
 # Encodings that hold fractions of full scale; read as integers they would come out as silence.
@@ -52,8 +52,7 @@ class Decoded(NamedTuple):
     """Samples, and what was done to get them."""
 
     wave: np.ndarray  # int16 [samples]
-    source_rate: int  # Hz, in the file
-    clipped: int  # samples beyond full scale
+    rate: int  # Hz, in the file
     flags: frozenset[str] = frozenset()  # of `quality.MEANINGS`
 
 
@@ -86,7 +85,7 @@ def decode(
     recording = Recording(path, sample_rate=sample_rate, channel=channel, longest=longest)
     blocks = list(recording.blocks(max_seconds))
     wave = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    return Decoded(wave, recording.rate, recording.clipped, frozenset(recording.flags))
+    return Decoded(wave, recording.rate, frozenset(recording.flags))
 
 
 def recording_seconds(path: str | os.PathLike[str]) -> float:
@@ -103,7 +102,6 @@ class Recording:
     Attributes:
       rate: Hz, in the file; 0 before `blocks` has begun.
       flags: of `quality.MEANINGS`, as far as it has been read.
-      clipped: samples beyond full scale, as far as it has been read.
     """
 
     def __init__(
@@ -131,7 +129,6 @@ class Recording:
             raise UserError(f"config.data.channel is {channel!r}; it must be 0, 1, ... or 'mean'.")
         self.name = os.fspath(path)
         self.rate = 0
-        self.clipped = 0
         self.flags: set[str] = set()
         self._sample_rate, self._channel = sample_rate, channel
         self._longest, self._partial = 3600.0 * longest, partial
@@ -159,7 +156,7 @@ class Recording:
                     if resampler is None:
                         resampler = _resampler(self.rate, self._sample_rate, last)
                     samples = resampler(samples, last)
-                yield self._int16(samples)
+                yield samples if samples.dtype == np.int16 else to_int16(samples)
 
     def _samples(self, file: Any, stop: float) -> Iterator[tuple[np.ndarray, bool]]:
         """Samples of one channel, int16 as stored or float32, and whether they are the last."""
@@ -218,13 +215,6 @@ class Recording:
             self._channels = self._channels + new if self._channels else new
             self.flags |= self._channels.flags
         return one
-
-    def _int16(self, samples: np.ndarray) -> np.ndarray:
-        if samples.dtype == np.int16:
-            return samples
-        wave, clipped = to_int16_counted(samples)
-        self.clipped += clipped
-        return wave
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:

@@ -15,14 +15,12 @@ from asd_jax.data.table import ANOMALY, NORMAL, Clip, recording_keys
 from asd_jax.naming import machine_name
 
 _DCASE2020_TEST_NORMALS = 100
-
+_TESTED = 0.3  # share of the normals that 'random' tests on
 
 LEAST_HELD = 3  # recordings of a machine
 
 
-def split_clips(
-    clips: Sequence[Clip], rule: str = "hitachi", *, seed: int = 0, test_fraction: float = 0.3
-) -> list[Clip]:
+def split_clips(clips: Sequence[Clip], rule: str = "hitachi", *, seed: int = 0) -> list[Clip]:
     """Fills the open `split` of clips by a rule of `SPLITS`; clips that have one keep it.
 
     All abnormal clips become test clips. A rule that leaves a machine nothing to train on is
@@ -37,7 +35,7 @@ def split_clips(
     for (machine_type, machine_id, snr), members in groups.items():
         normals = sorted((k for k in members if clips[k].label == NORMAL), key=keys.__getitem__)
         abnormal = [k for k in members if clips[k].label == ANOMALY]
-        order, number = SPLITS[rule]([keys[k] for k in normals], len(abnormal), seed, test_fraction)
+        order, number = SPLITS[rule]([keys[k] for k in normals], len(abnormal), seed)
         if normals and number >= len(normals):
             name = machine_name((machine_type, machine_id), (clip.group for clip in clips))
             where = name + (f" at {snr} dB" if snr else "")
@@ -108,7 +106,7 @@ def _held_out(
     if len(recordings) == 1:
         members = sorted(members, key=lambda k: clips[k].start)
         return set(members[len(members) - _share(len(members), fraction) :])
-    ranked = sorted(recordings, key=lambda recording: _rank(seed, recording[1]))
+    ranked = sorted(recordings, key=lambda recording: rank(seed, recording[1]))
     chosen = set()
     for domain in sorted({domain for domain, _ in ranked}):
         ours = [recording for recording in ranked if recording[0] == domain]
@@ -123,32 +121,33 @@ def _share(number: int, fraction: float, *, least: int = 1) -> int:
     return 0 if number < 2 else min(max(round(fraction * number), least, 1), number - 1)
 
 
-def _rank(seed: int, key: str) -> bytes:
+def rank(seed: int, key: str) -> bytes:
+    """The place of a name in a draw: its hash, which does not depend on the other names."""
     return hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _hitachi(keys: list[str], abnormal: int, seed: int, fraction: float) -> tuple[list[int], int]:
+def _hitachi(keys: list[str], abnormal: int, seed: int) -> tuple[list[int], int]:
     """The official MIMII baseline: as many normals as abnormals, the first by name, are tested."""
     return list(range(len(keys))), abnormal
 
 
-def _random(keys: list[str], abnormal: int, seed: int, fraction: float) -> tuple[list[int], int]:
+def _random(keys: list[str], abnormal: int, seed: int) -> tuple[list[int], int]:
     """A drawn share of the normals is tested."""
-    return _drawn(keys, seed), _share(len(keys), fraction)
+    return _drawn(keys, seed), _share(len(keys), _TESTED)
 
 
-def _dcase2020(keys: list[str], abnormal: int, seed: int, fraction: float) -> tuple[list[int], int]:
+def _dcase2020(keys: list[str], abnormal: int, seed: int) -> tuple[list[int], int]:
     """Splits as DCASE 2020 did with MIMII: 100 drawn normals of each machine are tested."""
     return _drawn(keys, seed), _DCASE2020_TEST_NORMALS
 
 
 def _drawn(keys: list[str], seed: int) -> list[int]:
-    return sorted(range(len(keys)), key=lambda k: _rank(seed, keys[k]))
+    return sorted(range(len(keys)), key=lambda k: rank(seed, keys[k]))
 
 
-# From the sorted names of a machine's normals, the number of its abnormals, a seed and a fraction
-# to an order of the normals and how many, from the front, are tested.
-SPLITS: dict[str, Callable[[list[str], int, int, float], tuple[list[int], int]]] = {
+# From the sorted names of a machine's normals, the number of its abnormals and a seed to an order
+# of the normals and how many, from the front, are tested.
+SPLITS: dict[str, Callable[[list[str], int, int], tuple[list[int], int]]] = {
     "hitachi": _hitachi,
     "random": _random,
     "dcase2020": _dcase2020,

@@ -5,11 +5,12 @@ come or go. What a split leaks is counted, not assumed.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from asd_jax.data.splits import rank
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip, recording_keys
 from asd_jax.errors import UserError
 
@@ -26,14 +27,12 @@ class Parts:
         train: clips that networks learn from.
         validation: clips that choose the checkpoint.
         test: clips that are reported.
-        leaks: test clips of which another version or window is trained or selected on.
         notes: what a reader must know of this split, one sentence each.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
-    leaks: int
     notes: tuple[str, ...] = ()
 
 
@@ -72,48 +71,48 @@ def split_supervised(
         if not any(clips[k].label == label for k in labelled):
             raise UserError(f"There is no {word} recording; a classifier needs both kinds.")
     keys = recording_keys(clips)
-    chosen = _draw(clips, keys, labelled, draw, total, seed)
-    sides = SPLITS[rule](clips, keys, chosen, test_id, seed, shares)
+    table = _Table(clips, keys, seed, shares)
+    sides = SPLITS[rule](table, _draw(table, labelled, draw, total), test_id)
     train, validation, test = (np.array(sorted(side), np.int64) for side in sides)
-    named = ((train, "training"), (validation, "validation"), (test, "test"))
-    for side, name in named:
+    for side, name in ((train, "training"), (validation, "validation"), (test, "test")):
         if not len(side):
             raise UserError(f"config.split.rule {rule!r} leaves no {name} clip; get more clips.")
-    return _checked(Parts(train, validation, test, 0), clips, keys, rule)
-
-
-def count_leaks(parts: Parts, keys: Sequence[str]) -> int:
-    """Test clips whose recording, by its key, is also among the training or validation clips."""
-    seen = {keys[k] for k in (*parts.train, *parts.validation)}
-    return sum(keys[k] in seen for k in parts.test)
-
-
-def _checked(parts: Parts, clips: Sequence[Clip], keys: Sequence[str], rule: str) -> Parts:
-    """The parts with their leaks counted; only the split that is printed so may have any."""
-    leaks = count_leaks(parts, keys)
-    if leaks and rule != "sun_721":
-        raise AssertionError(f"split {rule!r} leaks {leaks} test clips")
     notes = [
         f"The {name} clips are all {'normal' if labels == {NORMAL} else 'abnormal'}."
-        for name, side in (("validation", parts.validation), ("test", parts.test))
+        for name, side in (("validation", validation), ("test", test))
         if len(labels := {clips[k].label for k in side}) == 1
     ]
+    seen = {keys[k] for k in (*train, *validation)}
+    leaks = sum(keys[k] in seen for k in test)
+    if leaks and rule != "sun_721":  # only the split that is printed so may leak
+        raise AssertionError(f"split {rule!r} leaks {leaks} test clips")
     if leaks:
         notes.append(
-            f"This split leaks: of {leaks} of the {len(parts.test)} test clips the same recording "
+            f"This split leaks: of {leaks} of the {len(test)} test clips the same recording "
             "at another noise level is among those trained or selected on, so the figures say "
             "little about recordings never heard. Use --config.split.rule=group_clip for that."
         )
-    return dataclasses.replace(parts, leaks=leaks, notes=tuple(notes))
+    return Parts(train, validation, test, tuple(notes))
 
 
-def _draw(
-    clips: Sequence[Clip], keys: list[str], labelled: list[int], draw: str, total: int, seed: int
-) -> list[int]:
+class _Table(NamedTuple):
+    """What every rule parts, and how."""
+
+    clips: Sequence[Clip]
+    keys: list[str]  # of the recordings, one a clip
+    seed: int
+    shares: Sequence[float]
+
+    def name(self, k: int) -> str:
+        return f"{self.keys[k]}:{self.clips[k].start:g}"
+
+
+def _draw(table: _Table, labelled: list[int], draw: str, total: int) -> list[int]:
     if draw == "all":
         return labelled
+    clips = table.clips
     ranked = sorted(
-        labelled, key=lambda k: _rank(seed, f"draw:{clips[k].snr}:{_name(clips, keys, k)}")
+        labelled, key=lambda k: rank(table.seed, f"draw:{clips[k].snr}:{table.name(k)}")
     )
     if draw == "any":
         return ranked[:total]
@@ -122,58 +121,39 @@ def _draw(
     return [k for members in by_label for k in members[:each]]
 
 
-def _sun_721(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _sun_721(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
     """Section 3.3 as printed: "each spectrogram was randomly divided ... according to 7:2:1"."""
-    ranked = sorted(chosen, key=lambda k: _rank(seed, f"{clips[k].snr}:{_name(clips, keys, k)}"))
-    return _cut(ranked, shares)
+    ranked = sorted(chosen, key=lambda k: rank(table.seed, f"{table.clips[k].snr}:{table.name(k)}"))
+    return _cut(ranked, table.shares)
 
 
-def _group_clip(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _group_clip(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
     """Shares of the recordings of each machine and label, with all their versions and windows."""
     strata: dict[tuple[str, str, int], set[str]] = {}
     for k in chosen:
-        strata.setdefault((*clips[k].group, clips[k].label), set()).add(keys[k])
+        clip = table.clips[k]
+        strata.setdefault((*clip.group, clip.label), set()).add(table.keys[k])
     side_of: dict[str, int] = {}
     for members in strata.values():
-        ranked = sorted(members, key=lambda key: _rank(seed, key))
-        for number, side in enumerate(_cut(ranked, shares)):
+        ranked = sorted(members, key=lambda key: rank(table.seed, key))
+        for number, side in enumerate(_cut(ranked, table.shares)):
             side_of |= dict.fromkeys(side, number)
-    return [[k for k in chosen if side_of[keys[k]] == number] for number in range(3)]
+    return [[k for k in chosen if side_of[table.keys[k]] == number] for number in range(3)]
 
 
-def _leave_one_id_out(
-    clips: Sequence[Clip],
-    keys: list[str],
-    chosen: list[int],
-    test_id: str,
-    seed: int,
-    shares: Sequence[float],
-) -> list[list[int]]:
+def _leave_one_id_out(table: "_Table", chosen: list[int], test_id: str) -> list[list[int]]:
     """One machine ID, of every type, is tested; the others' share of the test trains."""
-    ids = sorted({clips[k].machine_id for k in chosen})
+    own = {k: table.clips[k].machine_id for k in chosen}
+    ids = sorted(set(own.values()))
     test_id = test_id or ids[-1]
     if test_id not in ids or len(ids) < 2:
         raise UserError(
             f"config.split.test_id is {test_id!r}; the data has {', '.join(ids)}, and one machine "
             "to test on and one to train on are needed."
         )
-    rest = [k for k in chosen if clips[k].machine_id != test_id]
-    train, validation, spare = _group_clip(clips, keys, rest, "", seed, shares)
-    return [train + spare, validation, [k for k in chosen if clips[k].machine_id == test_id]]
+    rest = [k for k in chosen if own[k] != test_id]
+    train, validation, spare = _group_clip(table, rest, "")
+    return [train + spare, validation, [k for k in chosen if own[k] == test_id]]
 
 
 def _cut(ranked: list, shares: Sequence[float]) -> list[list]:
@@ -184,14 +164,6 @@ def _cut(ranked: list, shares: Sequence[float]) -> list[list]:
     validation = max(least, round(shares[1] * number))
     train = number - validation - test
     return [ranked[:train], ranked[train : train + validation], ranked[train + validation :]]
-
-
-def _name(clips: Sequence[Clip], keys: list[str], k: int) -> str:
-    return f"{keys[k]}:{clips[k].start:g}"
-
-
-def _rank(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogateescape")).digest()
 
 
 SPLITS: dict[str, Callable[..., list[list[int]]]] = {

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import os
-import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,18 +9,15 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int16
 
-from asd_jax.data.clips import ANOMALY, NORMAL, UNKNOWN
+from asd_jax.data.clips import UNKNOWN
+from asd_jax.data.layouts.folder import told_label
 from asd_jax.deploy.program import Program
 from asd_jax.detector import Detector
+from asd_jax.live.answer import recording_of
 
 LIMIT = 1e-3
 REPEATS = 15  # timed calls of each side
 BATCH = 4
-_LABELS = {
-    ANOMALY: re.compile(r"abnormal|anomal(y|ous|ies)|faulty|damaged", re.IGNORECASE),
-    NORMAL: re.compile(r"(?<!ab)normal|healthy", re.IGNORECASE),
-}
-
 PcmClips = Int16[np.ndarray, "clips samples"]
 ScoreTable = Float[np.ndarray, "clips machines"]
 
@@ -43,8 +38,8 @@ class Clips:
 
     @property
     def labels(self) -> np.ndarray:
-        """NORMAL, ANOMALY, or UNKNOWN where the path does not tell, of each clip."""
-        return np.array([label_of(name) for name in self.names])
+        """NORMAL, ANOMALY, or UNKNOWN where the path does not tell, `[clips]`."""
+        return np.array([told_label(recording_of(name)) for name in self.names])
 
 
 def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
@@ -54,16 +49,12 @@ def read_clips(detector: Detector, paths: Sequence[str]) -> Clips:
         UserError: a path is not there or holds no recording.
         asd_jax.data.decode.UnreadableError: a recording cannot be read.
     """
-    from asd_jax.live.recordings import find_recordings, machines_of, read_windows
+    from asd_jax.live.recordings import ClipScorer, find_recordings, read_pieces
 
-    settings = detector.config.data
-    names, waves, candidates = [], [], []
-    for path in find_recordings(paths):
-        for window in read_windows(path, settings):
-            names.append(window.name)
-            waves.append(window.wave)
-            candidates.append(tuple(machines_of(path, detector.groups)))
-    return Clips(tuple(names), np.stack(waves), tuple(candidates))
+    scorer = ClipScorer(detector)
+    pieces = [piece for path in find_recordings(paths) for piece in read_pieces(scorer, path)]
+    names, waves, candidates, *_ = zip(*pieces, strict=True)
+    return Clips(names, np.stack(waves), tuple(map(tuple, candidates)))
 
 
 def generated_clips(detector: Detector) -> Clips:
@@ -81,15 +72,6 @@ def generated_clips(detector: Detector) -> Clips:
         waves.append(np.resize(sound[:, 0], detector.samples))
     everything = tuple(range(len(detector.groups)))
     return Clips(tuple(names), np.stack(waves), (everything,) * len(names))
-
-
-def label_of(path: str) -> int:
-    """NORMAL or ANOMALY by the words of a path, those nearest to its end first; else UNKNOWN."""
-    for part in reversed(os.path.abspath(path).split(os.sep)):
-        for label, words in _LABELS.items():
-            if words.search(part):
-                return label
-    return UNKNOWN
 
 
 def live_scores(detector: Detector, program: Program, waves: PcmClips) -> ScoreTable:

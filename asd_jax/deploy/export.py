@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import jax
 
 from asd_jax import commands
-from asd_jax.deploy import check, files, program
-from asd_jax.deploy.suffix import suffix_of
+from asd_jax.deploy import check, files, program, suffix_of
 from asd_jax.detector import Detector, load_detector
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import check_writable, place, why
@@ -46,7 +45,9 @@ def export(
         raise UserError(f"--output={output}: {why(error, output)}.") from error
     detector = load_detector(folder)
     group = chosen_machine(machine, detector.groups)
-    clips = _clips(detector, recordings)
+    clips = (
+        check.read_clips(detector, recordings) if recordings else check.generated_clips(detector)
+    )
     commands.prepare_jax()
     made = program.make_program(detector, machine=group, kind=kind, precision=precision)
     # Not `files.replacing`: what does not pass the check is not an error, and its suffix is read.
@@ -63,13 +64,6 @@ def export(
         if os.path.exists(temporary):
             os.remove(temporary)
     return 0
-
-
-def _clips(detector: Detector, recordings: Sequence[str]) -> check.Clips:
-    """Returns the clips on which the file is checked."""
-    if recordings:
-        return check.read_clips(detector, recordings)
-    return check.generated_clips(detector)
 
 
 def _contents(made: program.Program) -> str:

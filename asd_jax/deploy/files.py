@@ -40,7 +40,7 @@ def write(path: str, program: Program, platforms: Sequence[str] = PLATFORMS) -> 
     """Writes the program by the suffix of the path, for any size of batch.
 
     Args:
-        path: ends in one of `asd_jax.deploy.suffix.SUFFIXES`.
+        path: ends in one of `asd_jax.deploy.SUFFIXES`.
         program: what to write.
         platforms: for StableHLO: where it will run.
     """
@@ -123,7 +123,7 @@ def _write_stablehlo(path: str, program: Program, platforms: Sequence[str]) -> N
 
     exported = jax.export.export(jax.jit(by_name), platforms=tuple(platforms))(_free_batch(program))
     # The one text that the format has room for.
-    exported = dataclasses.replace(exported, fun_name=program.text())
+    exported = dataclasses.replace(exported, fun_name=json.dumps(program.about, ensure_ascii=False))
     with open(path, "wb") as file:
         file.write(exported.serialize())
 

@@ -1,7 +1,6 @@
 """What is exported: a detector as one pure function of its arrays and a batch of waveforms."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -50,10 +49,6 @@ class Program:
         if self.dtype == np.int16:
             return waves
         return waves.astype(np.float32) / np.float32(32768.0)
-
-    def text(self) -> str:
-        """Returns `about` as JSON."""
-        return json.dumps(self.about, ensure_ascii=False)
 
 
 def make_program(

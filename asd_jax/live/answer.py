@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asd_jax.live.recordings import STDIN, ClipScorer, Piece, Row, Unreadable, read_pieces
+from asd_jax.live.recordings import (
+    STDIN,
+    ClipScorer,
+    Piece,
+    Row,
+    Unreadable,
+    read_pieces,
+    stamp,
+)
 from asd_jax.naming import machine_name
 
 if TYPE_CHECKING:  # it brings jax
@@ -17,12 +25,6 @@ if TYPE_CHECKING:  # it brings jax
 
 SHOWN = 8  # of the most anomalous clips, to see and hear
 WRONG = 4  # more of them that labels call missed, and as many false alarms
-
-# 20240131_142530, 2024-01-31T14.25.30, 2024-01-31 14h25: a date, and a time to the minute at least.
-_STAMP = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_ T.]{0,3}(\d\d)[-_.:h]?(\d\d)"
-    r"(?:[-_.:m]?(\d\d))?(?!\d)"
-)
 
 
 def sentences(
@@ -99,13 +101,8 @@ def recorded(name: str) -> tuple[datetime.datetime, bool] | None:
     path = recording_of(name)
     start = float(name[len(path) + 3 :].split(",")[0]) if path != name else 0.0
     shift = datetime.timedelta(seconds=start)
-    for found in _STAMP.finditer(os.path.basename(path)):
-        try:
-            year, month, day, *clock = (int(part or 0) for part in found.groups())
-            hour, minute, second = clock
-            return datetime.datetime(year, month, day, hour, minute, second) + shift, True
-        except ValueError:  # digits that are no date
-            continue
+    if found := stamp(path):
+        return found + shift, True
     try:
         return datetime.datetime.fromtimestamp(os.path.getmtime(path)) + shift, False
     except (OSError, ValueError, OverflowError):

@@ -3,11 +3,9 @@
 import base64
 import collections
 import dataclasses
-import io
 import itertools
 import threading
 import time
-import wave as wave_files
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +19,7 @@ from asd_jax.live.history import History
 from asd_jax.live.metrics import Counts
 from asd_jax.live.pulse import Pulse
 from asd_jax.live.stream import utc
+from asd_jax.report import media
 
 COLUMNS_A_SECOND = 10
 MELS = 64
@@ -72,7 +71,7 @@ class Board:
         with self._lock:
             point = {key: value for key, value in row.items() if not key.startswith("score_")}
             raised = row.get("alarm_changed") == "raised"
-            kept = wav(sound, self.sample_rate) if raised else None
+            kept = media.wav(sound, self.sample_rate) if raised else None
             self._points.append(plain(point) | {"id": self.history.add(point, kept)})
             self._version += 1
         self.counts.add(row)
@@ -169,16 +168,3 @@ def as_bytes(level: np.ndarray) -> list[bytes]:
 def frequencies(sample_rate: int) -> list[float]:
     """The centre of each row of the picture in Hz, lowest first."""
     return [round(float(f), 1) for f in mel_frequencies(display(sample_rate))]
-
-
-def wav(sound: Int16[np.ndarray, " samples"], sample_rate: int) -> bytes:
-    """A wav file, as loud as the clip allows: machines are often too quiet to hear."""
-    peak = max(int(np.abs(sound.astype(np.int32)).max(initial=0)), 1)
-    loud = np.rint(sound * (0.9 * 32767 / peak)).astype("<i2")
-    file = io.BytesIO()
-    with wave_files.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(sample_rate)
-        writer.writeframes(loud.tobytes())
-    return file.getvalue()

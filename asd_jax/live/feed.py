@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -12,13 +11,9 @@ from asd_jax.data.decode import UnreadableError, recording_seconds
 from asd_jax.live.alarm import Alarms
 from asd_jax.live.board import Board
 from asd_jax.live.pcm import Pcm
-from asd_jax.live.recordings import ClipScorer, Piece, Row, read_pieces
+from asd_jax.live.recordings import ClipScorer, Piece, Row, read_pieces, stamp
 from asd_jax.live.source import chunks
 from asd_jax.live.stream import StreamScorer, sentence, utc
-
-_STAMP = re.compile(
-    r"(?<!\d)(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_.T ]?(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d)"
-)
 
 
 def stream(
@@ -70,13 +65,9 @@ def recordings(
 
 
 def recorded(path: str) -> datetime.datetime:
-    """When a recording began: as its name says, in local time, else by its last change.
-
-    Known are names that hold a date and a time to the second, as `20261130-140322`.
-    """
-    if found := _STAMP.search(os.path.basename(path)):
-        with contextlib.suppress(ValueError):
-            return datetime.datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").astimezone()
+    """When a recording began: as its name says (`recordings.stamp`), else by its last change."""
+    if found := stamp(path):
+        return found.astimezone()
     seconds = 0.0
     with contextlib.suppress(UnreadableError):
         seconds = recording_seconds(path)

@@ -28,22 +28,17 @@ class Counts:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Counts a scored clip."""
-        with self._mutex:
-            self._add(row)
-
-    def _add(self, row: Mapping[str, Any]) -> None:
         machine = (str(row["machine_type"]), str(row["machine_id"]))
-        old = self._machines.get(machine, {})
-        new = {
-            "clips_total": old.get("clips_total", 0) + 1,
-            "anomalous_total": old.get("anomalous_total", 0) + (row["decision"] == 1),
-            "alarms_total": old.get("alarms_total", 0) + (row.get("alarm_changed") == "raised"),
-            "alarm": float(bool(row.get("alarm"))),
-        }
-        for name in _LAST:
-            value = row.get(name)
-            new[name] = math.nan if value is None else float(value)
-        self._machines[machine] = new  # in one step: it is read by other threads
+        last = {name: row.get(name) for name in _LAST}
+        with self._mutex:
+            old = self._machines.get(machine, {})
+            self._machines[machine] = {  # in one step: it is read by other threads
+                "clips_total": old.get("clips_total", 0) + 1,
+                "anomalous_total": old.get("anomalous_total", 0) + (row["decision"] == 1),
+                "alarms_total": old.get("alarms_total", 0) + (row.get("alarm_changed") == "raised"),
+                "alarm": float(bool(row.get("alarm"))),
+                **{n: math.nan if value is None else float(value) for n, value in last.items()},
+            }
 
     def text(self, *, listening: bool, judged: float | None) -> str:
         """All figures; `judged` in s since 1970."""

@@ -1,13 +1,17 @@
-"""The flags that `asd_jax.score` and `asd_jax.monitor` share; only those two read them."""
+"""What `asd_jax.score` and `asd_jax.monitor` share: flags, which only they read, start and end."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
-from asd_jax import shared_flags
+from asd_jax import commands, shared_flags
 from asd_jax.errors import UserError
+from asd_jax.live.recordings import ClipScorer, chosen_machine
 
 DETECTOR = shared_flags.detector()
 MACHINE = shared_flags.machine(
@@ -79,3 +83,26 @@ def watched() -> list[tuple[str | None, str]]:
         told = bool(equals) and not os.path.isdir(value)  # a folder's name may hold a '='
         found.append((machine, folder) if told else (None, value))
     return found
+
+
+def load_clip_scorer(folder: str, machine: str | None) -> ClipScorer:
+    """The detector in a folder, for the machine that --machine names; raises UserError."""
+    from asd_jax.detector import load_detector
+
+    detector = load_detector(folder)
+    chosen = chosen_machine(machine, detector.groups)
+    commands.prepare_jax()
+    return ClipScorer(detector, chosen)
+
+
+def asked_to_stop() -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM; the second ends the program at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop

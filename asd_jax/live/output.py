@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from asd_jax.naming import machine_name, printable
 
@@ -15,10 +15,10 @@ _NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording
 class Output:
     """Writes rows in one of `FORMATS`; what is no row goes to JSON, or to standard error."""
 
-    def __init__(self, kind: str, file: TextIO | None = None):
-        """Args: one of `FORMATS`; where to, None is standard output."""
+    def __init__(self, kind: str):
+        """Args: one of `FORMATS`."""
         self.machines: Sequence[tuple[str, str]] = ()  # that rows may be of, so as to name them
-        self._file = sys.stdout if file is None else file
+        self._file = sys.stdout
         self._write: Callable[[Mapping[str, Any]], None] = getattr(self, f"_{kind}")
         self._json_too, self._is_table = kind == "json", kind == "table"
         self._columns: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Output:
         writer.writerow(score_cells(row, self._columns))
 
     def _table(self, row: Mapping[str, Any]) -> None:
-        from asd_jax.report.session import place
+        from asd_jax.report.why import place
         from asd_jax.scoring.threshold import tail_words
 
         if not self._begun:

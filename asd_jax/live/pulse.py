@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from asd_jax.naming import span
+
 HUNG = 60.0  # s without a sign of the one who listens
 
 
@@ -41,10 +43,3 @@ class Pulse:
         if self._expect and quiet > self._expect:
             return f"No new sound for {span(quiet)}; one is expected every {span(self._expect)}."
         return ""
-
-
-def span(seconds: float) -> str:
-    """A time in words, as '40 s', '12 min' or '5 h'."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import math
 import os
 import pathlib
@@ -91,8 +92,26 @@ def machines_of(path: str, groups: Sequence[Group]) -> list[int]:
     return [g for g in by_type if groups[g][1] and told_id(groups[g][1])] or by_type
 
 
+_STAMP = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_ T.]{0,3}(\d\d)[-_.:h]?(\d\d)"
+    r"(?:[-_.:m]?(\d\d))?(?!\d)"
+)
+
+
+def stamp(path: str) -> datetime.datetime | None:
+    """The local time that a recording's name tells, to the minute at least; None where it has none.
+
+    20240131_142530, 2024-01-31T14.25.30 and 2024-01-31 14h25 are such names.
+    """
+    for found in _STAMP.finditer(os.path.basename(path)):
+        with contextlib.suppress(ValueError):  # digits that are no date
+            year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+            return datetime.datetime(year, month, day, hour, minute, second)
+    return None
+
+
 class Piece(NamedTuple):
-    """A clip to be scored."""
+    """A clip of a recording, to be scored."""
 
     name: str  # `path`, or `path#t=10,20` for a window
     wave: np.ndarray  # int16 [samples]
@@ -110,10 +129,12 @@ class ClipScorer:
         self.machine = machine
         self.locate = locate
 
-    def candidates(self, path: str) -> list[int]:
-        """Indices of the machines that a recording may be of."""
+    def candidates(self, path: str = "") -> list[int]:
+        """Indices of the machines that a recording may be of; '' for one without a path."""
         groups = self.detector.groups
-        return [groups.index(self.machine)] if self.machine else machines_of(path, groups)
+        if self.machine:
+            return [groups.index(self.machine)]
+        return machines_of(path, groups) if path else list(range(len(groups)))
 
     def rows(self, pieces: Sequence[Piece]) -> list[Row]:
         """A row for each piece: as in scores.csv, `percentile`, and where it departs most.
@@ -235,20 +256,12 @@ def read_pieces(
             # Closed before it is read: Windows opens no file a second time.
             with open(source, "wb") as file:
                 shutil.copyfileobj(stdin or sys.stdin.buffer, file)
-        for window in read_windows(source, settings, name=path):
-            yield Piece(window.name, window.wave, candidates, window.start, window.quality)
+        yield from read_windows(source, settings, candidates, name=path)
 
 
-class Window(NamedTuple):
-    """A clip of a recording."""
-
-    name: str  # `path`, or `path#t=10,20` of a long recording
-    wave: np.ndarray  # int16 [samples]
-    start: float  # seconds
-    quality: str  # `data.quality.words`
-
-
-def read_windows(path: str, settings: Any, *, name: str | None = None) -> Iterator[Window]:
+def read_windows(
+    path: str, settings: Any, candidates: Sequence[int], *, name: str | None = None
+) -> Iterator[Piece]:
     """The clips of a recording, to its end, a block in memory at a time.
 
     A recording that is cut off is read as far as it goes; its rows say so.
@@ -256,6 +269,7 @@ def read_windows(path: str, settings: Any, *, name: str | None = None) -> Iterat
     Args:
         path: the file.
         settings: `asd_jax.data.cache.WaveSettings`; `long` does not count.
+        candidates: the machines that it may be of, as the detector numbers them.
         name: what the recording is called in its rows; None: its path.
 
     Raises:
@@ -288,4 +302,4 @@ def read_windows(path: str, settings: Any, *, name: str | None = None) -> Iterat
         flags |= {"resampled"} if recording.rate != settings.sample_rate else set()
         flags |= {"repeated"} if total < settings.samples else quality.of_clip(wave)
         of = dataclasses.replace(clip, start=start, windowed=several)
-        yield Window(of.name, wave, start, quality.words(flags))
+        yield Piece(of.name, wave, candidates, start, quality.words(flags))

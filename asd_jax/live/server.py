@@ -167,9 +167,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif url.path == "/about":
             self._json(200, self.server.about)
         elif url.path == "/health":
-            health = self.server.health()
-            silent = bool(self.server.about["source"]) and health["paused"]
-            self._json(503 if silent else 200, {"status": "no sound" if silent else "ok", **health})
+            self._say_health(**self.server.health())
         elif url.path == "/metrics":
             health = self.server.health()
             counts = self.server.board.counts
@@ -187,6 +185,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._send(200, sound, "audio/wav")
         else:
             self._refuse(404, "There is nothing here.")
+
+    def _say_health(self, **more: Any) -> None:
+        silent = bool(self.server.about["source"]) and self.server.health()["paused"]
+        self._json(503 if silent else 200, {"status": "no sound" if silent else "ok", **more})
 
     def _of_place(self, path: str, query: dict[str, list[str]]) -> None:
         place = _number(query, "place") if "place" in query else 0
@@ -311,8 +313,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if access.allows(self.headers.get("Authorization"), self.headers.get("Cookie")):
             return True
         if url.path == "/health":  # for who restarts it: nothing but whether sound comes
-            silent = self.server.health()["paused"]
-            self._json(503 if silent else 200, {"status": "no sound" if silent else "ok"})
+            self._say_health()
             return False
         self._refuse(401, "This monitor asks for its token: open its address with ?token=TOKEN.")
         return False

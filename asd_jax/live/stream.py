@@ -31,7 +31,6 @@ class StreamScorer:
         pcm: Pcm,
         *,
         hop: float | None = None,
-        rule: Rule | None = None,
         alarm: Alarm | None = None,
         clock: Callable[[], datetime.datetime] = utc,
         heard: Callable[[np.ndarray], None] = lambda wave: None,
@@ -43,8 +42,7 @@ class StreamScorer:
             clip_scorer: judges.
             pcm: what the bytes mean.
             hop: seconds from the start of a window to that of the next; None: half a window.
-            rule: of a new alarm.
-            alarm: one that goes on from what it heard before, in place of a new one.
+            alarm: goes on from what it heard before; None for a new one.
             clock: tells the time of an event.
             heard: is given all samples, int16 at the detector's rate, as they come.
             scored: is given each window with its row.
@@ -56,15 +54,11 @@ class StreamScorer:
         samples = clip_scorer.detector.samples
         self._decoder = Decoder(pcm, sample_rate=self.rate, channel=channel)
         self._windows = Windows(samples, samples // 2 if hop is None else round(hop * self.rate))
-        self._alarm = alarm or Alarm(rule or Rule())
+        self._alarm = alarm or Alarm(Rule())
         self._clock, self._heard, self._scored = clock, heard, scored
         self._count = 0
         self._flags = {"resampled"} if pcm.rate != self.rate else set()
-        # A window's machine can't be read off a path; without --machine it may be any.
-        known = clip_scorer.machine is not None
-        self._candidates = (
-            clip_scorer.candidates(STDIN) if known else range(len(clip_scorer.detector.groups))
-        )
+        self._candidates = clip_scorer.candidates()
 
     def warm_up(self) -> None:
         """Compiles the program, so that the first window does not wait for it."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import ConvBN, check_channels, dense, relu, round_channels
+from asd_jax.models.layers import ConvBN, check_channels, classify, relu, round_channels
 
 
 class CNN(nn.Module):
@@ -40,8 +40,4 @@ class CNN(nn.Module):
             options = {"activation": relu, "dtype": self.dtype, "name": f"stage{stage}"}
             x = ConvBN(features, (3, 3), **options)(x, train=train)
             intermediates[f"stage{stage}"] = x = nn.max_pool(x, (2, 2), strides=(2, 2))
-        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
-        if not self.num_outputs:
-            return x, intermediates
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), intermediates
+        return classify(x, intermediates, self.num_outputs, self.dropout, train=train)

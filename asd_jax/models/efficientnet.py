@@ -17,7 +17,7 @@ from asd_jax.models.attention import Attention, make_attention
 from asd_jax.models.layers import (
     ConvBN,
     check_channels,
-    dense,
+    classify,
     drop_path,
     round_channels,
     run_block,
@@ -201,11 +201,7 @@ class EfficientNet(nn.Module):
         for number, (block, drops) in enumerate(zip(self.stages, rates, strict=True), start=1):
             intermediates[f"stage{number}"] = x = self._stage(number, block, drops, x, train)
         intermediates["final"] = x = ConvBN(self.head, **act, name="final")(x, train=train)
-        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
-        if not self.num_outputs:
-            return x, intermediates
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), intermediates
+        return classify(x, intermediates, self.num_outputs, self.dropout, train=train)
 
     def _stage(
         self, number: int, block: EfficientNetBlock, drops: list[float], x: Array, train: bool

@@ -78,11 +78,6 @@ POOLS = ("global", "frequency")
 SMALLEST = 33  # height and width of an input whose last maps can still be halved for attention
 
 
-def hard_sigmoid(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """Returns clip(x / 6 + 1 / 2, 0, 1), the gate of GhostNet's squeeze-and-excitation."""
-    return jnp.clip(x / 6 + 0.5, min=0.0, max=1.0)
-
-
 class DFCAttention(nn.Module):
     """Weights in (0, 1) for maps of the input's size, from strips at half its resolution."""
 
@@ -143,7 +138,7 @@ class Bottleneck(nn.Module):
             )
         if block.squeeze:
             squeezed = round_channels(expanded * block.squeeze)
-            y = SqueezeExcite(squeezed, hard_sigmoid, dtype=self.dtype, name="squeeze")(y)
+            y = SqueezeExcite(squeezed, jax.nn.hard_sigmoid, dtype=self.dtype, name="squeeze")(y)
         y = Ghost(out, None, dtype=self.dtype, name="ghost2")(y, train=train)
 
         if block.stride > 1 or x.shape[-1] != out:

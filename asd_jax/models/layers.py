@@ -201,7 +201,7 @@ def run_block(
 ) -> Array:
     """Calls `block(x, *arguments, train=train)`; if asked, keeps only x for its gradient.
 
-    The backward pass then computes the block's maps again.
+    The backward pass then computes the block's maps again. x is `[batch, height, width, channels]`.
     """
     if not (train and rematerialise):
         return block(x, *arguments, train=train)
@@ -247,6 +247,25 @@ def dense(
 ) -> nn.Dense:
     """A dense layer with PyTorch's default initialisation of the weights; its bias starts at 0."""
     return nn.Dense(features, use_bias=bias, kernel_init=kernel_init, dtype=dtype, name=name)
+
+
+def classify(
+    x: AnyMaps, intermediates: dict[str, Array], outputs: int, dropout: float, *, train: bool
+) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:
+    """The end of a classifier: mean over positions, dropout, a linear layer.
+
+    Args:
+        x: the last maps.
+        intermediates: gets the mean as `embedding`, `[batch, channels]`.
+        outputs: logits `[batch, outputs]`; 0 for the embedding in their place.
+        dropout: before the linear layer, in training.
+        train: mode.
+    """
+    intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
+    if outputs:
+        x = nn.Dropout(dropout, deterministic=not train)(x)
+        x = dense(outputs, name="classifier")(x)
+    return x, intermediates
 
 
 def drop_path(

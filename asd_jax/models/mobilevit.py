@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import Conv, ConvBN, check_channels, dense, round_channels
+from asd_jax.models.layers import Conv, ConvBN, check_channels, classify, dense, round_channels
 from asd_jax.types import AnyMaps
 
 EXPAND = 4  # channels inside an inverted residual over those of its input
@@ -167,11 +167,7 @@ class MobileViT(nn.Module):
             intermediates[f"stage{stage}"] = x
         final = 4 * round_channels(self.stages[-1].out * self.width, 8)
         intermediates["final"] = x = ConvBN(final, **options, name="final")(x, train=train)
-        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
-        if not self.num_outputs:
-            return x, intermediates
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), intermediates
+        return classify(x, intermediates, self.num_outputs, self.dropout, train=train)
 
 
 def _resize(x: Array, size: tuple[int, int]) -> Array:

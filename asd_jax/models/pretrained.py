@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, detail
 from asd_jax.models.timm_names import MODULES
 from asd_jax.types import Tree
 
@@ -42,8 +42,7 @@ def load_safetensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, *_DAMAGE) as error:
-        detail = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise UserError(f"{path} is not a readable .safetensors file: {detail}.") from error
+        raise UserError(f"{path} is not a readable .safetensors file: {detail(error)}.") from error
 
 
 def check_padding(name: str, path: str | pathlib.Path) -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import ConvBN, check_channels, dense, relu, round_channels
+from asd_jax.models.layers import ConvBN, check_channels, classify, relu, round_channels
 from asd_jax.types import AnyMaps
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # inner channels, blocks
@@ -78,8 +78,4 @@ class ResNet(nn.Module):
                 name = f"stage{stage}_block{i}"
                 x = Bottleneck(inner, stride, self.dtype, name=name)(x, train=train)
             intermediates[f"stage{stage}"] = x
-        intermediates["embedding"] = x = x.mean(axis=(1, 2), dtype=jnp.float32)
-        if not self.num_outputs:
-            return x, intermediates
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return dense(self.num_outputs, name="classifier")(x), intermediates
+        return classify(x, intermediates, self.num_outputs, self.dropout, train=train)

@@ -10,6 +10,7 @@ from typing import Any
 
 from asd_jax.files import write_bytes
 from asd_jax.naming import machine_name
+from asd_jax.report.summary import three
 
 # What layouts are called in a sentence.
 _DATA = {
@@ -78,10 +79,10 @@ def _table(groups: list[Mapping[str, Any]]) -> str:
     for group in groups:
         name = machine_name((group["machine_type"], group["machine_id"]), known)
         low, high = group.get("auc_interval") or (None, None)
-        interval = "" if low is None else f" ({_number(low)} to {_number(high)})"
+        interval = "" if low is None else f" ({three(low)} to {three(high)})"
         lines.append(
             f"| {name} | {group['clips_normal']}, {group['clips_anomaly']} "
-            f"| {_number(group.get('auc'))}{interval} | {_number(group.get('threshold'))} "
+            f"| {three(group.get('auc'))}{interval} | {three(group.get('threshold'))} "
             f"| {_share(group.get('recall'))} | {_share(group.get('false_alarm_rate'))} |"
         )
     return "\n".join(lines)
@@ -106,10 +107,6 @@ def _caveats(results: Mapping[str, Any], layout: str) -> list[str]:
     if not found:
         return []
     return ["## Caveats", "\n".join(f"- {sentence}" for sentence in dict.fromkeys(found))]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _share(value: float | None) -> str:

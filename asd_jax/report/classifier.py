@@ -10,6 +10,7 @@ from markupsafe import Markup
 from asd_jax.report import charts, media
 from asd_jax.report.contents import Classification, Report
 from asd_jax.report.spectrogram import sound_palette
+from asd_jax.report.summary import three
 from asd_jax.report.svg import Panel
 from asd_jax.scoring.classification import wilson
 
@@ -124,7 +125,7 @@ def class_table(found: Classification) -> list[tuple[str, str, str, str, str]]:
     ):
         shares = (right / called if called else None, right / there if there else None)
         f1 = 2 * right / (called + there) if called + there else None
-        shown = ("–" if share is None else f"{share:.3f}" for share in (*shares, f1))
+        shown = map(three, (*shares, f1))
         rows.append((name, str(there), *shown))
     return rows
 
@@ -188,15 +189,10 @@ def _measures(found: Classification) -> list[tuple[str, str, str]]:
     for name, label in _NAMES.items():
         value, low, high = found.measures[name]
         interval = f"{low:.3f} to {high:.3f}" if low == low else "–"
-        rows.append((label, f"{value:.3f}" if value == value else "–", interval))
+        rows.append((label, three(value), interval))
     return rows
 
 
 def _measures_short(part: Mapping[str, float]) -> list[str]:
-    return [
-        f"{part['clips']:.0f}",
-        *(
-            f"{part[name]:.3f}" if part[name] == part[name] else "–"
-            for name in ("accuracy", "balanced_accuracy", "auc")
-        ),
-    ]
+    figures = (three(part[name]) for name in ("accuracy", "balanced_accuracy", "auc"))
+    return [f"{part['clips']:.0f}", *figures]

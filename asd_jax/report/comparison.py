@@ -12,6 +12,7 @@ from asd_jax.files import write_bytes
 from asd_jax.naming import machine_name, printable
 from asd_jax.report.files import read_results, read_scores
 from asd_jax.report.html import filled
+from asd_jax.report.summary import NONE, three
 from asd_jax.report.tables import flatten
 from asd_jax.scoring import metrics
 from asd_jax.scoring.intervals import drawn_areas, percentile_interval
@@ -19,7 +20,6 @@ from asd_jax.scoring.paired import recording, stratum_weights
 
 FIGURES = {"auc": ("AUC", 1.0), "pauc": ("pAUC", 0.1)}  # heading and largest false alarm rate
 ALL = ""  # stands for the mean over machines, where a machine's name may stand
-_NONE = "–"
 
 _Read = tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]  # results, config, rows
 # By figure and machine (or `ALL`): the figure, and what it is of bootstrapped recordings.
@@ -151,7 +151,7 @@ def write_page(path: str | os.PathLike, members: Sequence[Member]) -> None:
         "figures": {name: title for name, (title, _) in FIGURES.items()},
         "settings": settings,
         "made": made,
-        "three": _three,
+        "three": three,
         "signed": _signed,
         "how": how,
     }
@@ -269,7 +269,7 @@ def _gaps(
 def _differing(given: Sequence[Mapping[str, Any]], prefix: str) -> list[tuple[str, list[str]]]:
     flat = [dict(flatten(values)) for values in given]
     fields = list(dict.fromkeys(field for values in flat for field in values))
-    table = [(field, [values.get(field, _NONE) for values in flat]) for field in fields]
+    table = [(field, [values.get(field, NONE) for values in flat]) for field in fields]
     return [
         (prefix + field, [_short(field, value) for value in values])
         for field, values in table
@@ -293,14 +293,10 @@ def _cells(member: Member, machine: str) -> str:
     for figure in FIGURES:
         gap = member.gaps.get(figure, {}).get(machine)
         shown = "" if gap is None else _signed(gap)
-        cells.append(f"{_three(member.figures[figure].get(machine)):>6}  {shown:24}")
+        cells.append(f"{three(member.figures[figure].get(machine)):>6}  {shown:24}")
     return "  ".join(cells)
 
 
 def _signed(gap: Gap) -> str:
     low, high = gap.interval
     return f"{gap.difference:+.3f} [{low:+.3f}, {high:+.3f}]" + (" *" if gap.sure else "")
-
-
-def _three(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3f}"

@@ -130,22 +130,13 @@ def principal_plane(
 ) -> tuple[Float[np.ndarray, "clips 2"], float]:
     """Places points on their two main directions (PCA).
 
-    Returns the coordinates and the share of the variance that the plane holds. Directions are
-    signed so that the largest entry is positive: the picture doesn't flip from run to run.
+    Returns the coordinates and the share of the variance that the plane holds.
     """
-    points = np.asarray(points, np.float64)
-    centred = points - points.mean(axis=0)
-    wide = centred.shape[1] > centred.shape[0]  # then the products of clips are the smaller matrix
-    sizes, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
-    directions = vectors[:, :-3:-1].T  # the two largest, first one first
-    if wide:
-        directions = directions @ centred
-        length = np.linalg.norm(directions, axis=1, keepdims=True)
-        directions = directions / np.where(length > 0, length, 1.0)
-    biggest = np.abs(directions).argmax(axis=1)
-    directions = directions * np.sign(directions[np.arange(len(directions)), biggest])[:, None]
-    flat = centred @ directions.T
-    if flat.shape[1] < 2:
-        flat = np.column_stack([flat, np.zeros(len(flat))])
-    total = float(sizes.sum())
-    return flat, min(1.0, float(sizes[-2:].sum() / total)) if total > 0 else 1.0
+    from sklearn.decomposition import PCA
+
+    if np.ptp(points, axis=0).max() == 0:
+        return np.zeros((len(points), 2)), 1.0
+    pca = PCA(min(2, *points.shape), svd_solver="full")
+    flat = pca.fit_transform(np.asarray(points, np.float64))
+    flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+    return flat, min(1.0, float(pca.explained_variance_ratio_.sum()))

@@ -13,7 +13,7 @@ from typing import Any
 
 from asd_jax import naming
 from asd_jax.errors import UserError
-from asd_jax.files import write_bytes, write_json
+from asd_jax.files import write_bytes
 
 _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
@@ -107,16 +107,12 @@ def branch_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def write_results(path: str | os.PathLike, results: Mapping[str, Any]) -> None:
-    """Writes results.json: strict JSON in the key order given, NaN and infinity as null.
-
-    NumPy and JAX scalars become numbers, arrays and tuples lists.
-    """
-    write_json(path, results)
-
-
 def read_results(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads results.json back; null stays None. Raises UserError when it isn't readable."""
+    """Reads results.json or another file of `files.write_json`; null stays None.
+
+    Raises:
+        UserError: it can't be read, or holds no mapping.
+    """
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             results = json.load(file)

@@ -105,7 +105,7 @@ def _context(report: Report) -> dict[str, Any]:
         "facts": tables.facts(report),
         "departures": tables.departures(report),
         "timing": tables.timing(report),
-        "config": [(k, v) for k, v in tables.flatten(report.config)],
+        "config": tables.flatten(report.config),
         "name_of": lambda row: summary.name_in(report, summary.group_of(row)),
     }
 

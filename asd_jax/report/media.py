@@ -1,14 +1,15 @@
-"""Pictures and sound as data URIs: a palette PNG and an 8-bit WAV, both written by hand.
+"""Pictures and sound as data URIs: a palette PNG and an 8-bit WAV.
 
 Both are small, the same bytes every time, and shown by every browser.
 """
 
 import base64
+import io
 import struct
 import zlib
 
 import numpy as np
-from jaxtyping import Float, Int16, UInt8
+from jaxtyping import Int16, UInt8
 
 
 def png_uri(
@@ -35,40 +36,30 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def wav_uri(audio: Int16[np.ndarray, " samples"], sample_rate: int, *, peak: int = 0) -> str:
-    """Mono sound as a WAV data URI: mu-law (ITU-T G.711), half the size of 16 bits.
+    """Mono sound as a WAV data URI: mu-law (ITU-T G.711), half the size of 16 bits; see `wav`."""
+    data = wav(audio, sample_rate, peak=peak, subtype="ULAW")
+    return "data:audio/wav;base64," + base64.b64encode(data).decode("ascii")
+
+
+def wav(
+    audio: Int16[np.ndarray, " samples"],
+    sample_rate: int,
+    *,
+    peak: int = 0,
+    subtype: str = "PCM_16",
+) -> bytes:
+    """Mono sound as a wav file.
 
     Args:
         audio: one clip.
         sample_rate: in Hz.
         peak: the sample value that is made as loud as can be, to compare clips by volume; 0: the
             clip's own, for machine recordings are often too quiet to hear.
+        subtype: libsndfile's name of the encoding.
     """
+    import soundfile
+
     peak = peak or max(int(np.abs(audio.astype(np.int32)).max(initial=0)), 1)
-    coded = mu_law(audio.astype(np.float64) * (0.9 * 32767 / peak)).tobytes()
-    padding = b"\x00" * (len(coded) % 2)
-    form = struct.pack("<HHIIHHH", 7, 1, sample_rate, sample_rate, 1, 8, 0)
-    fact = struct.pack("<I", len(coded))
-    body = (
-        b"WAVE"
-        + b"fmt "
-        + struct.pack("<I", len(form))
-        + form
-        + b"fact"
-        + struct.pack("<I", len(fact))
-        + fact
-        + b"data"
-        + struct.pack("<I", len(coded))
-        + coded
-        + padding
-    )
-    data = b"RIFF" + struct.pack("<I", len(body)) + body
-    return "data:audio/wav;base64," + base64.b64encode(data).decode("ascii")
-
-
-def mu_law(samples: Float[np.ndarray, " samples"]) -> UInt8[np.ndarray, " samples"]:
-    """16-bit sample values as G.711 mu-law codes: sign, 3 bits exponent, 4 bits mantissa."""
-    size = np.minimum(np.abs(np.rint(samples)), 32635).astype(np.int32) + 132
-    exponent = np.floor(np.log2(size)).astype(np.int32) - 7
-    mantissa = (size >> (exponent + 3)) & 0x0F
-    sign = np.where(samples < 0, 0x80, 0)
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    file = io.BytesIO()
+    soundfile.write(file, audio * (0.9 / peak), sample_rate, format="WAV", subtype=subtype)
+    return file.getvalue()

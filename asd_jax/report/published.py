@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asd_jax.naming import machine_name
+from asd_jax.report.summary import three
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,5 +78,5 @@ def beside(results: Mapping[str, Any]) -> str:
 
 
 def _row(title: str, numbers: Mapping[str, Any], snr: str, trained: str, source: str) -> str:
-    cells = [f"{numbers[k]:.3f}" if numbers.get(k) is not None else "–" for k in ("auc", "pauc")]
+    cells = [three(numbers.get(k)) for k in ("auc", "pauc")]
     return f"| {' | '.join([title, *cells, snr or '–', trained, source])} |"

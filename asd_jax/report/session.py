@@ -11,7 +11,7 @@ from asd_jax.report import curves
 from asd_jax.report.contents import Report
 from asd_jax.report.summary import Machine
 from asd_jax.report.svg import Panel, dots, number, triangles
-from asd_jax.report.why import hertz
+from asd_jax.report.why import place
 from asd_jax.scoring.threshold import tail_words
 
 _HEADS = ("Recorded", "Score", "Threshold", "Healthy clips as high", "Departs most")
@@ -53,14 +53,6 @@ def _cells(row: Mapping[str, Any], times: Times) -> list[str]:
     limit = float(row["threshold"])
     rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
     return [when, number(float(row["score"])), number(limit), rare or "–", place(row) or "–"]
-
-
-def place(row: Mapping[str, Any]) -> str:
-    """Where a row departs most, in a few characters: `1.2-3.4 s 0.8–1.1 kHz`; '' if nowhere."""
-    if row.get("departs_from_s") is None:
-        return ""
-    pitch = hertz(row["departs_from_hz"], row["departs_to_hz"])
-    return f"{row['departs_from_s']:.1f}–{row['departs_to_s']:.1f} s {pitch}"
 
 
 def timeline(machine: Machine, times: Times) -> Markup:

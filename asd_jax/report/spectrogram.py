@@ -17,22 +17,6 @@ _FULL = 6.0  # standard deviations at which the deviation picture has its full c
 LOUDER, QUIETER = (213, 94, 0), (0, 114, 178)  # Okabe-Ito: told apart by every eye
 
 
-def _smooth(
-    values: Float[np.ndarray, "mels frames"], mels: int, frames: int
-) -> Float[np.ndarray, "mels frames"]:
-    """Means over a box of bins and frames, smaller at the edges."""
-    for axis, size in ((0, mels), (1, frames)):
-        length = values.shape[axis]
-        total = np.concatenate(
-            [np.zeros_like(values.take([0], axis)), np.cumsum(values, axis=axis)], axis=axis
-        )
-        high = np.minimum(np.arange(length) + size // 2 + 1, length)
-        low = np.maximum(np.arange(length) - size // 2, 0)
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        values = (total.take(high, axis) - total.take(low, axis)) / (high - low).reshape(shape)
-    return values
-
-
 def sound_panel(example: Example, region: Region | None) -> Markup:
     """The spectrogram with time and frequency axes and a frame around the region."""
     values = np.asarray(example.spectrogram, np.float64)
@@ -46,9 +30,11 @@ def sound_panel(example: Example, region: Region | None) -> Markup:
 
 def deviation_panel(example: Example, region: Region | None) -> Markup:
     """Where the clip is louder or quieter than normal; clear where it is as usual."""
+    from scipy import ndimage
+
     values = np.nan_to_num(np.asarray(example.deviation, np.float64), posinf=_FULL, neginf=-_FULL)
     # A little smoothing takes the sparkle of single bins away: they are noise, not a fault.
-    shown = np.clip(_smooth(values, 3, 3) / _FULL, -1.0, 1.0)
+    shown = np.clip(ndimage.uniform_filter(values, 3, mode="nearest") / _FULL, -1.0, 1.0)
     indices = levels((shown + 1.0) / 2)
     uri = media.png_uri(indices[::-1], deviation_palette())
     return _picture(example, uri, region, f"Deviation from normal. {describe(example, region)}")

@@ -13,7 +13,6 @@ under which it was published; those of 2023 and 2024 know the labelled names of 
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ import numpy as np
 
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import why, write_bytes
-from asd_jax.report.files import read_scores
+from asd_jax.report.files import read_results, read_scores
 
 YEARS = tuple(range(2020, 2026))
 _KNOWS_COPIES = 2023  # the year of the first evaluator that translates names of test_rename
@@ -50,10 +49,7 @@ def write_submission(workdir: str, output: str, *, year: int | None = None) -> l
     year = year or _year(workdir)
     if year not in YEARS:
         raise UserError(f"--year={year} had no such files; known are 2020 to 2025.")
-    try:
-        rows = read_scores(os.path.join(workdir, "scores.csv"))
-    except OSError as error:
-        raise UserError(f"{workdir} is no finished run: scores.csv: {error.strerror}.") from error
+    rows = read_scores(os.path.join(workdir, "scores.csv"))
     if not rows:
         raise UserError(f"{workdir}/scores.csv holds no test clip.")
     tables: dict[str, list[tuple[str, str]]] = {}
@@ -65,9 +61,8 @@ def write_submission(workdir: str, output: str, *, year: int | None = None) -> l
 
 def _year(workdir: str) -> int:
     try:
-        with open(os.path.join(workdir, "config.json"), encoding="utf-8") as file:
-            layout = json.load(file)["data"]["layout"]
-    except (OSError, ValueError, KeyError) as error:
+        layout = read_results(os.path.join(workdir, "config.json"))["data"]["layout"]
+    except (UserError, KeyError) as error:
         raise UserError(f"{workdir} is no finished run: its config.json has no layout.") from error
     found = re.fullmatch(r"dcase(\d{4})", layout)
     if not found:

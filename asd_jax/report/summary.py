@@ -267,9 +267,9 @@ def beside_references(report: Report) -> list[str]:
 
 
 def _threshold_sentence(report: Report) -> str:
-    protocol = report.results.get("protocol")
-    rate = protocol.get("false_alarm_rate") if isinstance(protocol, Mapping) else None
-    if isinstance(protocol, Mapping) and protocol.get("threshold_set"):
+    protocol = report.results.get("protocol") or {}
+    rate = protocol.get("false_alarm_rate")
+    if protocol.get("threshold_set"):
         return f"The threshold was set {protocol['threshold_set']}."
     sentence = "The threshold was set on healthy recordings, without seeing a fault"
     if isinstance(rate, int | float) and 0 < rate < 1:
@@ -290,9 +290,7 @@ def grade(machine: Machine) -> str:
 
 def is_oracle(report: Report) -> bool:
     """Whether the run says that test labels chose its threshold or model."""
-    protocol = report.results.get("protocol")
-    marked = isinstance(protocol, Mapping) and bool(protocol.get("oracle"))
-    return report.oracle or marked or bool(report.results.get("oracle"))
+    return report.oracle or bool((report.results.get("protocol") or {}).get("oracle"))
 
 
 def notes(report: Report, machines: Sequence[Machine]) -> list[str]:
@@ -356,3 +354,11 @@ def percent(share: float) -> str:
     if 0.995 < share < 1:
         return ">99\u00a0%"
     return f"{100 * share:.0f}\u00a0%"
+
+
+NONE = "–"
+
+
+def three(value: float | None) -> str:
+    """A figure in three decimals, a dash where there is none."""
+    return NONE if value is None or not np.isfinite(value) else f"{value:.3f}"

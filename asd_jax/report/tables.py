@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.naming import first_few
+from asd_jax.naming import first_few, span
 from asd_jax.report import charts
 from asd_jax.report.contents import Branch, Report
 from asd_jax.report.files import branch_columns
-from asd_jax.report.summary import Machine, grade, group_of, name_in, percent
+from asd_jax.report.summary import NONE, Machine, grade, group_of, name_in, percent, three
 from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
 
-_NONE = "–"
 _EXTRA = {
     "pauc": "pAUC",
     "auc_source": "AUC, source",
@@ -54,12 +53,12 @@ def _machine_row(
     cells = [_cell(", ".join(f"{n} {k}" for n, k in counts if n) or "none", soft=True)]
     if scored:
         cells.append(_auc_cell(machine))
-        cells += [_cell(_three(machine.number(field))) for field in extra]
+        cells += [_cell(three(machine.number(field))) for field in extra]
     for label in (1, 0, -1) if decided else ():
         if has[label]:
             cells.append(_count_cell(machine, label))
     spark = charts.sparkline(machine) if len(machine.scores) else ""
-    cells.append(_cell("" if spark else _NONE, svg=spark))
+    cells.append(_cell("" if spark else NONE, svg=spark))
     return {"name": machine.name, "note": grade(machine), "cells": cells}
 
 
@@ -69,16 +68,16 @@ def _cell(text: str, small: str = "", *, svg: str = "", soft: bool = False) -> d
 
 def _auc_cell(machine: Machine) -> dict[str, Any]:
     if machine.auc is None:
-        return _cell(_NONE)
+        return _cell(NONE)
     interval = machine.interval()
     small = "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}"
-    return _cell(_three(machine.auc), small, svg=charts.whisker(machine))
+    return _cell(three(machine.auc), small, svg=charts.whisker(machine))
 
 
 def _count_cell(machine: Machine, label: int) -> dict[str, Any]:
     total = machine.count(label)
     if not total or machine.count(label, -1):
-        return _cell(_NONE)
+        return _cell(NONE)
     part = machine.count(label, 1)
     return _cell(f"{part} of {total}", percent(part / total))
 
@@ -87,15 +86,14 @@ def _mean_row(
     report: Report, machines: Sequence[Machine], heads: Sequence[str], extra: Sequence[str]
 ) -> list[str]:
     """Means over machines: as results.json has them, or else the plain mean of what is shown."""
-    given = report.results.get("mean")
-    given = given if isinstance(given, Mapping) else {}
+    given = report.results.get("mean") or {}
     cells = []
     fields = {"AUC": "auc", **{_EXTRA[field]: field for field in extra}}
     for head in heads:
         if head in fields:
             field = fields[head]
             values = [m.auc if field == "auc" else m.number(field) for m in machines]
-            cells.append(_three(_number(given.get(field), _mean(values))))
+            cells.append(three(_number(given.get(field), _mean(values))))
         else:
             label = {"Faults caught": 1, "False alarms": 0, "Unusual": -1}.get(head)
             cells.append("" if label is None else _mean_rate(machines, label))
@@ -108,7 +106,7 @@ def _mean_rate(machines: Sequence[Machine], label: int) -> str:
         for m in machines
         if m.count(label) and not m.count(label, -1)
     ]
-    return percent(sum(rates) / len(rates)) if rates else _NONE
+    return percent(sum(rates) / len(rates)) if rates else NONE
 
 
 def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, Any]]:
@@ -122,11 +120,11 @@ def branch_table(report: Report, machines: Sequence[Machine]) -> list[dict[str, 
         rows.append(
             {
                 "name": name,
-                "auc": _three(_mean(aucs)),
-                "weight": _NONE if branch.weight is None else f"{branch.weight:.2f}",
+                "auc": three(_mean(aucs)),
+                "weight": NONE if branch.weight is None else f"{branch.weight:.2f}",
                 "gated": branch.gated,
                 "reason": branch.reason,
-                "each": [_three(auc) for auc in aucs],
+                "each": [three(auc) for auc in aucs],
             }
         )
     return rows
@@ -175,28 +173,26 @@ def head(report: Report) -> list[str]:
 def facts(report: Report) -> list[tuple[str, str]]:
     """How the result was made, as (what, value)."""
     found = [("Version", f"asd_jax {report.version}".strip() if report.version else "")]
-    protocol = report.results.get("protocol")
-    if isinstance(protocol, Mapping):
-        told = {k: v for k, v in protocol.items() if k not in ("deviations", "readings")}
-        found += [(f"Protocol: {k}", v) for k, v in flatten(told)]
-    elif protocol is not None:
-        found.append(("Protocol", str(protocol)))
+    protocol = report.results.get("protocol") or {}
+    told = {k: v for k, v in protocol.items() if k not in ("deviations", "readings")}
+    found += [(f"Protocol: {k}", v) for k, v in flatten(told)]
     # These have their own place on the page, or stand in results.json for programs.
-    shown = ("protocol", "groups", "mean", "timing", "notes", "warnings", "verdict", "weights")
-    shown += (
+    shown = (
+        "protocol",
+        "groups",
+        "mean",
+        "timing",
+        "notes",
+        "verdict",
+        "weights",
         "classification",
-        "branches",
-        "incomplete",
-        "learned",
-        "version" if report.version else "",
     )
+    shown += ("branches", "incomplete", "learned", "version" if report.version else "")
     if report.classification is not None:
         shown += ("references",)
     rest = {k: v for k, v in report.results.items() if k not in shown}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
-    mean = report.results.get("mean")
-    if isinstance(mean, Mapping):
-        found += _means(mean)
+    found += _means(report.results.get("mean") or {})
     return [(what, value) for what, value in found if value]
 
 
@@ -204,20 +200,18 @@ def _means(mean: Mapping) -> list[tuple[str, str]]:
     """Official scores, of both sets of machines apart where both are there, and AUC by SNR."""
     sets = mean.get("official_sets") or {"": mean.get("official") or {}}
     found = [
-        (f"DCASE {year} score" + (f", {name} machines" if name else ""), _three(_number(v, None)))
+        (f"DCASE {year} score" + (f", {name} machines" if name else ""), three(_number(v, None)))
         for name, official in sets.items()
         for year, v in official.items()
     ]
     levels = (mean.get("by_snr") or {}).items()
-    shown = [(f"Mean AUC at {k} dB", _three(_number(v.get("auc"), None))) for k, v in levels]
+    shown = [(f"Mean AUC at {k} dB", three(_number(v.get("auc"), None))) for k, v in levels]
     return [*found, *shown]
 
 
 def departures(report: Report) -> list[tuple[str, list[str]]]:
     """(heading, sentences) on where the run departs from the paper, and how it reads it."""
-    protocol = report.results.get("protocol")
-    if not isinstance(protocol, Mapping):
-        return []
+    protocol = report.results.get("protocol") or {}
     told = [
         ("Where this run departs from the paper", protocol.get("deviations")),
         ("Where the paper leaves it open, and what was taken", protocol.get("readings")),
@@ -226,45 +220,29 @@ def departures(report: Report) -> list[tuple[str, list[str]]]:
 
 
 def timing(report: Report) -> list[tuple[str, str]]:
-    """How long each part took; a number is seconds, unless its name ends in another unit."""
-    times = report.results.get("timing")
-    if not isinstance(times, Mapping):
-        return []
-    found = []
-    for name, value in flatten(times, text=False):
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            plain = name.rsplit(".", 1)[-1]
-            if plain.endswith(("_per_second", "_count", "_steps", "_mb", "_bytes")):
-                found.append((name, f"{value:,.6g}"))
-            else:
-                found.append((name.removesuffix("_seconds").removesuffix("_s"), duration(value)))
-        elif value is not None:
-            found.append((name, str(value)))
-    return found
+    """How long each part took."""
+    return [(name, duration(value)) for name, value in (report.results.get("timing") or {}).items()]
 
 
 def duration(seconds: float) -> str:
     """A time span in the unit that a person would use."""
     if not np.isfinite(seconds):
-        return _NONE
+        return NONE
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 120:
         return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return span(seconds)
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "", *, text: bool = True) -> list:
-    """(dotted name, value) of a nested mapping; values as text unless `text` is False."""
+def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted name, value as text) of a nested mapping."""
     found = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found += flatten(value, f"{prefix}{name}.", text=text)
-        elif text:
-            found.append((f"{prefix}{name}", _text(value)))
+            found += flatten(value, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", value))
+            found.append((f"{prefix}{name}", _text(value)))
     return found
 
 
@@ -274,10 +252,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return "" if value is None else str(value)
-
-
-def _three(value: float | None) -> str:
-    return _NONE if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,6 +1,7 @@
 """Why a clip scores as it does, in words: one place for report, command and monitor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -132,6 +133,14 @@ def hertz(low: float, high: float) -> str:
     if high >= 1000:
         return f"{low / 1000:.1f}–{high / 1000:.1f} kHz"
     return f"{low:.0f}–{high:.0f} Hz"
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """Where a row departs most, in a few characters: `1.2-3.4 s 0.8–1.1 kHz`; '' if nowhere."""
+    if row.get("departs_from_s") is None:
+        return ""
+    pitch = hertz(row["departs_from_hz"], row["departs_to_hz"])
+    return f"{row['departs_from_s']:.1f}–{row['departs_to_s']:.1f} s {pitch}"
 
 
 def edges(centres: Float[np.ndarray, " bins"], span: tuple[int, int]) -> tuple[float, float]:

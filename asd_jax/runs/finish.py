@@ -13,9 +13,10 @@ from asd_jax.data import quality
 from asd_jax.data.clips import Clip
 from asd_jax.detector import Detector, decide
 from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
+from asd_jax.files import write_json
 from asd_jax.report.card import About, write_card
 from asd_jax.report.contents import Example, Report
-from asd_jax.report.files import write_results, write_scores
+from asd_jax.report.files import write_scores
 from asd_jax.report.html import write_report
 from asd_jax.report.summary import machines, verdict
 from asd_jax.runs import provenance
@@ -160,7 +161,7 @@ def leave(
     report = provenance.without_paths(report, provenance.root_of(run.config))  # it is handed on
     write_report(run.workdir.path("report.html"), report)
     write_card(run.workdir.path("detector"), report.results, report.config, about)
-    write_results(run.workdir.path("results.json"), results)
+    write_json(run.workdir.path("results.json"), results)
     if loggers := run.workdir.loggers():
         loggers.log("test", 0, {name: results["mean"].get(name) for name in ("auc", "pauc")})
         loggers.close()

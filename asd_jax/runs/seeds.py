@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from asd_jax.report.files import read_results, write_results
+from asd_jax.files import write_json
+from asd_jax.report.files import read_results
 from asd_jax.runs import packed
 from asd_jax.runs.cells import of_seeds
 
@@ -16,7 +17,7 @@ def run(values: Mapping[str, Any], folder: str) -> int:
     cells = of_seeds(values, folder)
     status = packed.run(cells)
     summary = summarise({cell.values["seed"]: cell.folder for cell in cells})
-    write_results(os.path.join(folder, "seeds.json"), summary)
+    write_json(os.path.join(folder, "seeds.json"), summary)
     say(summary)
     return status
 

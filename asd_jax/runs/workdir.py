@@ -11,7 +11,7 @@ from typing import Any
 from asd_jax.errors import UserError
 from asd_jax.files import hold, plain, refuse_url, remove_leftovers, why, write_json
 from asd_jax.naming import first_few, printable
-from asd_jax.report.files import read_results, write_results
+from asd_jax.report.files import read_results
 from asd_jax.report.learned import heard_sentences
 from asd_jax.runs.settings import FREE, flatten, is_retired
 from asd_jax.train.loggers import Loggers, of
@@ -80,7 +80,7 @@ class Workdir:
         try:
             os.makedirs(self.folder, exist_ok=True)
             write_json(self.path("recordings.json"), recordings or {}, indent=None)
-            write_results(self.path("config.json"), config)
+            write_json(self.path("config.json"), config)
         except OSError as error:
             raise UserError(f"--workdir={self.folder} cannot be used: {error.strerror}.") from error
 

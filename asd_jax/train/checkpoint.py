@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from asd_jax.errors import UserError, WriteError
+from asd_jax.errors import UserError, WriteError, detail
 from asd_jax.files import free_bytes, why
 from asd_jax.naming import size_text
 from asd_jax.train.processes import is_primary, place
@@ -99,7 +99,7 @@ class Checkpoints:
                 "one before, or from the stage's start.",
                 self._directory,
                 step,
-                (str(error).splitlines() or [type(error).__name__])[0][:200],
+                detail(error),
             )
             return False
 
@@ -134,9 +134,8 @@ class Checkpoints:
             if system := _of_system(error):
                 reason = why(system, where, needs)
             else:
-                message = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
                 size = f"{size_text(needs)} needed, " * bool(needs)
-                reason = f"{message}; {size}{size_text(free_bytes(where))} free"
+                reason = f"{detail(error)}; {size}{size_text(free_bytes(where))} free"
             raise WriteError(
                 f"{where} can't be written ({reason}); make room or give another --workdir."
             ) from error

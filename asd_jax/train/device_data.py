@@ -44,16 +44,19 @@ class DeviceData:
         self.array = jax.make_array_from_callback((rows, width), split, part)
         self._take = jax.jit(functools.partial(take_rows, mesh), out_shardings=split)
 
-    def take(self, rows: Int[Array, "batch *views"]) -> Array:
-        """The clips in these rows, `[batch, *views, samples]`, split as the batch is."""
+    def take(self, rows: Int[Array, "..."]) -> Array:
+        """The clips in these rows, `[batch, *views, samples]` or `Copied`'s `[runs, batch, ...]`.
+
+        They are split over the devices as the rows are.
+        """
         return self._take(self.array, rows)
 
     def rows(self, indices: np.ndarray) -> Int[np.ndarray, "*places"]:
-        """The rows of the array in which the clips at these positions of the source are."""
+        """The rows of the array with the clips at these positions of the source, `[*places]`."""
         return np.searchsorted(self._clips, indices).astype(np.int32)
 
 
-class Copied:
+class Copied(DeviceData):
     """Some clips of a source, all of them on every device of a mesh of runs.
 
     Attributes:
@@ -70,14 +73,6 @@ class Copied:
             out_shardings=split,
         )
 
-    def take(self, rows: Int[Array, "runs batch *views"]) -> Array:
-        """The clips in these rows, `[runs, batch, *views, samples]`, on the devices of the runs."""
-        return self._take(self.array, rows)
-
-    def rows(self, indices: np.ndarray) -> Int[np.ndarray, "*places"]:
-        """The rows of the array in which the clips at these positions of the source are."""
-        return np.searchsorted(self._clips, indices).astype(np.int32)
-
 
 class DeviceDataCache:
     """Room for the clips of one stage; the next one with the same clips finds them there."""
@@ -86,7 +81,7 @@ class DeviceDataCache:
         self._held: tuple[WaveSource, np.ndarray, Mesh, DeviceData] | None = None
 
     def put(self, source: WaveSource, indices: np.ndarray, mesh: Mesh) -> DeviceData:
-        """These clips on these devices; others that were there are let go of first."""
+        """Clips at positions `[clips]` of a source, on these devices; others there go first."""
         if self._held is not None:
             held, those, devices, data = self._held
             if held is source and devices == mesh and np.array_equal(those, indices):

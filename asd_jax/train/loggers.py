@@ -9,33 +9,33 @@ import importlib.util
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from absl import logging
 
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, detail
 from asd_jax.files import write_bytes
 
 PROJECT = "asd_jax"  # the runs' project, or experiment, at W&B and MLflow
 
 
-class Logger(Protocol):
-    """A place that figures go to."""
+class Logger:
+    """A place that figures go to, made for a run's folder and its settings, flat."""
+
+    def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
+        raise NotImplementedError
 
     def begin(self, stage: str, step: int) -> None:
         """A stage goes on after this step: what was logged of later ones comes again."""
-        ...
 
     def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Figures of a stage after a step."""
-        ...
 
     def close(self) -> None:
         """The run has come to its end."""
-        ...
 
 
-class Csv:
+class Csv(Logger):
     """`metrics.csv` in long form: stage, step, name, value."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
@@ -57,11 +57,8 @@ class Csv:
             rows = ((stage, step, name, f"{value:.9g}") for name, value in values.items())
             csv.writer(file, lineterminator="\n").writerows(rows)
 
-    def close(self) -> None:
-        """See `Logger`."""
 
-
-class TensorBoard:
+class TensorBoard(Logger):
     """Event files below `tensorboard`, a folder a stage; without TensorFlow."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
@@ -94,7 +91,7 @@ class TensorBoard:
         self._writers.clear()
 
 
-class Wandb:
+class Wandb(Logger):
     """Weights & Biases; WANDB_MODE=offline keeps the run in its folder."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
@@ -107,9 +104,7 @@ class Wandb:
             project=PROJECT, name=name, dir=folder, config=dict(config), reinit="create_new"
         )
 
-    def begin(self, stage: str, step: int) -> None:
-        """Nothing: steps are figures there, for each stage counts its own."""
-
+    # Each stage counts its own steps, so steps are figures there.
     def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """See `Logger`."""
         own = {f"{stage}/{name}": value for name, value in values.items()}
@@ -120,7 +115,7 @@ class Wandb:
         self._run.finish()
 
 
-class Mlflow:
+class Mlflow(Logger):
     """MLflow; MLFLOW_TRACKING_URI says where, as for any other program."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
@@ -134,9 +129,7 @@ class Mlflow:
         for field, value in config.items():
             self._client.log_param(self._run, field, value)
 
-    def begin(self, stage: str, step: int) -> None:
-        """Nothing: a figure of the same step again is one more value of that step."""
-
+    # A figure of the same step again is one more value of that step.
     def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """See `Logger`."""
         for name, value in values.items():
@@ -148,7 +141,7 @@ class Mlflow:
 
 
 # By name the logger, and the package and extra that it needs.
-LOGGERS = {
+LOGGERS: dict[str, tuple[type[Logger], str]] = {
     "csv": (Csv, ""),
     "tensorboard": (TensorBoard, "tensorboardX"),
     "wandb": (Wandb, "wandb"),
@@ -216,8 +209,7 @@ class Loggers:
         try:
             do()
         except Exception as error:  # a service that is not there raises anything
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            logging.warning("Nothing more goes to %s: %s", name, reason[0])
+            logging.warning("Nothing more goes to %s: %s", name, detail(error))
             self._open.pop(name, None)
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import numpy as np
@@ -76,33 +76,41 @@ class Stage:
 HostMetrics = dict[str, np.ndarray]
 
 
-@runtime_checkable
-class Keeper(Protocol):
-    """Saves and loads what a stage leaves, of one run or of several side by side."""
+class Keeper:
+    """Saves and loads what a stage leaves: of a single run, and by `train.pack` of several."""
+
+    def __init__(self, stage: Stage, checkpoints: Any, metrics_log: Any) -> None:
+        """Args: the stage, its checkpoints, its log."""
+        self._stage, self._checkpoints, self._metrics_log = stage, checkpoints, metrics_log
 
     def latest(self) -> int:
         """The step to go on from; 0 for the start."""
-        ...
+        return self._checkpoints.newest_whole() or 0
 
     def restore(self, step: int, state: TrainState) -> TrainState:
         """The state after that step, on the shapes and devices of `state`."""
-        ...
+        return self._checkpoints.restore(step, state)
 
     def save(self, step: int, state: TrainState) -> None:
         """Keeps the state after a step; returns when it is on the disk."""
-        ...
+        self._checkpoints.save(step, state)
 
     def rewind(self, step: int) -> None:
         """Forgets what was logged after a step: it comes again."""
-        ...
+        self._metrics_log.rewind(self._stage.name, step)
 
     def log(self, step: int, metrics: HostMetrics, speed: float | None) -> tuple[float, list[str]]:
         """Writes the metrics down; the loss to show, and what to warn of. May raise Diverged."""
-        ...
+        values = {name: float(value) for name, value in metrics.items()}
+        check_loss(self._stage, step, values["loss"])
+        told = {**self._stage.epoch(step), **values, "clips_per_second": speed}
+        self._metrics_log.log(self._stage.name, step, **told)
+        sentence = self._stage.watch(values)
+        return values["loss"], [sentence] if sentence else []
 
     def evaluated(self, step: int, values: Any) -> None:
         """Writes down what the stage's evaluation gave."""
-        ...
+        self._metrics_log.log(self._stage.name, step, **self._stage.epoch(step), **values)
 
 
 def train(
@@ -126,7 +134,7 @@ def train(
     everywhere = replicated(stage.mesh)
     state = jax.tree.map(lambda leaf: place(leaf, everywhere), state)
     with peer_lost(), Checkpoints(directory) as checkpoints:
-        keeper = _Alone(stage, checkpoints, metrics_log)
+        keeper = Keeper(stage, checkpoints, metrics_log)
         return train_loop(stage, state, keeper, save_seconds, log_every, progress)
 
 
@@ -164,7 +172,7 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
     saved, pending = time.monotonic(), None
     agreement = Agreement(stage.mesh, _FLYING)
     profile = traced(stage.name, stage.total_steps - begin)
-    with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as trace:
+    with stage.batches(begin) as batches, _stop_requests() as stop, bar, profile as traced_step:
         bar.begin()
         step_fn = stage.compiled() if stage.compiled else compile_step(stage.step, stage.mesh)
         for number in range(begin + 1, stage.total_steps + 1):
@@ -172,7 +180,7 @@ def _run(stage, state, begin, keeper, save_seconds, log_every, progress):
             if pending:
                 _log(keeper, bar, *pending)
                 pending = None
-            trace.step(metrics["loss"])
+            traced_step(metrics["loss"])
             last = number == stage.total_steps
             due = last or time.monotonic() - saved > save_seconds
             wish = STOP if stop.asked else SAVE * due
@@ -203,36 +211,6 @@ def _log(keeper: Keeper, bar: Bar, step: int, metrics: dict[str, Any]) -> None:
     bar.show(step, loss)
     for sentence in sentences:
         bar.warn(sentence)
-
-
-class _Alone:
-    """The keeper of a single run."""
-
-    def __init__(self, stage: Stage, checkpoints: Checkpoints, metrics_log: MetricsLog) -> None:
-        self._stage, self._checkpoints, self._metrics_log = stage, checkpoints, metrics_log
-
-    def latest(self) -> int:
-        return self._checkpoints.newest_whole() or 0
-
-    def restore(self, step: int, state: TrainState) -> TrainState:
-        return self._checkpoints.restore(step, state)
-
-    def save(self, step: int, state: TrainState) -> None:
-        self._checkpoints.save(step, state)
-
-    def rewind(self, step: int) -> None:
-        self._metrics_log.rewind(self._stage.name, step)
-
-    def log(self, step: int, metrics: HostMetrics, speed: float | None) -> tuple[float, list[str]]:
-        values = {name: float(value) for name, value in metrics.items()}
-        check_loss(self._stage, step, values["loss"])
-        told = {**self._stage.epoch(step), **values, "clips_per_second": speed}
-        self._metrics_log.log(self._stage.name, step, **told)
-        sentence = self._stage.watch(values)
-        return values["loss"], [sentence] if sentence else []
-
-    def evaluated(self, step: int, values: dict[str, float]) -> None:
-        self._metrics_log.log(self._stage.name, step, **self._stage.epoch(step), **values)
 
 
 def check_loss(stage: Stage, step: int, loss: float) -> None:

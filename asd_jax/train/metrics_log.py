@@ -1,12 +1,11 @@
 """metrics.jsonl: one JSON line a log event."""
 
 import json
-import math
 import os
 import time
 from typing import Any
 
-from asd_jax.files import write_bytes, writing
+from asd_jax.files import plain, write_bytes, writing
 from asd_jax.train.loggers import Loggers
 
 
@@ -45,7 +44,7 @@ class MetricsLog:
         """Adds one event, at this time (s, Unix). NaN and infinity become null: strict JSON."""
         if not self._write:
             return
-        values = {k: _plain(v) for k, v in values.items()}
+        values = plain(values)
         event = {"stage": stage, "step": step, "time": round(time.time(), 3), **values}
         line = json.dumps(event) + "\n"
         with (
@@ -55,10 +54,3 @@ class MetricsLog:
             file.write(line)
         if self._also:
             self._also.log(stage, step, values)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str | bool | int | list | dict) or value is None:
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else None

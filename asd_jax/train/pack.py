@@ -10,7 +10,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from asd_jax.train.checkpoint import PackedCheckpoints
-from asd_jax.train.loop import Diverged, HostMetrics, Stage, check_loss, train_loop
+from asd_jax.train.loop import Diverged, HostMetrics, Keeper, Stage, check_loss, train_loop
 from asd_jax.train.metrics_log import MetricsLog
 from asd_jax.train.sharding import by_run
 from asd_jax.train.state import TrainState
@@ -95,20 +95,18 @@ def unstacked(tree: Tree, places: Collection[int]) -> dict[int, Tree]:
     return {place: jax.tree.map(lambda leaf, k=place: leaf[k], host) for place in places}
 
 
-class _Together:
+class _Together(Keeper):
     """The keeper of several runs."""
 
     def __init__(
         self, stage: Stage, checkpoints: PackedCheckpoints, members: Sequence[Member]
     ) -> None:
-        self._stage, self._checkpoints, self._members = stage, checkpoints, members
+        super().__init__(stage, checkpoints, None)
+        self._members = members
         self.diverged: dict[int, Diverged] = {}
 
     def latest(self) -> int:
         return self._checkpoints.latest()
-
-    def restore(self, step: int, state: TrainState) -> TrainState:
-        return self._checkpoints.restore(step, state)
 
     def save(self, step: int, state: TrainState) -> None:
         well = [k for k in range(len(self._members)) if k not in self.diverged]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, Sharding
 
-from asd_jax.errors import PeerLost, UserError
+from asd_jax.errors import PeerLost, UserError, detail
 from asd_jax.train.sharding import replicated, sharded
 
 # Seconds without a sign of life after which a process counts as dead, and the others stop; jax
@@ -56,7 +56,7 @@ def start(processes: str, process: int | None, coordinator: str | None) -> None:
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"--processes={processes}: the processes did not meet "
-            f"({str(error).splitlines()[0]}); see their logs and --coordinator."
+            f"({detail(error)}); see their logs and --coordinator."
         ) from error
 
 
@@ -102,17 +102,13 @@ def peer_lost() -> Iterator[None]:
             raise
         raise PeerLost(
             f"Process {jax.process_index()} of {jax.process_count()} has lost another one, "
-            f"whose log says why ({_first_line(error)})."
+            f"whose log says why ({detail(error)})."
         ) from error
 
 
 def _is_of_network(error: Exception) -> bool:
     words = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "Connection", "ABORTED", "peer")
     return any(word in str(error) for word in words)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]
 
 
 def agree(**parts: Any) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -69,21 +69,14 @@ class Trace:
         )
 
 
-class _Nothing:
-    """Stands in for a trace where none was asked for."""
-
-    def step(self, result: jax.Array) -> None:
-        """Does nothing."""
-
-
 @contextlib.contextmanager
-def traced(stage: str, total: int) -> Iterator[Trace | _Nothing]:
-    """A trace of the stage, if one was asked for; it ends with the block at the latest."""
+def traced(stage: str, total: int) -> Iterator[Callable[[jax.Array], None]]:
+    """Traces the stage, if that was asked for; what it gives is to be called after each step."""
     if _folder is None or total < 1:
-        yield _Nothing()
+        yield lambda result: None
         return
     trace = Trace(_folder, stage, total)
     try:
-        yield trace
+        yield trace.step
     finally:
         trace.close()

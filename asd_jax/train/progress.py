@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from absl import logging
 
+from asd_jax.naming import span
+
 _EVERY = 10.0  # seconds between two lines without a terminal
 
 T = TypeVar("T")
@@ -90,14 +92,6 @@ def over(items: Iterable[T], name: str, total: int) -> Iterator[T]:
         if not _quiet and now - said > _EVERY and number < total:
             said, left = now, (now - began) / number * (total - number)
             print(f"{name:>10}: {number}/{total}, {span(left)} left", flush=True)
-
-
-def span(seconds: float) -> str:
-    """A time in the unit that a person would use: '40 s', '12 min', '3 h 05 min'."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _number(name: str) -> int | None:

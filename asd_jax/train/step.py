@@ -141,5 +141,5 @@ def compile_packed(step: Step, mesh: Mesh) -> jax.stages.Wrapped:
 
 
 def mean_over_batch(values: Array) -> Array:
-    """The mean in float32, whatever the network computed in."""
+    """The mean of `[batch]` values in float32, whatever the network computed in."""
     return jnp.mean(values.astype(jnp.float32))

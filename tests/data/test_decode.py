@@ -66,7 +66,7 @@ def test_mp3(tmp_path):
 def test_resampling(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", tone(rate=rate), rate)
     got = decode(tmp_path / "a.wav", sample_rate=RATE, channel=0)
-    assert got.source_rate == rate and abs(len(got.wave) - 8000) <= 1
+    assert got.rate == rate and abs(len(got.wave) - 8000) <= 1
     inner = slice(800, 7200)
     assert np.abs(got.wave[inner].astype(int) - int16(tone())[inner]).max() <= 4
     again = decode(tmp_path / "a.wav", sample_rate=RATE, channel=0)
@@ -76,7 +76,7 @@ def test_resampling(tmp_path, rate):
 def test_float_peaks_are_clipped_but_other_units_are_refused(tmp_path):
     soundfile.write(tmp_path / "over.wav", 2.4 * tone(), RATE, subtype="FLOAT")
     got = decode(tmp_path / "over.wav", sample_rate=RATE, channel=0)
-    assert got.wave.max() == 32767 and got.wave.min() == -32768 and got.clipped > 0
+    assert got.wave.max() == 32767 and got.wave.min() == -32768
     soundfile.write(tmp_path / "integers.wav", 20000 * tone(), RATE, subtype="FLOAT")
     with pytest.raises(UnreadableError, match=r"reach 1e\+04, where 1 is full scale"):
         read_wave(tmp_path / "integers.wav", sample_rate=RATE)

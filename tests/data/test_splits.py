@@ -59,7 +59,7 @@ def test_hitachi_is_the_official_rule(seed):
 
 def test_random_split_keeps_the_fraction_and_heeds_the_seed():
     clips = [Clip(f"/d/normal/{k}.wav", "fan", "00", "", 0) for k in range(50)]
-    one, two = (split_clips(clips, "random", seed=s, test_fraction=0.3) for s in (0, 1))
+    one, two = (split_clips(clips, "random", seed=s) for s in (0, 1))
     assert sum(c.split == "test" for c in one) == 15
     assert by_name(one) != by_name(two)
 

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from asd_jax.report.files import write_results, write_scores
+from asd_jax.files import write_json
+from asd_jax.report.files import write_scores
 from asd_jax.scoring.summary import summarise
 from launch import collect, comparisons, sweep_file
 from launch import table as launch_table
@@ -49,7 +50,7 @@ def test_cells_are_compared_on_the_same_clips_of_the_same_seed(folder):
     for run in table.runs:
         place = folder / "out" / run.name
         place.mkdir(parents=True)
-        write_results(place / "results.json", {"classification": {"accuracy": 1.0}})
+        write_json(place / "results.json", {"classification": {"accuracy": 1.0}})
         write_scores(place / "scores.csv", rows(right[run.row]) if run.overrides["seed"] else [])
     found = comparisons.decisions_against(table, str(folder / "out"), "b")
     assert (found["only_first"], found["only_second"], found["clips"]) == (0, 5, 40)
@@ -85,7 +86,7 @@ def ablation(folder):
         place.mkdir(parents=True)
         write_scores(place / "scores.csv", scored(run.row, seed))
         results[run.row, seed] = summarise(scored(run.row, seed), draws=0)
-        write_results(place / "results.json", results[run.row, seed])
+        write_json(place / "results.json", results[run.row, seed])
     return table, str(folder / "out"), results
 
 
@@ -157,7 +158,7 @@ def test_one_seed_says_nothing_about_seeds(folder):
         place = folder / "out" / run.name
         place.mkdir(parents=True)
         write_scores(place / "scores.csv", scored(run.row, 0))
-        write_results(place / "results.json", summarise(scored(run.row, 0), draws=0))
+        write_json(place / "results.json", summarise(scored(run.row, 0), draws=0))
     line = collect.write_table(table, str(folder / "out")).splitlines()[5]
     assert line.startswith("| part | 1 of 1 |") and line.endswith("| – | – |")
     assert math.isnan(comparisons.seeds_against(table, str(folder / "out"), "part")["p_value"])
@@ -181,6 +182,6 @@ def test_a_leaking_split_is_shouted(folder):
     table = sweep_file.read_sweep("table.py")
     place = folder / "out" / table.runs[0].name
     place.mkdir(parents=True)
-    write_results(place / "results.json", {"protocol": {"leaking_clips": 3}})
+    write_json(place / "results.json", {"protocol": {"leaking_clips": 3}})
     assert "LEAKS" in collect.write_table(table, str(folder / "out"))
     assert "draws its own test clips" not in collect.write_table(table, str(folder / "out"))

@@ -50,7 +50,7 @@ def test_memory_does_not_grow_with_a_recording(tmp_path, monkeypatch):
     for seconds in (20, 200):
         path = put(tmp_path, f"{seconds}.flac", np.resize(hum(5.0), seconds * 48000), 48000)
         tracemalloc.start()
-        assert sum(1 for _ in read_windows(path, settings)) == seconds
+        assert sum(1 for _ in read_windows(path, settings, ())) == seconds
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asd_jax.live import source
-from asd_jax.live.alarm import Rule
+from asd_jax.live.alarm import Alarm, Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer, score_each
 from asd_jax.live.stream import StreamScorer, sentence
@@ -21,7 +21,7 @@ SOUND = machine.with_tone(machine.hum(6.3, seed=7), start=2.0, end=4.0, hertz=30
 
 def events(clip_scorer, chunks, pcm=Pcm(16000), **options):  # noqa: B008
     stream_scorer = StreamScorer(
-        clip_scorer, pcm, **({"hop": 0.5, "rule": Rule(2, 3, 2)} | options)
+        clip_scorer, pcm, **({"hop": 0.5, "alarm": Alarm(Rule(2, 3, 2))} | options)
     )
     return list(stream_scorer.listen(chunks))
 
@@ -167,7 +167,7 @@ def test_reading_ends_when_asked():
 
 
 def test_a_dead_microphone_raises_no_alarm(clip_scorer):
-    stream_scorer = StreamScorer(clip_scorer, Pcm(machine.RATE), rule=Rule(raised=1, of=1))
+    stream_scorer = StreamScorer(clip_scorer, Pcm(machine.RATE), alarm=Alarm(Rule(raised=1, of=1)))
     events = list(stream_scorer.listen([bytes(2 * 3 * machine.RATE)]))
     windows = [event for event in events if event["event"] == "window"]
     assert windows and all(np.isnan(event["score"]) for event in windows)

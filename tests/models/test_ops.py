@@ -61,10 +61,9 @@ GEOMETRIES = [
 def test_depthwise(fast, geometry):
     batch, height, width, channels, kernel_size, stride, padding = geometry
     x, kernel = draw(0, batch, height, width, channels), draw(1, *kernel_size, 1, channels)
-    both = tuple((n, n) for n in padding)
     assert_same(
         lambda x, kernel: ops.depthwise(x, kernel, stride=stride, padding=padding),
-        lambda x, kernel: depthwise_lax(x, kernel, stride, both),
+        lambda x, kernel: depthwise_lax(x, kernel, stride, padding),
         x,
         kernel,
     )

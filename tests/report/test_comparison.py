@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from asd_jax.errors import UserError
+from asd_jax.files import write_json
 from asd_jax.report import comparison
-from asd_jax.report.files import write_results, write_scores
+from asd_jax.report.files import write_scores
 from asd_jax.scoring.summary import summarise
 
 MACHINES = (("fan", "00"), ("fan", "02"), ("valve", "00"))
@@ -37,8 +38,8 @@ def run(folder, rows, **config):
     folder.mkdir()
     write_scores(folder / "scores.csv", rows)
     results = summarise(rows, draws=0) | {"made": config.pop("made", {"version": "1"})}
-    write_results(folder / "results.json", results)
-    write_results(folder / "config.json", {"seed": 0, "scoring": {"scorer": "knn"}, **config})
+    write_json(folder / "results.json", results)
+    write_json(folder / "config.json", {"seed": 0, "scoring": {"scorer": "knn"}, **config})
     return str(folder)
 
 

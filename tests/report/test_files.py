@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asd_jax.errors import UserError
+from asd_jax.files import write_json
 from asd_jax.report import files
 
 ROWS = (
@@ -111,7 +112,7 @@ def test_results_are_strict_json_in_the_order_given(tmp_path):
         "mean": {"auc": np.array([0.25, math.inf])},
         "oracle": np.bool_(True),
     }
-    files.write_results(path, results)
+    write_json(path, results)
 
     def refuse(name):
         raise AssertionError(name)
@@ -123,13 +124,13 @@ def test_results_are_strict_json_in_the_order_given(tmp_path):
     assert read["seed"] == 3 and read["oracle"] is True and read["protocol"]["snr"] == ["6", "0"]
     assert files.read_results(path) == read
     first = path.read_bytes()
-    files.write_results(path, files.read_results(path))
+    write_json(path, files.read_results(path))
     assert path.read_bytes() == first
 
 
 def test_results_refuse_what_json_has_no_word_for(tmp_path):
     with pytest.raises(TypeError, match="object"):
-        files.write_results(tmp_path / "r.json", {"a": object()})
+        write_json(tmp_path / "r.json", {"a": object()})
     assert os.listdir(tmp_path) == []
 
 

@@ -191,7 +191,7 @@ def test_branches_and_training_are_told(full):
     text = Page(full).text
     assert "fusion 1.000" not in text
     assert re.search(r"temporal 0\.\d{3} 0\.10 left out Knows", text)
-    assert "pretrain 5 min" in text and "clips per second 812" in text
+    assert "pretrain 5 min" in text and "evaluate 8.1 s" in text
     assert "data.root /data/<b>" in text
     assert len(re.findall(r'aria-label="Loss of stage', full)) == 2
     assert "Three clips could not be read." in text

@@ -31,7 +31,7 @@ def test_a_stage_leaves_one_trace_of_a_few_steps(folder, capsys, total, traced):
     with profile.traced("toy", total) as trace:
         for _ in range(total):
             x = step(x)
-            trace.step(x)
+            trace(x)
     (path,) = traces(folder / "toy")
     events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     modules = {event.get("args", {}).get("hlo_module") for event in events}
@@ -43,14 +43,14 @@ def test_a_stage_that_fails_ends_its_trace(folder):
     with pytest.raises(ValueError), profile.traced("toy", 3):
         raise ValueError
     with profile.traced("next", 1) as trace:  # the profiler is free again
-        trace.step(jnp.ones(()))
+        trace(jnp.ones(()))
     assert traces(folder / "next")
 
 
 def test_nothing_happens_unasked(monkeypatch, tmp_path):
     monkeypatch.setattr(profile, "_folder", None)
     with profile.traced("toy", 3) as trace:
-        trace.step(jnp.ones(()))
+        trace(jnp.ones(()))
     assert not traces(tmp_path)
 
 

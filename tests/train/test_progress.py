@@ -2,6 +2,7 @@
 
 import pytest
 
+from asd_jax import naming
 from asd_jax.train import progress
 from asd_jax.train.progress import Bar, Part
 
@@ -36,7 +37,7 @@ def test_a_stage_says_its_number_that_it_compiles_and_the_time_left_in_all(capsy
     assert last.startswith("  pretrain: stage 1 of 3, step 4/4, loss 0.5000, ")
     speed = float(last.split(" clips/s")[0].split()[-1])
     left = last.removesuffix(" of training left in all").split("about ")[1]
-    assert left == progress.span(3600 / speed) or speed < 10  # shown without its fraction
+    assert left == naming.span(3600 / speed) or speed < 10  # shown without its fraction
 
 
 def test_the_last_stage_has_nothing_after_it_and_one_alone_no_number(capsys, clock):
@@ -75,4 +76,4 @@ def test_quiet_shows_nothing_and_hands_on_everything(capsys, clock):
     ("seconds", "text"), [(40, "40 s"), (119, "119 s"), (720, "12 min"), (11100, "3 h 05 min")]
 )
 def test_a_span_has_the_unit_of_a_person(seconds, text):
-    assert progress.span(seconds) == text
+    assert naming.span(seconds) == text

@@ -18,10 +18,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from asd_jax.data.download.disk import free_bytes, size_text, writing
-from asd_jax.errors import UserError
-from asd_jax.files import replacing
-from asd_jax.naming import printable
+from asd_jax.data.download.transfer import writing
+from asd_jax.errors import UserError, detail
+from asd_jax.files import free_bytes, replacing
+from asd_jax.naming import printable, size_text
 
 _SPARE = 64 << 20  # for folders and what else writes there
 # What zipfile, and the decoders below it, raise on bytes that are no archive.
@@ -99,8 +99,7 @@ def _opened(archive: pathlib.Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _damaged(archive: pathlib.Path, error: Exception) -> DamagedArchiveError:
-    detail = " ".join(str(error).split())[:200] or type(error).__name__
-    return DamagedArchiveError(f"{archive} is damaged or no zip ({detail})")
+    return DamagedArchiveError(f"{archive} is damaged or no zip ({detail(error)})")
 
 
 def _members(
@@ -185,8 +184,7 @@ def _write_first_channel(data: bytes, part: pathlib.Path, name: str) -> None:
             samples = file.read(dtype="int16", always_2d=True)
             rate = file.samplerate
     except (soundfile.SoundFileError, MemoryError, ValueError, RuntimeError, TypeError) as error:
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DamagedArchiveError(f"{name} is not a recording ({detail})") from error
+        raise DamagedArchiveError(f"{name} is not a recording ({detail(error)})") from error
     wav = io.BytesIO()  # libsndfile would not tell a full disk from a broken recording
     soundfile.write(wav, samples[:, 0], rate, subtype="PCM_16", format="WAV")
     part.write_bytes(wav.getbuffer())

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from asd_jax.data.download import transfer
-from asd_jax.data.download.disk import free_bytes, on_one_disk, size_text
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.data.download.manifest import ARCHIVES, NAME, Manifest
 from asd_jax.data.download.records import Archive, TruthList
 from asd_jax.data.download.source import Source
 from asd_jax.errors import UserError
-from asd_jax.files import sync_all
+from asd_jax.files import existing, free_bytes, sync_all
+from asd_jax.naming import size_text
 
 # Unpacked bytes for each byte of zip: MIMII has 8 channels of 320 kB in about 1.95 MB; the others'
 # single channels are packed to about 0.8 of their size.
@@ -53,6 +53,11 @@ def need_room(
     else:
         _refuse_full(zips, most_zipped, "--archives")
         _refuse_full(root, unpacked, "--dir")
+
+
+def on_one_disk(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two folders, which need not exist yet, share their free bytes."""
+    return existing(one).stat().st_dev == existing(other).stat().st_dev
 
 
 def _refuse_full(folder: pathlib.Path, needed: float, flag: str) -> None:

@@ -10,10 +10,11 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from asd_jax.data.download.disk import size_text, writing
 from asd_jax.data.download.records import DATA_SETS
+from asd_jax.data.download.transfer import writing
 from asd_jax.errors import UserError
 from asd_jax.files import locked, write_json
+from asd_jax.naming import size_text
 
 NAME = "fetch.json"
 ARCHIVES = "archives"  # the folder of the zips, below the root where no other is given

@@ -15,7 +15,6 @@ ZENODO = "https://zenodo.org"
 GITHUB = "https://raw.githubusercontent.com"
 LISTS = "nttcslab/dcase2023_task2_baseline_ae/9b64dc42276a64f65b7cbf2761d3c9ec525cff94/datasets"
 LEVELS = {"-6": "min6dB", "0": "0dB", "6": "6dB"}  # SNR in dB: folder, as the official baseline's
-PARTS = ("dev", "additional", "test", "truth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Archive:
 
     name: str
     record: int  # on Zenodo
-    part: str  # of PARTS, or an SNR of MIMII
+    part: str  # dev, additional or test, or an SNR of MIMII
     machine: str
     folder: str  # below the root, where <machine>/... goes
     size: int = 0  # bytes; 0 unknown

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asd_jax.errors import UserError
+from asd_jax.errors import UserError, detail
 
 _SPAN = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
@@ -70,8 +70,7 @@ def answering(url: str, **options: Any) -> Iterator[Any]:
 
 
 def _misled(url: str, error: Exception) -> UserError:
-    detail = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return UserError(f"{url} leads nowhere ({detail}); try later, or another --mirror.")
+    return UserError(f"{url} leads nowhere ({detail(error)}); try later, or another --mirror.")
 
 
 def refuse(url: str, response: Any, patience: Patience) -> None:

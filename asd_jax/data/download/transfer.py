@@ -9,16 +9,23 @@ import json
 import pathlib
 import re
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
+from asd_jax import files
 from asd_jax.data.download import responses
-from asd_jax.data.download.disk import free_bytes, size_text, writing
 from asd_jax.data.download.responses import Patience, TroubleError
 from asd_jax.errors import UserError
-from asd_jax.files import place
+from asd_jax.files import free_bytes, place
+from asd_jax.naming import size_text
 
 CHUNK = 1 << 16  # what a break can lose of what came
 MOST_JSON = 16 << 20  # bytes of a listing
+
+
+def writing(folder: pathlib.Path) -> AbstractContextManager[None]:
+    """Turns a disk that is full, or may not be written, into a UserError."""
+    return files.writing(folder, "make room there or give another --dir; what is whole is kept")
 
 
 def part_of(target: pathlib.Path) -> pathlib.Path:

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from absl import logging
 
 from asd_jax.data import foreign
-from asd_jax.data.layouts.files import Found, files_below, is_audio
+from asd_jax.data.layouts.files import Found, Wanted, files_below, is_audio
 from asd_jax.data.layouts.ground_truth import Truth, Truths, read_truths
-from asd_jax.data.layouts.wanted import Wanted
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
 

@@ -1,5 +1,6 @@
 """Finds the recordings below a folder, whatever else lies there."""
 
+import dataclasses
 import os
 import pathlib
 from typing import NamedTuple
@@ -10,6 +11,16 @@ from asd_jax.data import foreign
 from asd_jax.errors import UserError
 
 AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The options of `read_clips` that a layout's reader needs."""
+
+    snr: tuple[str, ...] = ()  # MIMII: '6', '0', '-6'; () means all
+    use_additional: bool = False  # DCASE, MIMII DUE: the evaluation set's machines too
+    normal: tuple[str, ...] = ()  # folder: more names of folders, or words of file names, that say
+    abnormal: tuple[str, ...] = ()  # that a recording is of a healthy or of a faulty machine
 
 
 class Found(NamedTuple):

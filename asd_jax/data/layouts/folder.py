@@ -19,8 +19,7 @@ from collections import Counter
 
 from absl import logging
 
-from asd_jax.data.layouts.files import Found, audio_files
-from asd_jax.data.layouts.wanted import Wanted
+from asd_jax.data.layouts.files import Found, Wanted, audio_files
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
 from asd_jax.naming import ONLY_ID, first_few, printable

@@ -9,8 +9,7 @@ import re
 
 from absl import logging
 
-from asd_jax.data.layouts.files import Found, audio_files
-from asd_jax.data.layouts.wanted import Wanted
+from asd_jax.data.layouts.files import Found, Wanted, audio_files
 from asd_jax.data.table import ANOMALY, NORMAL, Clip
 from asd_jax.errors import UserError
 

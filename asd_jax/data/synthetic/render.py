@@ -23,8 +23,8 @@ LEAST_SEVERITY = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipPlan:
-    """Everything drawn for one clip before its sound is made.
+class NamedClip:
+    """Which clip of a set it is.
 
     Attributes:
         machine_type: Machine type.
@@ -32,11 +32,6 @@ class ClipPlan:
         label: "normal" or "abnormal".
         number: Number of the clip under this label.
         fault: Name of the fault; "" for a normal clip.
-        severity: Severity of the fault, 0 for a normal clip.
-        unit: Constants of the machine.
-        state: State of the machine.
-        placement: Where the microphone stands.
-        scene: What happens in the hall.
     """
 
     machine_type: str
@@ -44,6 +39,25 @@ class ClipPlan:
     label: str
     number: int
     fault: str
+
+    @property
+    def suffix(self) -> str:
+        """Returns the part of the file name after the number."""
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipPlan(NamedClip):
+    """Everything drawn for one clip before its sound is made.
+
+    Attributes:
+        severity: Severity of the fault, 0 for a normal clip.
+        unit: Constants of the machine.
+        state: State of the machine.
+        placement: Where the microphone stands.
+        scene: What happens in the hall.
+    """
+
     severity: float
     unit: fan.Unit | pump.Unit | slider.Unit | valve.Unit
     state: fan.OperatingState | pump.OperatingState | slider.OperatingState | valve.OperatingState
@@ -64,11 +78,6 @@ class Recording:
     machine: Float[np.ndarray, "samples channels"]
     hall: Float[np.ndarray, "samples channels"]
     floor: Float[np.ndarray, "samples channels"]
-
-
-def faults(machine_type: str) -> tuple[str, ...]:
-    """Names of the faults of a machine type."""
-    return MACHINES[machine_type].FAULTS
 
 
 def unit_index(settings: SyntheticMachines, machine_id: str) -> int:
@@ -125,11 +134,20 @@ def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
     hall = factory.background(stream(seed, *clip, "hall"), plan.scene, clock, seed=seed)
     hall = room.array(hall, clock, direction=2.0, **array)
     hall *= decibel(MACHINE_DBFS + plan.scene.level_db)
-    floor = [
-        stream(seed, *clip, "floor", channel).standard_normal(clock.samples, dtype=np.float32)
+    return Recording(machine, hall, floor(settings, clip, clock, version=1))
+
+
+def floor(
+    settings: SyntheticMachines, clip: tuple, clock: Clock, *, version: int
+) -> Float[np.ndarray, "samples channels"]:
+    """The microphones' own noise; `clip` is type, ID, label and number."""
+    drawn = [
+        stream(settings.seed, *clip, "floor", channel, version=version).standard_normal(
+            clock.samples, dtype=np.float32
+        )
         for channel in range(settings.channels)
     ]
-    return Recording(machine, hall, np.stack(floor, 1) * np.float32(decibel(FLOOR_DBFS)))
+    return np.stack(drawn, 1) * np.float32(decibel(FLOOR_DBFS))
 
 
 def mix(recording: Recording, snr: float) -> Int16[np.ndarray, "samples channels"]:

@@ -66,7 +66,7 @@ def write_machines(
 def clip_path(snr: int, plan: ClipPlan) -> pathlib.PurePath:
     """Path of a clip below the root of its set."""
     folder = pathlib.PurePath(f"{snr}_dB_{plan.machine_type}", plan.machine_id, plan.label)
-    return folder / f"{plan.number:08d}{getattr(plan, 'suffix', '')}.wav"
+    return folder / f"{plan.number:08d}{plan.suffix}.wav"
 
 
 def _plans(settings: SyntheticMachines) -> Iterator[ClipPlan]:

@@ -1,7 +1,6 @@
 """Network operations in channels-last layout, each in the form that is fast where it runs."""
 
 from asd_jax.models.ops.convolution import conv as conv
-from asd_jax.models.ops.convolution import pointwise as pointwise
 from asd_jax.models.ops.depthwise import depthwise as depthwise
 from asd_jax.models.ops.norm import batch_norm as batch_norm
 from asd_jax.models.ops.norm import identity as identity

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from asd_jax import target
 from asd_jax.models.ops.blocks import by_blocks, in_blocks
+from asd_jax.models.ops.depthwise import shifted, spread
 from asd_jax.models.ops.products import product, sum_of_products
 from asd_jax.models.ops.winograd import suits, winograd
 from asd_jax.types import Pair
@@ -101,14 +102,9 @@ def _one_by_one(function: Callable[..., Array]) -> Callable[..., Array]:
 
 def _spread(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
     """Gradient of x: the correlation of dy, spread out by the stride, with filters turned round."""
-    around = [
-        (k - 1 - pad, n + pad - s * (out - 1) - 1, s - 1)
-        for n, k, s, pad, out in zip(
-            size, kernel.shape[:2], stride, padding, dy.shape[1:3], strict=True
-        )
-    ]
-    spread = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *around, (0, 0, 0)])
-    return conv_lax(spread, kernel[::-1, ::-1].transpose(0, 1, 3, 2), (1, 1), (0, 0))
+    kernel_size = (kernel.shape[0], kernel.shape[1])
+    apart = spread(dy, size, kernel_size, stride, padding)
+    return conv_lax(apart, kernel[::-1, ::-1].transpose(0, 1, 3, 2), (1, 1), (0, 0))
 
 
 def _scattered(dy: Array, kernel: Array, *, size: Pair, stride: Pair, padding: Pair) -> Array:
@@ -166,14 +162,11 @@ def _patches(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
     x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
     if x.shape[1] == kernel_size[0] == 1 and kernel_size[1] % stride[1] == 0:
         return _frames(x, kernel_size[1], stride[1])
-    batch, height, width, channels = x.shape
-    out = [(n - k) // s + 1 for n, k, s in zip((height, width), kernel_size, stride, strict=True)]
-    shifts = []
-    for i in range(kernel_size[0]):
-        for j in range(kernel_size[1]):
-            last = (i + stride[0] * (out[0] - 1) + 1, j + stride[1] * (out[1] - 1) + 1)
-            shifts.append(lax.slice(x, (0, i, j, 0), (batch, *last, channels), (1, *stride, 1)))
-    return jnp.concatenate(shifts, axis=-1)
+    height, width = (
+        (n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel_size, stride, strict=True)
+    )
+    taps = itertools.product(*map(range, kernel_size))
+    return jnp.concatenate([shifted(x, i, j, (height, width), stride) for i, j in taps], axis=-1)
 
 
 def _frames(x: Array, kernel_size: int, stride: int) -> Array:

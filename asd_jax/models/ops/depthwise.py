@@ -10,8 +10,6 @@ from jaxtyping import Array, Float
 from asd_jax import target
 from asd_jax.types import Pair
 
-Padding = tuple[Pair, Pair]
-
 
 def depthwise(
     x: Float[Array, "batch height width channels"],
@@ -29,25 +27,24 @@ def depthwise(
         padding: zeros on *both* sides of height and of width. (XLA's "SAME" pads unevenly when the
             stride is 2, which shifts the features.)
     """
-    both = ((padding[0], padding[0]), (padding[1], padding[1]))
     form = _shift_add if target.form() == "fast" else depthwise_lax
-    return form(x, kernel, (stride[0], stride[1]), both)
+    return form(x, kernel, (stride[0], stride[1]), (padding[0], padding[1]))
 
 
-def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
+def depthwise_lax(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     """The reference form of `depthwise`: XLA's grouped convolution; shapes as there."""
     return lax.conv_general_dilated(
         x,
         kernel,
         stride,
-        padding,
+        [(n, n) for n in padding],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1],
     )
 
 
-def _shifted(x: Array, i: int, j: int, out: Pair, stride: Pair) -> Array:
-    """Returns what tap (i, j) sees of the padded maps, for each of the `out` positions."""
+def shifted(x: Array, i: int, j: int, out: Pair, stride: Pair) -> Array:
+    """Tap (i, j) of padded maps `[batch, height, width, channels]`: `[batch, *out, channels]`."""
     batch, _, _, channels = x.shape
     last = (i + stride[0] * (out[0] - 1) + 1, j + stride[1] * (out[1] - 1) + 1)
     return lax.slice(x, (0, i, j, 0), (batch, *last, channels), (1, *stride, 1))
@@ -60,46 +57,49 @@ def _sum_of_shifts(x: Array, kernel: Array, stride: Pair) -> Array:
         (n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel_size, stride, strict=True)
     )
     terms = (
-        _shifted(x, i, j, (height, width), stride) * kernel[i, j, 0]
+        shifted(x, i, j, (height, width), stride) * kernel[i, j, 0]
         for i in range(kernel_size[0])
         for j in range(kernel_size[1])
     )
     return functools.reduce(jnp.add, terms)
 
 
-def _pad(x: Array, padding: Padding, interior: Pair = (0, 0)) -> Array:
-    sides = [(low, high, gap) for (low, high), gap in zip(padding, interior, strict=True)]
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
+def spread(dy: Array, size: Pair, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Gradients of the results, apart by the stride, with zeros around them.
+
+    The gradient of x, of `size`, is their correlation with the filters turned round. dy is
+    `[batch, out_height, out_width, features]`.
+    """
+    around = [
+        (k - 1 - pad, n + pad - s * (out - 1) - 1, s - 1)
+        for n, k, s, pad, out in zip(size, kernel_size, stride, padding, dy.shape[1:3], strict=True)
+    ]
+    return lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *around, (0, 0, 0)])
+
+
+def _pad(x: Array, padding: Pair) -> Array:
+    return jnp.pad(x, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _shift_add(x: Array, kernel: Array, stride: Pair, padding: Padding) -> Array:
+def _shift_add(x: Array, kernel: Array, stride: Pair, padding: Pair) -> Array:
     return _sum_of_shifts(_pad(x, padding), kernel, stride)
 
 
-def _forward(x: Array, kernel: Array, stride: Pair, padding: Padding) -> tuple:
+def _forward(x: Array, kernel: Array, stride: Pair, padding: Pair) -> tuple:
     return _shift_add(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: Pair, padding: Padding, saved: tuple, dy: Array) -> tuple[Array, Array]:
+def _backward(stride: Pair, padding: Pair, saved: tuple, dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    return _grad_input(dy, kernel, x.shape[1:3], stride, padding), _grad_kernel(
-        _pad(x, padding), dy, kernel.shape[:2], stride
+    size, kernel_size = (x.shape[1], x.shape[2]), (kernel.shape[0], kernel.shape[1])
+    apart = spread(dy, size, kernel_size, stride, padding)
+    return _sum_of_shifts(apart, kernel[::-1, ::-1], (1, 1)), _grad_kernel(
+        _pad(x, padding), dy, kernel_size, stride
     )
 
 
 _shift_add.defvjp(_forward, _backward)
-
-
-def _grad_input(dy: Array, kernel: Array, size: Pair, stride: Pair, padding: Padding) -> Array:
-    """The same sum of shifts over dy, spread out by the stride, with the filters turned round."""
-    around = []
-    for n, k, s, (low, _), out in zip(
-        size, kernel.shape[:2], stride, padding, dy.shape[1:3], strict=True
-    ):
-        around.append((k - 1 - low, n + low - s * (out - 1) - 1))
-    spread = _pad(dy, (around[0], around[1]), (stride[0] - 1, stride[1] - 1))
-    return _sum_of_shifts(spread, kernel[::-1, ::-1], (1, 1))
 
 
 def _grad_kernel(x: Array, dy: Array, kernel_size: Pair, stride: Pair) -> Array:

@@ -40,7 +40,7 @@ class LabelledCorpus:
         return ()
 
     def group(self, indices: np.ndarray) -> np.ndarray:
-        """The index in `groups` of each clip's machine; -1 for one that did not train."""
+        """The index in `groups` of each clip's machine, `[clips]`; -1 if it did not train."""
         number = {group: g for g, group in enumerate(self.groups)}
         return np.array([number.get(self.clips[i].group, -1) for i in indices], int)
 
@@ -49,8 +49,8 @@ def balanced(clips: np.ndarray, label: np.ndarray) -> np.ndarray:
     """The clips, those of the rarer class repeated until both classes are as many.
 
     Args:
-        clips: positions.
-        label: of every position.
+        clips: positions, int `[clips]`.
+        label: of every position, `[positions]`.
     """
     sides = [clips[label[clips] == y] for y in (NORMAL, ANOMALY)]
     most = max(map(len, sides))
@@ -94,7 +94,7 @@ def imagined(config: PumpClassifier, machines: int) -> LabelledCorpus:
     label, both = np.array([NORMAL, ANOMALY], np.int32), np.arange(2)
     table = tuple(Clip("", "", "", "train", int(y), snr=config.pretrain.snr) for y in label)
     waves = WaveCache("", both, round(config.data.clip_seconds * config.data.sample_rate))
-    return LabelledCorpus(table, waves, label, both, Parts(both, both, both, 0), (), ())
+    return LabelledCorpus(table, waves, label, both, Parts(both, both, both), (), ())
 
 
 def counts(config: PumpClassifier, machines: Sequence[tuple[int, int]]) -> dict[str, int]:

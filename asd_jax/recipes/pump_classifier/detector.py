@@ -77,7 +77,7 @@ class ClassifierDetector(Detector):
     @property
     def samples(self) -> int:
         """Samples of one clip."""
-        return network.clip_samples(self.config)
+        return self.config.data.samples
 
     def _fold(self) -> Tree:
         if "folded" in self.variables:
@@ -115,8 +115,8 @@ class ClassifierDetector(Detector):
         """Scores int16 clips of `samples` samples.
 
         Args:
-            clips: (name, waveform, indices of the groups that it may be of); the groups only say
-                what the clip is called and which normals it is ranked among.
+            clips: (name, int16 `[samples]`, indices of the groups that it may be of); the groups
+                only say what the clip is called and which normals it is ranked among.
 
         Returns:
             rows as scores.csv holds them, and `percentile`.

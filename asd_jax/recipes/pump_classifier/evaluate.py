@@ -53,7 +53,7 @@ def make_detector(
         run: with the clips.
         variables: of the network.
         calibrated: how its logits become decisions.
-        logit: of the validation clips.
+        logit: of the validation clips, `[clips]`.
         moments: of the training clips, from `network.level_moments`.
     """
     corpus, config = run.corpus, run.config
@@ -120,7 +120,7 @@ def evaluate(
         run: with the clips.
         detector: of the run.
         calibrated: what the validation recordings show.
-        alone: logits of the test clips by the network alone, without the head's wide part.
+        alone: logits `[clips]` of the test by the network alone, without the head's wide part.
         moments: of the training and the test clips, for the references.
         seconds: of the parts before.
     """
@@ -187,7 +187,7 @@ def evaluate(
 def by_recording(
     groups: Sequence[dict[str, Any]], rows: Rows, recording: np.ndarray, *, draws: int, seed: int
 ) -> None:
-    """Gives each machine's entry an interval of its AUC that draws recordings, not clips."""
+    """Gives each machine an interval of its AUC that draws recordings, `[clips]` of names."""
     names = [(row["machine_type"], row["machine_id"]) for row in rows]
     for entry in groups:
         machine = (entry["machine_type"], entry["machine_id"])
@@ -215,8 +215,8 @@ def classify(
 
     Args:
         corpus: the clips.
-        test: which of them are judged.
-        score: their probabilities of an anomaly.
+        test: which of them are judged, positions `[clips]`.
+        score: their probabilities of an anomaly, `[clips]`.
         threshold: above which one is called anomalous.
         draws: of the bootstrap.
         seed: of the draws.
@@ -246,7 +246,7 @@ def classify(
 
 
 def cross_entropy(label: np.ndarray, score: np.ndarray) -> float:
-    """Mean binary cross entropy of probabilities; one that is 0 or 1 to rounding stays finite."""
+    """Mean binary cross entropy of probabilities `[clips]`; one of 0 or 1 to rounding is finite."""
     least = np.finfo(np.float64).tiny
     right = np.where(label == 1, score, 1.0 - score)
     return float(-np.log(np.maximum(right, least)).mean())
@@ -336,7 +336,7 @@ def _embedding(corpus: LabelledCorpus, test: np.ndarray, points: np.ndarray) -> 
 
 
 def most_wrong(rows: Sequence[Any], recording: np.ndarray) -> np.ndarray:
-    """Places of the rows furthest from their label first, the worst version of each recording."""
+    """Places `[recordings]` of the rows furthest from their label, the worst version of each."""
     order = np.argsort([-abs(row["score"] - row["label"]) for row in rows], kind="stable")
     _, first = np.unique(recording[order], return_index=True)
     return order[np.sort(first)]

@@ -42,14 +42,9 @@ def display(config: PumpClassifier) -> LogMel:
     return LogMel(sample_rate=config.data.sample_rate, n_mels=128, channels=("power",))
 
 
-def clip_samples(config: PumpClassifier) -> int:
-    """Samples of one clip."""
-    return config.data.samples
-
-
 def clip_shape(config: PumpClassifier) -> jax.ShapeDtypeStruct:
     """Shape and dtype of one clip as a batch has it."""
-    return jax.ShapeDtypeStruct((clip_samples(config),), np.int16)
+    return jax.ShapeDtypeStruct((config.data.samples,), np.int16)
 
 
 def build(config: PumpClassifier) -> Model:

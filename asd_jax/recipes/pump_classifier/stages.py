@@ -123,7 +123,7 @@ def _everything(corpus: LabelledCorpus) -> np.ndarray:
 
 
 def loss_tunables(label: np.ndarray, config: PumpClassifier) -> dict[str, float]:
-    """The scalars of the loss: label smoothing, and a weight for each class.
+    """The scalars of the loss: label smoothing, and a weight for each class of labels `[clips]`.
 
     The weights are 1, or, with imbalance 'weighted', give both classes equal shares.
     """
@@ -183,7 +183,7 @@ def validate(run: ClassifierRun, variables: Tree) -> dict[str, float]:
 
 
 def mean_loss(logit: np.ndarray, label: np.ndarray, *, by_class: bool) -> float:
-    """Mean binary cross entropy over the clips, or over the means of the classes."""
+    """Mean binary cross entropy over `[clips]`, or over the means of the classes."""
     values = np.logaddexp(0.0, np.where(label == ANOMALY, -logit, logit))
     if not by_class:
         return float(values.mean())

@@ -86,7 +86,7 @@ def weigh(
         deep: logits of the network.
         wide: logits of the regression.
         label: of the clips.
-        recording: of the clips; one counts once, whatever its versions.
+        recording: of the clips, `[clips]`; one counts once, whatever its versions.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -6,7 +6,13 @@ import functools
 import numpy as np
 
 from asd_jax.data.synthetic import room, valve
-from asd_jax.data.synthetic.render import FLOOR_DBFS, MACHINE_DBFS, Recording, unit_index
+from asd_jax.data.synthetic.render import (
+    MACHINE_DBFS,
+    NamedClip,
+    Recording,
+    floor,
+    unit_index,
+)
 from asd_jax.data.synthetic.settings import SyntheticMachines
 from asd_jax.data.synthetic.sounds import Clock, decibel
 from asd_jax.data.synthetic.streams import stream
@@ -14,15 +20,10 @@ from asd_jax.data.synthetic.version2 import bursts, faults, sessions, units
 
 
 @dataclasses.dataclass(frozen=True)
-class ClipPlan:
+class ClipPlan(NamedClip):
     """Everything drawn for one clip before its sound is made.
 
     Attributes:
-        machine_type: Machine type.
-        machine_id: Machine ID.
-        label: "normal" or "abnormal".
-        number: Number of the clip under this label.
-        fault: Name of the fault; "" for a normal clip.
         kind: Where it shows, of `faults.KINDS`; "" for a normal clip.
         severity: Of `faults.SEVERITIES`; "" for a normal clip.
         quantity: Physical quantity of the fault, 0 for a normal clip.
@@ -32,11 +33,6 @@ class ClipPlan:
         scene: What happens in the hall.
     """
 
-    machine_type: str
-    machine_id: str
-    label: str
-    number: int
-    fault: str
     kind: str
     severity: str
     quantity: float
@@ -113,11 +109,7 @@ def render_clip(settings: SyntheticMachines, plan: ClipPlan) -> Recording:
     hall = bursts.background(stream(seed, *clip, "hall", version=2), plan.scene, clock, seed=seed)
     hall = room.array(hall, clock, channels=settings.channels, direction=2.0)
     hall *= np.float32(decibel(MACHINE_DBFS + plan.scene.steady.level_db))
-    floor = [
-        stream(seed, *clip, "floor", channel, version=2).standard_normal(clock.samples, np.float32)
-        for channel in range(settings.channels)
-    ]
-    return Recording(machine, hall, np.stack(floor, 1) * np.float32(decibel(FLOOR_DBFS)))
+    return Recording(machine, hall, floor(settings, clip, clock, version=2))
 
 
 @functools.lru_cache(maxsize=256)
