@@ -5,12 +5,37 @@ XLA_FLAGS, `XLA_FLAGS=--xla_backend_optimization_level=3`, the tests run what us
 command line of `.ci/run` and the gate do so always.
 """
 
+import atexit
 import importlib.metadata
+import shutil
+import tempfile
+from collections.abc import Mapping
 
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 # A flag that XLA does not know ends the process; a newer one (0.12) no longer has this.
 if tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) < (0, 11):
     FAST += " --xla_cpu_use_fusion_emitters=false"
+    # Programs this small take longer to be divided among threads than to be compiled by one.
+    FAST += " --xla_cpu_parallel_codegen_split_count=1"
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of tests and of the commands that they start: what is given goes before.
+
+    The workers of pytest-xdist are given a folder of compiled programs by the process that starts
+    them, so all share it. It is gone when the tests are over.
+    """
+    more = {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+        # As `commands.prepare_jax` has it: matrices are small, and each core has a worker.
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    if "JAX_COMPILATION_CACHE_DIR" not in given:
+        more["JAX_COMPILATION_CACHE_DIR"] = folder = tempfile.mkdtemp(prefix="asd_jax-tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {**more, **given, "XLA_FLAGS": flags(given.get("XLA_FLAGS", ""))}
 
 
 def flags(given: str) -> str:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from asd_jax import cached_program, target
+from asd_jax import cached_program, files, target
 from asd_jax.models import ops
 from asd_jax.recipes.pump_classifier import network as classifier_network
 from tests.deploy import detectors
@@ -115,6 +115,7 @@ def test_without_a_folder_to_write_it_is_traced(folder):
 
 def test_nothing_is_kept_where_nothing_compiled_is(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cached_program, "private_folder", files.private_folder)
     enabled = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     try:

@@ -114,17 +114,21 @@ def test_no_library_unpickles_what_the_product_reads(seen, tmp_path):
     np.savez(tmp_path / "features.npz", clips=np.array("a"))
     with Checkpoints(str(tmp_path / "checkpoints")) as checkpoints:
         checkpoints.save(1, {"a": jnp.ones(3)})
-    for name, value in {
+    settings = {
         "jax_compilation_cache_dir": str(tmp_path / "xla"),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": 0,
-    }.items():
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()  # a test before this one may have opened another
 
+    numbers = jnp.ones(5)
+
     def read():
-        jax.clear_caches()
-        jax.jit(lambda x: x * 3 + 1)(jnp.ones(5)).block_until_ready()
+        # A function of its own each time: found in the folder, not in this process.
+        jax.jit(lambda x: x * 3 + 1)(numbers).block_until_ready()
         open_cache([clip], tmp_path / "cache", WaveSettings(sample_rate=1000, clip_seconds=1.0))
         read_folder(str(tmp_path / "detector"))
         read_arrays((tmp_path / "features.npz").read_bytes())
@@ -136,5 +140,6 @@ def test_no_library_unpickles_what_the_product_reads(seen, tmp_path):
         assert listened(seen, read) == []
         assert list((tmp_path / "xla").iterdir())
     finally:
-        jax.config.update("jax_compilation_cache_dir", None)
+        for name, value in before.items():
+            jax.config.update(name, value)
         compilation_cache.reset_cache()

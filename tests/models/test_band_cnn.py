@@ -1,5 +1,7 @@
 """The small network against NumPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,14 +57,14 @@ def spectrograms(seed=0):
 
 def test_it_equals_numpy():
     model, variables = made()
-    x = jnp.asarray(spectrograms())
-    (embedding, intermediates), _ = model.apply(variables, x, train=False)
+    apply = jax.jit(functools.partial(model.apply, train=False))
+    (embedding, intermediates), _ = apply(variables, spectrograms())
     np.testing.assert_allclose(embedding, oracle(spectrograms(), variables), rtol=1e-3, atol=1e-4)
     assert intermediates["stage5"].shape == (3, 4, 3, 32) and intermediates["pool"].shape == (
         3,
         4 * 3 * 32,
     )
-    (folded, _), _ = model.apply(model.fold(variables), x, train=False)
+    (folded, _), _ = apply(model.fold(variables), spectrograms())
     np.testing.assert_allclose(folded, embedding, rtol=1e-3, atol=1e-4)
 
 
@@ -77,7 +79,8 @@ def test_without_its_norm_and_too_small_an_input():
 
 def test_members_stand_side_by_side_and_each_is_a_network_of_its_own():
     model, variables = made(members=2, embed_dim=16)
-    (embedding, _), _ = model.apply(variables, jnp.asarray(spectrograms()), train=False)
+    apply = jax.jit(functools.partial(model.apply, train=False))
+    (embedding, _), _ = apply(variables, spectrograms())
     each = [oracle(spectrograms(), variables, prefix) for prefix in ("", "member1_")]
     np.testing.assert_allclose(embedding, np.concatenate(each, 1), rtol=1e-3, atol=1e-4)
     assert np.abs(each[0] - each[1]).max() > 0.1

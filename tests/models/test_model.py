@@ -17,7 +17,7 @@ from asd_jax.models.layers import BatchNorm, Depthwise
 from asd_jax.models.model import wrap
 
 # Every part of a network in one block: compiles in seconds.
-DEEP = ((GhostBlock(3, 12, 12, 0.25, 1),) * 4,)
+DEEP = ((GhostBlock(3, 12, 12, 0.25, 1),) * 2,)
 SMALL = ((GhostBlock(3, 12, 12, 0.25, 2),),)
 
 

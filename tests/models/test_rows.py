@@ -1,5 +1,7 @@
 """A network that knows its rows: what its head sees, and that it survives folding."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,12 @@ def small(size=32, **options):
     return net, net.init(jax.random.key(0))
 
 
+def applied(net, *, train):
+    """Its `apply` as one program."""
+    options = {"key": jax.random.key(1)} if train else {}
+    return jax.jit(functools.partial(net.apply, train=train, **options))
+
+
 def test_statistics_are_means_and_deviations_over_time():
     x = pictures()
     grey = x.mean(-1)
@@ -27,23 +35,20 @@ def test_statistics_are_means_and_deviations_over_time():
 
 
 def test_a_row_that_never_changes_has_a_finite_gradient():
-    gradient = jax.grad(lambda x: row_statistics(x).sum())(jnp.zeros((1, 4, 8, 3)))
+    gradient = jax.jit(jax.grad(lambda x: row_statistics(x).sum()))(jnp.zeros((1, 4, 8, 3)))
     assert np.isfinite(gradient).all()
 
 
 def test_rows_are_normalised_each_by_itself():
     net, variables = small(normalise_rows=True)
-    x = pictures()
-    _, stats = net.apply(variables, jnp.asarray(x), train=True, key=jax.random.key(1))
+    x, apply = pictures(), applied(net, train=True)
+    (outputs, _), stats = apply(variables, x)
     mean = np.asarray(stats["input"]["mean"])
     np.testing.assert_allclose(mean, 0.1 * x.mean((0, 2, 3)), atol=1e-5)
     # In training no row's level or spread reaches the network.
     louder = x * np.linspace(1, 9, 32)[None, :, None, None] + np.arange(32)[None, :, None, None]
-    outputs = [
-        net.apply(variables, jnp.asarray(v, jnp.float32), train=True, key=jax.random.key(1))[0][0]
-        for v in (x, louder)
-    ]
-    np.testing.assert_allclose(*outputs, atol=2e-3)
+    (same, _), _ = apply(variables, louder.astype(np.float32))
+    np.testing.assert_allclose(same, outputs, atol=2e-3)
 
 
 def test_the_head_adds_a_linear_function_of_the_rows():
@@ -52,7 +57,8 @@ def test_the_head_adds_a_linear_function_of_the_rows():
     params = dict(variables["params"])
     assert not np.any(params["wide"])  # until it is fitted
     params["wide"] = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
-    (logits, intermediates), _ = net.apply({**variables, "params": params}, x, train=False)
+    apply = applied(net, train=False)
+    (logits, intermediates), _ = apply({**variables, "params": params}, x)
     rows = np.asarray(row_statistics(x))  # as they come, not as the network sees them
     deep = np.asarray(intermediates["embedding"])[:, :-64]
     np.testing.assert_allclose(intermediates["embedding"][:, -64:], rows, atol=1e-6)
@@ -65,13 +71,10 @@ def test_training_leaves_the_wide_part_alone():
     net, variables = small(head="rows")
 
     def loss(params):
-        (logits, _), _ = net.apply(
-            {**variables, "params": params}, jnp.asarray(pictures()), train=True,
-            key=jax.random.key(1),
-        )  # fmt: skip
+        (logits, _), _ = applied(net, train=True)({**variables, "params": params}, pictures())
         return logits.sum()
 
-    gradient = jax.grad(loss)(variables["params"])
+    gradient = jax.jit(jax.grad(loss))(variables["params"])
     assert not np.any(gradient["wide"]) and np.any(gradient["classifier"]["kernel"])
 
 
@@ -80,8 +83,9 @@ def test_the_head_hears_where_the_mean_over_the_map_does_not():
     net, variables = small(64, head="rows")
     low, high = np.zeros((2, 1, 64, 16, 3), np.float32)
     low[:, 16:24], high[:, 32:40] = 1.0, 1.0
-    (_, first), _ = net.apply(variables, jnp.asarray(low), train=False)
-    (_, second), _ = net.apply(variables, jnp.asarray(high), train=False)
+    apply = applied(net, train=False)
+    (_, first), _ = apply(variables, low)
+    (_, second), _ = apply(variables, high)
     deep = first["embedding"].shape[1] - 2 * 64
     first, second = first["embedding"][0], second["embedding"][0]
     np.testing.assert_allclose(first[:deep], second[:deep], atol=1e-5)
@@ -90,11 +94,11 @@ def test_the_head_hears_where_the_mean_over_the_map_does_not():
 
 def test_folded_variables_give_the_same_logits():
     net, variables = small(normalise_rows=True, head="rows")
-    _, stats = net.apply(variables, jnp.asarray(pictures()), train=True, key=jax.random.key(1))
+    _, stats = applied(net, train=True)(variables, pictures())
     variables = {"params": variables["params"], "batch_stats": stats}
-    x = jnp.asarray(pictures(seed=1))
-    (plain, _), _ = net.apply(variables, x, train=False)
-    (folded, _), _ = net.apply(net.fold(variables), x, train=False)
+    x, apply = pictures(seed=1), applied(net, train=False)
+    (plain, _), _ = apply(variables, x)
+    (folded, _), _ = apply(net.fold(variables), x)
     np.testing.assert_allclose(plain, folded, atol=1e-4)
 
 

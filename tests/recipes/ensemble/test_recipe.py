@@ -35,14 +35,14 @@ def tiny_networks(tmp_path_factory):
 
 
 def config(argument="smoke", **changes):
-    return tiny.resolved("ensemble", argument, **changes).to_dict()
+    small = {"data__clip_seconds": 1.0, "synthetic__seconds": 1.0, "features__n_mels": 64}
+    return tiny.resolved("ensemble", argument, **(small | changes)).to_dict()
 
 
 def smoke(argument="smoke", **changes):
     small = {f"{stage}__epochs": 0.5 for stage in ("pretrain", "finetune", "temporal", "fusion")}
     small |= {f"{stage}__batch_size": 8 for stage in ("pretrain", "finetune", "temporal", "fusion")}
-    small |= {"data__clip_seconds": 1.0, "features__n_mels": 64, "scoring__bootstrap": 50}
-    return config(argument, **(small | changes))
+    return config(argument, **(small | {"scoring__bootstrap": 50} | changes))
 
 
 @pytest.fixture(scope="module")
