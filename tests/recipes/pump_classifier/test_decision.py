@@ -24,7 +24,7 @@ def corpus(train=80, validation=400, test=200, versions=1):
         LabelledCorpus,
         label=recording % 2,
         recording=recording.astype(str),
-        parts=Parts(train, validation, test, 0),
+        parts=Parts(train, validation, test),
     )
 
 

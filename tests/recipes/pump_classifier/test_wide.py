@@ -85,7 +85,7 @@ def test_the_head_then_says_the_weighed_sum():
         logit = (logit + rows @ params["wide"])[clips, 0]
         return {"logit": logit, "embedding": np.concatenate([points, rows], 1)[clips]}
 
-    parts = Parts(np.arange(100), np.arange(100, 200), np.arange(200, 300), 0)
+    parts = Parts(np.arange(100), np.arange(100, 200), np.arange(200, 300))
     recording = np.arange(300).astype(str)
     corpus = tiny.bare(LabelledCorpus, parts=parts, waves=None, label=label, recording=recording)
     run = tiny.bare(ClassifierRun, corpus=corpus, read=read)
