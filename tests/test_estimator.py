@@ -142,6 +142,10 @@ def test_pickles_what_it_has_learned(fitted):
     assert not hasattr(pickle.loads(pickle.dumps(AnomalousSoundDetector())), "detector_")
 
 
+def settings_of(detector):
+    return from_config(Ensemble, detector._values(""))
+
+
 def test_clones_with_its_parameters_and_without_what_it_learned(fitted):
     copy = clone(fitted)
     assert copy.get_params() == fitted.get_params() and "scoring__false_alarm_rate" in repr(copy)
@@ -149,13 +153,13 @@ def test_clones_with_its_parameters_and_without_what_it_learned(fitted):
         copy.predict([machine.hum()])
     copy.set_params(scoring__false_alarm_rate=0.2, verbose=True)
     assert copy.get_params()["verbose"] and fitted.get_params()["verbose"] is False
-    assert copy._settings().scoring.false_alarm_rate == 0.2
-    assert fitted._settings().scoring.false_alarm_rate == 0.1
+    assert settings_of(copy).scoring.false_alarm_rate == 0.2
+    assert settings_of(fitted).scoring.false_alarm_rate == 0.1
 
 
 def test_the_default_is_the_config_for_own_recordings():
     own = from_config(Ensemble, get_config("ensemble", "folder").to_dict())
-    assert AnomalousSoundDetector()._settings() == own
+    assert settings_of(AnomalousSoundDetector()) == own
 
 
 @pytest.mark.parametrize(

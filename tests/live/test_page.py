@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from asd_jax.live import feed
-from asd_jax.live.alarm import Rule
+from asd_jax.live.alarm import Alarm, Rule
 from asd_jax.live.board import Board
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.server import Monitor
@@ -32,8 +32,8 @@ def monitor(clip_scorer):
     read, write = os.pipe()
     sender = threading.Thread(target=lambda: (os.write(write, sound.tobytes()), os.close(write)))
     sender.start()
-    rule = {"hop": 1.0, "rule": Rule(2, 2, 2)}
-    feed.stream(clip_scorer, board, Pcm(machine.RATE), read, 5.0, lambda: False, rule)
+    options = {"hop": 1.0, "alarm": Alarm(Rule(2, 2, 2))}
+    feed.stream(clip_scorer, board, Pcm(machine.RATE), read, 5.0, lambda: False, options)
     board.note(INJECTED, paused=False)  # as if the sound went on
     sender.join()
     yield server

@@ -30,7 +30,7 @@ SHAPES = {
     "efficientnetv2_s": (224, 224, 3),
     "temporal": (160000,),
 }
-PAPER = Ensemble(temporal=Temporal("table1"), scoring=Scoring(branches=tuple(BRANCHES)))
+PAPER = Ensemble(temporal=Temporal(name="table1"), scoring=Scoring(branches=tuple(BRANCHES)))
 CLASSES = 512  # the embedding's width: its numbers serve as logits
 RATES = Optimizer(kind="sgd", learning_rate=1e-3, weight_decay=1e-4, momentum=0.9)
 
