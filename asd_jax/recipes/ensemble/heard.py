@@ -53,8 +53,11 @@ def heard(
     wanted = VIEWS if branch == "statistics" else ()
     if branch == "temporal" and detector.config.temporal.name == "modulation":
         wanted = ("rhythm",)  # what the network hears, in the statistics' terms
-    scorer = detector.scorers.get("statistics", {group: None})[group]
-    if not wanted or not isinstance(scorer, Views) or detector.config.statistics.pool != "views":
+    pool = detector.config.statistics.pool
+    if not wanted or "statistics" not in detector.scorers or pool != "views":
+        return Heard(said, share)
+    scorer = detector.scorers["statistics"][group]
+    if not isinstance(scorer, Views):
         return Heard(said, share)
     return Heard(said, share, *_of_views(detector, scorer, wave, wanted))
 
