@@ -23,9 +23,9 @@ PROGRAM = """
 import contextlib, dataclasses, os, signal, sys, threading, time
 from asd_jax import commands, main
 from asd_jax.recipes.ensemble import recipe as ensemble
-from asd_jax.recipes.ensemble import evaluate
+from asd_jax.runs import finish
 from asd_jax.recipes.ensemble import networks
-from asd_jax.recipes.ensemble import stages
+from asd_jax.runs.trainer import Trainer
 from asd_jax.train import loop
 from asd_jax.train.checkpoint import Checkpoints
 from tests.recipes import tiny
@@ -134,12 +134,12 @@ MOMENTS = (
     ("Checkpoints.save 1", 0.05),
     ("Checkpoints.save 2", 0.05),
     ("loop._run 2", 1.5),
-    ("stages.train 2", 0.01),
+    ("Trainer.train 2", 0.01),
     ("loop._run 1", 1.5),
     ("Checkpoints.save 1", 0.02),
-    ("evaluate.write_scores 1", 0.01),
-    ("evaluate.write_report 1", 0.1),
-    ("evaluate.write_results 1", 0.0),
+    ("finish.write_scores 1", 0.01),
+    ("finish.write_report 1", 0.1),
+    ("finish.write_json 1", 0.0),
 )
 
 
