@@ -121,13 +121,13 @@ def _draw(table: _Table, labelled: list[int], draw: str, total: int) -> list[int
     return [k for members in by_label for k in members[:each]]
 
 
-def _sun_721(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
+def _sun_721(table: _Table, chosen: list[int], _: str) -> list[list[int]]:
     """Section 3.3 as printed: "each spectrogram was randomly divided ... according to 7:2:1"."""
     ranked = sorted(chosen, key=lambda k: rank(table.seed, f"{table.clips[k].snr}:{table.name(k)}"))
     return _cut(ranked, table.shares)
 
 
-def _group_clip(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
+def _group_clip(table: _Table, chosen: list[int], _: str) -> list[list[int]]:
     """Shares of the recordings of each machine and label, with all their versions and windows."""
     strata: dict[tuple[str, str, int], set[str]] = {}
     for k in chosen:
@@ -141,7 +141,7 @@ def _group_clip(table: "_Table", chosen: list[int], _: str) -> list[list[int]]:
     return [[k for k in chosen if side_of[table.keys[k]] == number] for number in range(3)]
 
 
-def _leave_one_id_out(table: "_Table", chosen: list[int], test_id: str) -> list[list[int]]:
+def _leave_one_id_out(table: _Table, chosen: list[int], test_id: str) -> list[list[int]]:
     """One machine ID, of every type, is tested; the others' share of the test trains."""
     own = {k: table.clips[k].machine_id for k in chosen}
     ids = sorted(set(own.values()))

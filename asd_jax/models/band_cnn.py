@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from asd_jax.errors import UserError
-from asd_jax.models.layers import BatchNorm, ConvBN, dense, relu, round_channels
+from asd_jax.models.layers import ConvBN, centred, dense, relu, round_channels
 from asd_jax.models.model import Model, wrap
 
 # Channels at width 1 and strides of both axes.
@@ -71,8 +71,7 @@ class BandCNN(nn.Module):
         intermediates["pool"] = x = jnp.concatenate(over_time, axis=-1).reshape(batch, -1)
         x = dense(self.embed_dim // self.members, name=f"{prefix}embedding")(x)
         if self.embedding_norm:
-            norm = BatchNorm(use_bias=False, use_scale=False, name=f"{prefix}embedding_norm")
-            x = norm(x, train=train)
+            x = centred(x, train=train, name=f"{prefix}embedding_norm")
         return x, intermediates
 
 

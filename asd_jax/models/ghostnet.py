@@ -17,9 +17,9 @@ from asd_jax.errors import UserError
 from asd_jax.models import ops
 from asd_jax.models.layers import (
     Activation,
-    BatchNorm,
     ConvBN,
     SqueezeExcite,
+    centred,
     dense,
     relu,
     round_channels,
@@ -211,7 +211,7 @@ class GhostNetV2(nn.Module):
         if self.embed_dim:
             x = dense(self.embed_dim, name="embedding")(x)
         if self.embed_dim and self.embedding_norm:
-            x = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")(x, train=train)
+            x = centred(x, train=train)
         return x, intermediates
 
 

@@ -249,6 +249,13 @@ def dense(
     return nn.Dense(features, use_bias=bias, kernel_init=kernel_init, dtype=dtype, name=name)
 
 
+def centred(
+    x: Float[Array, "batch dim"], *, train: bool, name: str = "embedding_norm"
+) -> Float[Array, "batch dim"]:
+    """An embedding centred and scaled by a BatchNorm that learns neither bias nor scale."""
+    return BatchNorm(use_bias=False, use_scale=False, name=name)(x, train=train)
+
+
 def classify(
     x: AnyMaps, intermediates: dict[str, Array], outputs: int, dropout: float, *, train: bool
 ) -> tuple[Float[Array, "batch dim"], dict[str, Array]]:

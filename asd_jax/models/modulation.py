@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import mel_power
 from asd_jax.features.modulation import modulation_spectrum, short_frames
-from asd_jax.models.layers import BatchNorm, dense
+from asd_jax.models.layers import BatchNorm, centred, dense
 from asd_jax.models.model import Model, wrap
 
 BANDS = 4
@@ -30,15 +30,11 @@ class Modulation(nn.Module):
     Attributes:
         sample_rate: of the waveform, in Hz.
         embed_dim: width of the embedding.
-        dtype: not used: so small a network computes in float32.
-        rematerialise: not used either.
         embedding_norm: centre and scale the embedding by BatchNorm, see `GhostNetV2`.
     """
 
     sample_rate: int
     embed_dim: int = 128
-    dtype: Any = jnp.float32
-    rematerialise: bool = False
     embedding_norm: bool = True
 
     @nn.compact
@@ -54,8 +50,7 @@ class Modulation(nn.Module):
         rows = BatchNorm(name="norm")(spectrum[..., None], train=train).reshape(len(x), -1)
         embedding = dense(self.embed_dim, name="embedding")(rows)
         if self.embedding_norm:
-            norm = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")
-            embedding = norm(embedding, train=train)
+            embedding = centred(embedding, train=train)
         return embedding, {"modulation": spectrum}
 
 

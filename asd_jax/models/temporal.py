@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from asd_jax.models.layers import BatchNorm, ConvBN, leaky_relu, run_block
+from asd_jax.models.layers import ConvBN, centred, leaky_relu, run_block
 from asd_jax.models.model import Model, wrap
 from asd_jax.types import AnyMaps
 
@@ -90,8 +90,7 @@ class Temporal(nn.Module):
         mean = x.mean(axis=1)
         if self.embedding_norm:
             # What LeakyReLU leaves is mostly positive: uncentred, all cosines would be near 1.
-            norm = BatchNorm(use_bias=False, use_scale=False, name="embedding_norm")
-            mean = norm(mean, train=train)
+            mean = centred(mean, train=train)
         return mean, intermediates
 
 

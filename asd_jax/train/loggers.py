@@ -20,10 +20,10 @@ PROJECT = "asd_jax"  # the runs' project, or experiment, at W&B and MLflow
 
 
 class Logger:
-    """A place that figures go to, made for a run's folder and its settings, flat."""
+    """A place that figures go to."""
 
     def __init__(self, folder: str, config: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Args: the run's folder, and its settings, flat."""
 
     def begin(self, stage: str, step: int) -> None:
         """A stage goes on after this step: what was logged of later ones comes again."""

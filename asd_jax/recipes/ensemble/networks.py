@@ -99,4 +99,4 @@ def _waveform_network(config: settings.Ensemble, samples: int, body: dict[str, A
     if config.temporal.name == "table1":
         return models.temporal((samples,), **own, **body)
     own |= {"sample_rate": config.data.sample_rate, "embed_dim": temporal_dim(config)}
-    return models.modulation((samples,), **own, **body)
+    return models.modulation((samples,), **own)  # so small that it computes in float32

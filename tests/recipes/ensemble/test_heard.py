@@ -37,10 +37,14 @@ def test_a_steady_tone_is_heard_in_its_band(hertz):
     assert "louder than normal at" in heard.what
 
 
+def swinging(wave):
+    """The sound with a level that swings four times a second."""
+    time = np.arange(len(wave)) / machine.RATE
+    return np.rint(wave * (1 + 0.2 * np.sin(2 * np.pi * 4 * time))).astype(np.int16)
+
+
 def test_a_sound_that_comes_and_goes_is_told_from_a_steady_one():
-    quiet = machine.hum(seed=91)
-    time = np.arange(len(quiet)) / machine.RATE
-    moving = np.rint(quiet * (1 + 0.2 * np.sin(2 * np.pi * 4 * time))).astype(np.int16)
+    moving = swinging(machine.hum(seed=91))
     heard = machine.detector().heard(moving, row_of(moving), 0)
     assert heard and not heard.hertz
     much, often = heard.what.removeprefix("its level moves up and down by ").split(", ")
@@ -56,9 +60,7 @@ def test_nothing_is_heard_where_nothing_is_above_normal():
 
 
 def test_the_waveform_network_is_put_in_terms_of_the_rhythm():
-    quiet, detector = machine.hum(seed=93), copy.copy(machine.detector())
-    time = np.arange(len(quiet)) / machine.RATE
-    moving = np.rint(quiet * (1 + 0.2 * np.sin(2 * np.pi * 4 * time))).astype(np.int16)
+    moving, detector = swinging(machine.hum(seed=93)), copy.copy(machine.detector())
     alone = detector.ensemble
     both = dataclasses.replace(
         alone,
