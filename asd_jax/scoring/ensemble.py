@@ -5,9 +5,9 @@ log-likelihoods). All other rules z-score each branch on held-out normals of the
 
 `recommended` does not ask which branch finds made-up faults, for a real one may be of another kind:
 choosing by proxies saturates, adding z-scores does not (arXiv 2606.19269). A branch that a network
-learned has weight `NETWORK` if the network names the machine of held-out clips more often than
-guessing would, and the more the better it does; at chance it has learned nothing, and says nothing.
-The branches that need no learning have weight 1.
+learned has weight `NETWORK` if the network tells the machines of held-out clips apart with a
+sensitivity of `SURE`, and less with the square of what it has; at chance it has learned nothing,
+and says nothing. The branches that need no learning have weight 1.
 
 `discriminant` is the rule by made-up faults: the weights w >= 0 with the largest
 w.d / sqrt(w.R.w), where d is (AUC - 0.5)^2 of weak pseudo-anomalies, made from these normals,
@@ -21,13 +21,17 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.optimize import brentq, nnls
+from scipy.stats import norm
 
 from asd_jax.errors import UserError
 from asd_jax.naming import machine_name, machine_names
 from asd_jax.scoring import evidence
 from asd_jax.scoring.rules import RULES
 
-NETWORK = 0.6  # weight of a network that names every machine rightly
+NETWORK = 0.6  # weight of a network that tells the machines apart
+SURE = 2.5  # d' of identification from which on it counts as that
+MOST = 6.0  # d' that is told from no error at all
 OF_ITS_OWN = {"temporal": 1.0}  # the same of one that hears what no band's level shows
 LITERAL_WEIGHTS = (0.9, 0.1)  # fusion, statistics
 SHRINKAGE = (0.3, 2.0)  # of R: the first plus the second over the number of clips, at most 1
@@ -89,7 +93,7 @@ def fit_ensemble(
     *,
     rule: str = "recommended",
     weights: Sequence[float] = (),
-    learned: Mapping[str, tuple[float, float]] | None = None,
+    learned: Mapping[str, tuple[float, float, int]] | None = None,
 ) -> BranchWeights:
     """Calibrates and weighs branches by held-out normal clips.
 
@@ -103,7 +107,7 @@ def fit_ensemble(
         rule: one of `RULES`; 'fixed' takes `weights` on z-scores, 'literal' on raw scores.
         weights: of 'fixed' and 'literal', one a branch; () is 0.9 and 0.1 for two branches.
         learned: of each branch that a network learned, its accuracy of identification on held-out
-            clips and the least that is above chance; for 'recommended'.
+            clips, the least that is above chance, and the number of classes; for 'recommended'.
 
     Raises:
         UserError: scores that don't match or aren't finite, an unknown rule, missing weights.
@@ -221,21 +225,44 @@ def from_dict(values: Mapping[str, Any]) -> BranchWeights:
 
 
 def _trust(
-    branches: Sequence[str], learned: Mapping[str, tuple[float, float]]
+    branches: Sequence[str], learned: Mapping[str, tuple[float, float, int]]
 ) -> tuple[Float[np.ndarray, "branches"], dict[str, str]]:
     """Weights of 'recommended' before they are scaled to 1, and sentences on what is left out."""
     trust, gated = np.ones(len(branches)), {}
     for i, name in enumerate(branches):
         if name not in learned:
             continue
-        accuracy, level = learned[name]
-        trust[i] = OF_ITS_OWN.get(name, NETWORK) * accuracy if accuracy > level else 0.0
-        if not trust[i]:
+        accuracy, level, classes = learned[name]
+        skill = min(sensitivity(accuracy, classes) / SURE, 1.0) ** 2 if accuracy > level else 0.0
+        trust[i] = OF_ITS_OWN.get(name, NETWORK) * skill
+        if not skill:
             gated[name] = (
                 f"{name} is left out: its network names the right one of {accuracy:.0%} of "
                 "held-out clips, which is no better than guessing."
             )
     return (trust, gated) if trust.any() else (np.ones(len(branches)), {})
+
+
+def sensitivity(accuracy: float, classes: int) -> float:
+    """The d' that names so many clips rightly: 0 at chance, the same skill whatever the classes.
+
+    The right class gives a normal reading of mean d', each other one of mean 0, all of variance 1;
+    the largest is named (Hacker and Ratcliff, "A revised table of d' for M-alternative forced
+    choice", Perception & Psychophysics 26, 1979).
+
+    Args:
+        accuracy: share of clips whose class is named.
+        classes: how many there are.
+    """
+    reading = np.linspace(-8.0, 16.0, 1201)
+
+    def excess(d: float) -> float:
+        density = norm.pdf(reading - d) * norm.cdf(reading) ** (classes - 1)
+        return float(np.trapezoid(density, reading)) - accuracy
+
+    if classes < 2 or excess(0.0) >= 0.0:
+        return 0.0
+    return MOST if excess(MOST) <= 0.0 else float(brentq(excess, 0.0, MOST))
 
 
 def _mixing(
@@ -263,8 +290,6 @@ def _discriminant(
     auc: Float[np.ndarray, "branches"], normal: Float[np.ndarray, "clips branches"]
 ) -> Float[np.ndarray, "branches"]:
     """Non-negative weights that sum to 1: the skill of each branch against its overlap."""
-    from scipy.optimize import nnls
-
     skill = np.maximum(auc - 0.5, 0.0) ** 2
     shrinkage = min(SHRINKAGE[0] + SHRINKAGE[1] / len(normal), 1.0)
     correlation = evidence.correlation(normal)

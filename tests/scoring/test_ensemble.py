@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from scipy import optimize
 
 from asd_jax.errors import UserError
@@ -123,19 +124,41 @@ def test_when_nothing_is_known_all_branches_count_and_it_says_so():
     assert fitted.weights == {"b0": 0.5, "b1": 0.5}
 
 
-def learned(*accuracies, level=0.3):
-    return {f"b{b}": (accuracy, level) for b, accuracy in enumerate(accuracies)}
+def learned(*accuracies, level=0.3, classes=8):
+    return {f"b{b}": (accuracy, level, classes) for b, accuracy in enumerate(accuracies)}
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12])
+@pytest.mark.parametrize("sensitivity", [0.5, 1.5, 3.0])
+def test_sensitivity_is_that_of_an_observer_who_names_the_largest_reading(sensitivity, classes):
+    readings = np.random.default_rng(classes).normal(size=(400_000, classes))
+    readings[:, 0] += sensitivity
+    named = float(np.mean(readings.argmax(axis=1) == 0))
+    assert ensembles.sensitivity(named, classes) == pytest.approx(sensitivity, abs=0.02)
+
+
+def test_sensitivity_of_two_classes_is_known_and_its_ends_are_bounded():
+    for rightly in (0.6, 0.76, 0.95):
+        expected = np.sqrt(2) * scipy.stats.norm.ppf(rightly)
+        assert ensembles.sensitivity(rightly, 2) == pytest.approx(expected, abs=1e-4)
+    assert ensembles.sensitivity(0.2, 5) == ensembles.sensitivity(0.1, 5) == 0.0
+    assert ensembles.sensitivity(1.0, 5) == ensembles.MOST
+    assert ensembles.sensitivity(1.0, 1) == 0.0
 
 
 def test_recommended_weighs_networks_by_what_they_have_learned():
     held, _, normal, _ = system(0, [[1.0, 1.0, 1.0]], [[1.0, 1.0, 1.0]])
-    fitted = ensembles.fit_ensemble(held, learned=learned(0.9, 0.25))
-    shares = np.array([ensembles.NETWORK * 0.9, 0.0, 1.0])
+    fitted = ensembles.fit_ensemble(held, learned=learned(0.6, 0.25))
+    skill = (ensembles.sensitivity(0.6, 8) / ensembles.SURE) ** 2
+    shares = np.array([ensembles.NETWORK * skill, 0.0, 1.0])
+    assert 0.3 < skill < 0.7
     np.testing.assert_allclose(fitted.mixing[0], shares / shares.sum())
     assert list(fitted.gated) == ["b1"] and "25%" in fitted.reasons[0]
     z = [(normal[b] - held[b].mean()) / held[b].std(ddof=1) for b in held]
     expected = np.stack(z, 1) @ fitted.mixing[0]
     np.testing.assert_allclose(ensembles.combine(fitted, normal), expected, rtol=1e-9)
+    sure = ensembles.fit_ensemble(held, learned=learned(1.0, 0.25))
+    assert sure.mixing[0, 0] / sure.mixing[0, 2] == pytest.approx(ensembles.NETWORK)
     nothing = ensembles.fit_ensemble({"b0": held["b0"]}, learned=learned(0.1))
     assert nothing.weights == {"b0": 1.0}  # there is no other
 

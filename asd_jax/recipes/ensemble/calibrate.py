@@ -126,13 +126,14 @@ def identification(run: EnsembleRun, material: Material) -> dict[str, float]:
     }
 
 
-def _skill(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float]]:
-    """Held-out accuracy of each branch that a network learned, and the one above chance."""
-    level = least_skill(len(run.corpus.pretext_labels.names), len(run.corpus.held_out))
+def _skill(run: EnsembleRun, material: Material) -> dict[str, tuple[float, float, int]]:
+    """By branch that a network learned: held-out accuracy, the least above chance, classes."""
+    classes = len(run.corpus.pretext_labels.names)
+    level = least_skill(classes, len(run.corpus.held_out))
     found = identification(run, material)
     if "spectral" in found:  # an early map of the same network
         found["early_layers"] = found["spectral"]
-    return {name: (found.get(name, 0.0), level) for name in branches.NETWORKS}
+    return {name: (found.get(name, 0.0), level, classes) for name in branches.NETWORKS}
 
 
 def _fits(
