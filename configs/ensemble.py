@@ -13,8 +13,9 @@ ARG is a comma list: a data set, and optionally `literal` (every number and form
                   the paper's full schedule; --config.data.root=DIR says where the data set lies
     folder        your own recordings; --config.data.root=DIR, anomalies not needed
 
-Time: quickstart, see README. `folder` took 114 to 163 s on one busy CPU core (277 clips of 10 s),
-`folder,statistics` 11 s on two with 100. Full schedule on a data set: not measured yet.
+Time: quickstart, see README. `folder` took 136 s on two quiet CPU cores (277 clips of 10 s),
+`folder,statistics` 11 s on two with 100. The full schedule on those 277 clips takes an hour of one
+core; on a data set it was not measured yet.
 """
 
 import dataclasses

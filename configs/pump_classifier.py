@@ -18,9 +18,9 @@ from timm (--config.init_from) fit the network of `full` alone.
 Table 6 is one field: --config.features.kind=spectrogram (or log_frequency, linear_frequency).
 Table 5 is one field: --config.network.attention=eca (or soca, simam, nam, cbam, se).
 
-Time: quickstart 129 to 146 s of processor time on one core beside other work, with recordings and
-programs there; on two quiet cores not measured yet. On fresh recordings of its two pumps, mean of
-seeds 0 to 2: AUC 0.911, its network alone 0.881, logistic regression on the same clips 0.889
+Time: quickstart 175 s on two quiet cores, recordings and compilation included. On fresh recordings
+of its two pumps, mean of seeds 0 to 2: AUC 0.911, its network alone 0.889, logistic regression on
+the same clips 0.889
 (`python -m tests.benchmarks.classifier`). folder: 184 s for 145 real clips, on one core. MIMII: not
 measured yet.
 """
@@ -85,7 +85,7 @@ def shorter(config) -> None:
 
 
 def quickstart(config) -> None:
-    """Few clips, a narrow and shallow network and small pictures, for two minutes on two cores."""
+    """Few clips, a narrow and shallow network and small pictures, for three minutes on two cores."""
     config.data.clip_seconds = 4.0
     config.synthetic.update(ids=("id_00", "id_02"), normal=260, abnormal=160, seconds=4.0)
     config.split.shares = (0.65, 0.15, 0.2)
