@@ -100,7 +100,7 @@ def _band_powers(
     wave: Float[Array, "batch samples"], spec: LogMel
 ) -> list[Float[Array, "batch frames _"]]:
     """|X|^2 of the bins of each of `bands`."""
-    power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
+    power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
     return [power[..., band.start : band.stop] for band in bands(spec)]
 
 

@@ -32,6 +32,8 @@ from asd_jax.files import refuse_url
 RETIRED = {
     "config.data.on_device": "auto",
     "config.network.scan": False,
+    "config.statistics.decay": 0.9,
+    "config.statistics.quantile": 0.5,
     "config.statistics.weights": "clip",
 }
 

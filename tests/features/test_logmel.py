@@ -59,7 +59,7 @@ def librosa_levels(wave: np.ndarray, spec: LogMel) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("impl", ["rfft", "matmul", "two_steps", "auto"])
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -68,10 +68,11 @@ def librosa_levels(wave: np.ndarray, spec: LogMel) -> np.ndarray:
         {"n_fft": 512, "hop_length": 512, "n_mels": 40, "fmin": 60.0, "fmax": 6000.0},
     ],
 )
-def test_equals_librosa_over_the_top_60_db(impl, options):
-    spec = LogMel(impl=impl, **options)
+def test_equals_librosa_over_the_top_60_db(platform, options):
+    spec = LogMel(**options)
     wave = waves(16000)
-    ours = np.asarray(log_mel(jnp.asarray(wave), spec=spec))
+    with target.compiling_for(platform):
+        ours = np.asarray(jax.jit(lambda x: logmel.log_mel(x, spec=spec))(wave))
     theirs = librosa_levels(wave, spec)
     assert ours.shape == theirs.shape
     loud = theirs > theirs.max(axis=(1, 2), keepdims=True) - 60.0
@@ -171,7 +172,6 @@ def test_a_clip_does_not_depend_on_its_neighbours():
         ({"fmin": 5000.0, "fmax": 4000.0}, "fmin"),
         ({"mel_scale": "bark"}, "mel_scale"),
         ({"norm": "area"}, "norm"),
-        ({"impl": "fft"}, "impl"),
         ({"channels": ("energy",)}, "channels"),
         ({"channels": ()}, "channels"),
         ({"floor": 0.0}, "floor"),
