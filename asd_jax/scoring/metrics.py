@@ -25,17 +25,6 @@ class RocCurve(NamedTuple):
     thresholds: Float[np.ndarray, "points"]  # a clip is called anomalous from this score on
 
 
-class Detection(NamedTuple):
-    """Measures of decisions; NaN where there was nothing to count."""
-
-    recall: float
-    precision: float
-    f1: float
-    false_alarm_rate: float
-    accuracy: float
-    balanced_accuracy: float
-
-
 def known(
     labels: Int[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"]
 ) -> tuple[Int[np.ndarray, "known"], Float[np.ndarray, "known"]]:
@@ -160,24 +149,3 @@ def eer(
     rate = fpr[last - 1] + share * (fpr[last] - fpr[last - 1])
     above = thresholds[last] if last == 1 else thresholds[last - 1]
     return float(rate), float(above + share * (thresholds[last] - above))
-
-
-def detection(labels: Int[np.ndarray, "clips"], decisions: np.ndarray) -> Detection:
-    """Recall, precision, F1, false alarms of decisions (true = called anomalous) [clips]."""
-    labels, decisions = known(labels, np.asarray(decisions, np.float64))
-    alarm = decisions > 0
-    hits, misses = np.sum(alarm & (labels == 1)), np.sum(~alarm & (labels == 1))
-    false, passed = np.sum(alarm & (labels == 0)), np.sum(~alarm & (labels == 0))
-    recall, false_alarm_rate = _ratio(hits, hits + misses), _ratio(false, false + passed)
-    return Detection(
-        recall=recall,
-        precision=_ratio(hits, hits + false),
-        f1=_ratio(2 * hits, 2 * hits + false + misses),
-        false_alarm_rate=false_alarm_rate,
-        accuracy=_ratio(hits + passed, len(labels)),
-        balanced_accuracy=0.5 * (recall + 1.0 - false_alarm_rate),
-    )
-
-
-def _ratio(part: np.integer, whole: np.integer | int) -> float:
-    return float(part / whole) if whole else float("nan")

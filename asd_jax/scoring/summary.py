@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from asd_jax.naming import machine_name
-from asd_jax.scoring import intervals, metrics, official
+from asd_jax.scoring import classification, intervals, metrics, official
 
 AVERAGED = (
     "auc",
@@ -148,13 +148,11 @@ def _decided(
     above = np.where(np.isfinite(thresholds), scores > thresholds, np.nan)
     decisions = np.where(np.isnan(decisions), above, decisions)
     made = ~np.isnan(decisions)
-    found = metrics.detection(labels[made], decisions[made])
+    table = classification.confusion(labels[made], decisions[made] > 0)
+    found = classification.measures(np.array(table))
     common = np.unique(thresholds[np.isfinite(thresholds)])
     return {
-        "recall": found.recall,
-        "precision": found.precision,
-        "f1": found.f1,
-        "false_alarm_rate": found.false_alarm_rate,
+        **{name: float(found[name]) for name in ("recall", "precision", "f1", "false_alarm_rate")},
         "threshold": float(common[0]) if len(common) == 1 else float("nan"),
     }
 

@@ -63,32 +63,17 @@ def test_perfect_scores():
     assert metrics.auc(labels, -scores) == 0.0
 
 
-def test_detection_equals_sklearn():
-    labels, scores = draw(7)
-    decisions = scores > 0.5
-    ours = metrics.detection(labels, decisions)
-    assert ours.recall == pytest.approx(sk.recall_score(labels, decisions))
-    assert ours.precision == pytest.approx(sk.precision_score(labels, decisions))
-    assert ours.f1 == pytest.approx(sk.f1_score(labels, decisions))
-    assert ours.accuracy == pytest.approx(sk.accuracy_score(labels, decisions))
-    assert ours.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(labels, decisions))
-    assert ours.false_alarm_rate == pytest.approx(np.mean(decisions[labels == 0]))
-
-
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_gives_nan_and_no_crash(label):
     labels, scores = np.full(5, label), np.arange(5.0)
     assert np.isnan(metrics.auc(labels, scores)) and np.isnan(metrics.pauc(labels, scores))
     assert np.isnan(metrics.eer(labels, scores)).all()
     assert np.isnan(intervals.bootstrap(labels, scores)).all()
-    found = metrics.detection(labels, scores > 2)
-    assert np.isnan(found.recall if label == 0 else found.false_alarm_rate)
 
 
 def test_no_clips_at_all():
     labels, scores = np.zeros(0, int), np.zeros(0)
     assert np.isnan(metrics.auc(labels, scores))
-    assert np.isnan(metrics.detection(labels, scores).recall)
 
 
 def test_unknown_clips_are_left_out():

@@ -19,7 +19,6 @@ from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.scoring.scorers.covariance import ledoit_wolf
 
 FOLDS = 5
 SKILL = 0.3  # least share of the way from guessing to knowing
@@ -93,7 +92,12 @@ def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mel
 def linear_accuracy(
     features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, "clips"]
 ) -> float:
-    """Share of clips that linear discriminants of the other folds' clips name rightly."""
+    """Share of clips that linear discriminants of the other folds' clips name rightly.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     classes, rank = np.unique(label), np.zeros(len(label), int)
     for c in classes:  # folds that share out each class, in the order of its clips
         own = np.flatnonzero(label == c)
@@ -103,29 +107,7 @@ def linear_accuracy(
         out = rank % FOLDS == fold
         if not out.any() or len(np.unique(label[~out])) < 2:
             continue
-        right[out] = _discriminants(features[~out], label[~out], features[out]) == label[out]
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        model.fit(features[~out], label[~out])
+        right[out] = model.predict(features[out]) == label[out]
     return float(right.mean())
-
-
-def _discriminants(
-    features: Float[np.ndarray, "clips dim"],
-    label: Int[np.ndarray, "clips"],
-    asked: Float[np.ndarray, "asked dim"],
-) -> Int[np.ndarray, "asked"]:
-    """The class of each row of `asked` by Fisher's discriminants, the covariance shrunk.
-
-    As scikit-learn's 'lsqr' with shrinkage 'auto': each class's covariance by Ledoit and Wolf
-    (2004) in units of each feature's deviation, weighed by its share of the clips. Its import
-    takes longer than all of this.
-    """
-    features, asked = np.asarray(features, np.float64), np.asarray(asked, np.float64)
-    classes, count = np.unique(label, return_counts=True)
-    means = np.stack([features[label == c].mean(axis=0) for c in classes])
-    within = np.zeros((features.shape[1],) * 2)
-    for c, share in zip(classes, count / len(label), strict=True):
-        own = features[label == c]
-        scale = np.where(own.std(axis=0) > 0.0, own.std(axis=0), 1.0)
-        within += share * np.outer(scale, scale) * ledoit_wolf((own - own.mean(axis=0)) / scale)
-    slope = np.linalg.lstsq(within, means.T, rcond=None)[0]
-    offset = np.log(count / len(label)) - 0.5 * np.sum(means.T * slope, axis=0)
-    return classes[np.argmax(asked @ slope + offset, axis=1)]
