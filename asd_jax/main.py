@@ -78,9 +78,9 @@ def main(argv: Sequence[str]) -> int:
 
         progress.be_quiet()
     if LOG_TO.value:
-        from asd_jax.train import loggers
+        from asd_jax.train import metrics_log
 
-        loggers.enable(LOG_TO.value)
+        metrics_log.enable(LOG_TO.value)
     commands.prepare_jax()
     if PROCESSES.value:
         from asd_jax.train import processes

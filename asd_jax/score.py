@@ -188,8 +188,7 @@ def score_folder(clip_scorer: ClipScorer, output: Output, watcher: Watcher, rule
 
 def score_stream(clip_scorer: ClipScorer, output: Output, pcm: Pcm, rule: Rule) -> int:
     """Scores standard input window by window until it ends, or until Ctrl-C or SIGTERM."""
-    from asd_jax.live.source import chunks
-    from asd_jax.live.stream import StreamScorer, sentence
+    from asd_jax.live.stream import StreamScorer, chunks, sentence
 
     stream_scorer = StreamScorer(clip_scorer, pcm, hop=options.HOP.value, alarm=Alarm(rule))
     stream_scorer.warm_up()

@@ -6,8 +6,8 @@ from jax import Array
 from jaxtyping import Float
 
 from asd_jax.features.decibel import FLOOR, power_to_db
-from asd_jax.features.ranking import loudest_first
 from asd_jax.features.settings import TimePooling
+from asd_jax.features.views import loudest_first
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 

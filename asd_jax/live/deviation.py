@@ -3,34 +3,14 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int16
 
 from asd_jax.detector import Detector
-from asd_jax.features import host
 from asd_jax.features.logmel import frame_times, mel_frequencies
-from asd_jax.report.contents import Heard, Picture
+from asd_jax.report.contents import Picture
 from asd_jax.report.region import Region, find_region
 from asd_jax.report.why import describe, edges
 
 COLUMNS = ("departs_from_s", "departs_to_s", "departs_from_hz", "departs_to_hz", "departs_by")
-
-
-def picture(
-    detector: Detector, wave: Int16[np.ndarray, " samples"], group: int, heard: Heard | None = None
-) -> Picture:
-    """What `detector.deviation` gives for one clip, without a compilation."""
-    spec, level = detector.spec, host.level(wave, detector.spec)
-    mean, std = detector.frame_mean[group][:, None], detector.frame_std[group][:, None]
-    return Picture(
-        spectrogram=level,
-        deviation=(level - mean) / std,
-        mel_frequencies=mel_frequencies(spec),
-        frame_times=frame_times(spec, level.shape[1]),
-        normal_db=mean[:, 0],
-        audio=wave,
-        sample_rate=spec.sample_rate,
-        heard=heard,
-    )
 
 
 def louder(shown: Picture) -> float:

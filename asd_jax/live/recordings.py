@@ -152,7 +152,7 @@ class ClipScorer:
                 shown = self._picture(row, piece)
                 row |= deviation.where(self.detector, shown, piece.start)
             else:
-                shown = deviation.picture(self.detector, piece.wave, self.group(row))
+                shown = self.detector.picture(piece.wave, self.group(row))
             if scored:
                 flags |= quality.of_level(deviation.louder(shown))
             if not scored:
@@ -169,11 +169,9 @@ class ClipScorer:
         return row | deviation.where(self.detector, self._picture(row, piece))
 
     def _picture(self, row: Row, piece: Piece) -> "Picture":
-        from asd_jax.live import deviation
-
         group = self.group(row)
         heard = self.detector.heard(piece.wave, row, group)
-        return deviation.picture(self.detector, piece.wave, group, heard)
+        return self.detector.picture(piece.wave, group, heard)
 
     def group(self, row: Row) -> int:
         """The index of a row's machine, -1 where it is none that the detector knows."""

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from asd_jax import target
 from asd_jax.files import write_json
-from asd_jax.runs.programs import programs
+from asd_jax.runs.recipe import programs
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step
 from launch.planning.hardware import Topology, read_topology

@@ -7,18 +7,18 @@ the better for what they then do. So they are trained only where there is someth
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
-from asd_jax.data.loader import eval_batches
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import mel_power, to_float
 from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs.batched_apply import BatchedApply
+from asd_jax.types import RawWaves, Tree
 
 FOLDS = 5
 SKILL = 0.3  # least share of the way from guessing to knowing
@@ -83,10 +83,12 @@ def tell_apart(features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, 
 def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mels"]:
     """The mean level of each band of the normal training clips, in dB."""
     spec = networks.front_end(config)
-    levels = jax.jit(lambda wave: power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1))
-    batches = eval_batches(clips.waves, clips.training, batch_size=config.eval_batch_size)
-    found = [np.asarray(levels(batch["wave"]))[np.asarray(batch["valid"])] for batch in batches]
-    return np.concatenate(found)
+
+    def levels(_: Tree, wave: RawWaves) -> dict[str, Array]:
+        return {"mean": power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1)}
+
+    read = BatchedApply(levels, batch_size=config.eval_batch_size)
+    return read({}, clips.waves, clips.training)["mean"]
 
 
 def linear_accuracy(
