@@ -60,28 +60,12 @@ class LogMel(Spectrogram):
 
     Attributes:
         sample_rate: of the waveform, in Hz.
-        fmin: lowest frequency in Hz.
-        fmax: highest frequency in Hz; None means half the sample rate.
-        mel_scale: `slaney` (librosa's) or `htk` (torchaudio's default).
-        norm: `slaney` (filters of equal area) or `none` (filters of equal height).
-        floor: smallest power that counts, before the logarithm.
     """
 
     sample_rate: SampleRate = 16000
-    fmin: Annotated[float, Within(0, 1e6)] = 0.0
-    fmax: Annotated[float, Within(0, 1e6, above=True)] | None = None
-    mel_scale: Literal["slaney", "htk"] = "slaney"
-    norm: Literal["slaney", "none"] = "slaney"
-    floor: Annotated[float, Within(0, 1, above=True)] = FLOOR
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.fmin < self.top <= self.sample_rate / 2:
-            self.refuse(
-                "fmin",
-                f"is {self.fmin} and fmax {self.fmax}; it must be fmin < fmax <= "
-                f"{self.sample_rate / 2:g}, half the sample rate.",
-            )
         empty = np.flatnonzero(~filterbank(self).any(axis=1))
         if empty.size:
             self.refuse(
@@ -90,23 +74,18 @@ class LogMel(Spectrogram):
                 f"(the first is number {empty[0]}): lower it or raise n_fft.",
             )
 
-    @property
-    def top(self) -> float:
-        """The highest frequency in Hz."""
-        return self.sample_rate / 2 if self.fmax is None else self.fmax
-
 
 @functools.lru_cache(maxsize=8)
 def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
-    """The mel filters of these settings; see `mel.mel_filterbank`."""
+    """The mel filters of these settings, from 0 to half the sample rate, as librosa's defaults."""
     return mel.mel_filterbank(
         sample_rate=spec.sample_rate,
         n_fft=spec.n_fft,
         n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.top,
-        scale=spec.mel_scale,
-        norm=spec.norm,
+        fmin=0.0,
+        fmax=spec.sample_rate / 2,
+        scale="slaney",
+        norm="slaney",
     )
 
 
