@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 
 DIR = flags.DEFINE_string("dir", None, "Where the data set goes; default data/NAME.")
@@ -25,7 +25,12 @@ SNR = flags.DEFINE_list("snr", [], "MIMII: noise levels of -6,0,6 in dB; default
 PARTS = flags.DEFINE_list(
     "parts", [], "DCASE, MIMII DUE: of dev,additional,test,truth, or all; default dev."
 )
-CHECK = shared_flags.check("Says how complete a data set in this folder is, that was fetched.")
+CHECK = flags.DEFINE_multi_string(
+    "check",
+    [],
+    "Says how complete a data set in this folder is, that was fetched.",
+    allow_override=True,
+)
 ACCEPT = flags.DEFINE_bool("accept_licence", False, "Accepts the data set's licence.")
 ARCHIVES = flags.DEFINE_string(
     "archives",
