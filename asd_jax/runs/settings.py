@@ -31,6 +31,7 @@ from asd_jax.files import refuse_url
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
 RETIRED = {
     "config.data.on_device": "auto",
+    "config.fusion.layout": "24x24",
     "config.network.scan": False,
     "config.statistics.decay": 0.9,
     "config.statistics.quantile": 0.5,
