@@ -17,12 +17,12 @@ import numpy as np
 
 from asd_jax.errors import UserError
 from asd_jax.naming import machine_name
+from asd_jax.report.contents import Picture
 from asd_jax.report.region import find_region
 from asd_jax.report.why import describe, edges
 
 if TYPE_CHECKING:  # it brings jax
     from asd_jax.detector import Detector
-    from asd_jax.report.contents import Picture
 
 BATCH = 16  # clips scored at once
 STDIN = "-"
@@ -167,7 +167,7 @@ class ClipScorer:
             return row
         return row | where(self._picture(row, piece))
 
-    def _picture(self, row: Row, piece: Piece) -> "Picture":
+    def _picture(self, row: Row, piece: Piece) -> Picture:
         group = self.group(row)
         heard = self.detector.heard(piece.wave, row, group)
         return self.detector.picture(piece.wave, group, heard)
@@ -179,7 +179,7 @@ class ClipScorer:
         return groups.index(machine) if machine in groups else -1
 
 
-def louder(shown: "Picture") -> float:
+def louder(shown: Picture) -> float:
     """How much louder than the training a clip is, in dB: as by another gain or distance."""
     return float(np.mean(shown.spectrogram.mean(axis=1) - np.asarray(shown.normal_db)))
 
@@ -187,7 +187,7 @@ def louder(shown: "Picture") -> float:
 COLUMNS = ("departs_from_s", "departs_to_s", "departs_from_hz", "departs_to_hz", "departs_by")
 
 
-def where(shown: "Picture", start: float = 0.0) -> Row:
+def where(shown: Picture, start: float = 0.0) -> Row:
     """The range that departs most, as the columns `COLUMNS` of a row, and `why`, in words.
 
     It is the rectangle of `report.region.find_region`, the one that a report frames: of all

@@ -102,14 +102,12 @@ def examples(
         Example(
             **{name: row[name] for name in names},
             threshold=row["threshold"] if np.isfinite(row["threshold"]) else None,
-            rarity=tail_words(**detector.rarity(row["score"], int(group[k]))),
+            rarity=tail_words(**detector.rarity(row["score"], own)),
             percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
             seen=None if seen is None else seen[k],
-            **vars(
-                detector.picture(waves[k], group[k], detector.heard(waves[k], row, int(group[k])))
-            ),
+            **vars(detector.picture(waves[k], own, detector.heard(waves[k], row, own))),
         )
-        for k, row in enumerate(rows)
+        for k, (row, own) in enumerate(zip(rows, map(int, group), strict=True))
     )
 
 

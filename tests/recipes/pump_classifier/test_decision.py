@@ -7,7 +7,6 @@ import pytest
 
 from asd_jax.data.supervised import Parts
 from asd_jax.recipes.pump_classifier import decision as classifier_judge
-from asd_jax.recipes.pump_classifier import evaluate as classifier_evaluate
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
 from asd_jax.recipes.pump_classifier.decision import Learned, has_learned, reference_scores
 from asd_jax.recipes.pump_classifier.settings import Decision
@@ -135,33 +134,10 @@ def test_intervals_of_references_draw_recordings():
     assert width["8"] == pytest.approx(width["1"], rel=0.25)
 
 
-def test_a_machines_interval_draws_recordings_too():
-    rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(40) % 2, 10)
-    score = np.repeat(rng.normal(size=40), 10) + label
-    rows = [
-        {"machine_type": "pump", "machine_id": "00", "label": int(y), "score": float(s)}
-        for y, s in zip(label, score, strict=True)
-    ]
-    widths = []
-    for recording in (np.arange(400), np.repeat(np.arange(40), 10)):
-        entry = {"machine_type": "pump", "machine_id": "00"}
-        classifier_evaluate.by_recording([entry], rows, recording, draws=300, seed=0)
-        widths.append(np.ptp(entry["auc_interval"]))
-    assert widths[1] > 2 * widths[0]
-
-
 def test_how_the_threshold_was_set_is_said():
     assert "at the probability 0.5" in classifier_judge.how_set(Decision())
     wished = dataclasses.replace(WISHED, false_alarm_rate=0.05)
     assert "about 5\N{NO-BREAK SPACE}% of healthy clips" in classifier_judge.how_set(wished)
-
-
-def test_of_a_recordings_versions_the_worst_is_shown():
-    scores = (0.9, 0.2, 0.8, 0.1, 0.7, 0.6)
-    rows = [{"score": score, "label": 0} for score in scores]
-    order = classifier_evaluate.most_wrong(rows, np.array(["a", "b", "a", "b", "c", "c"]))
-    assert order.tolist() == [0, 4, 1]
 
 
 def test_guessing_has_not_learned_and_hearing_has():
