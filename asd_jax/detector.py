@@ -171,7 +171,7 @@ class Detector(abc.ABC):
         )
 
     def healthy(self, group: int) -> np.ndarray:
-        """Scores of the held-out healthy clips that a clip of a machine is compared with."""
+        """Scores `[clips]` of the held-out healthy clips that a machine's clip is compared with."""
         return self.normal_scores[group]
 
     def rarity(self, score: float, group: int) -> dict[str, Any]:

@@ -200,7 +200,7 @@ class Pack:
 
         Args:
             runs: as earlier stages left them.
-            keys: the root keys of the runs.
+            keys: the root key of each run, a scalar.
             variables: what each has before the stage.
             without: runs that have diverged before, by their places.
         """

@@ -82,7 +82,7 @@ def without_constant(run: EnsembleRun, trained: Mapping[str, np.ndarray]) -> Ens
 
     Args:
         run: the run.
-        trained: the branches' features of the training clips.
+        trained: the branches' features `[clips, dim]` of the training clips.
 
     Raises:
         UserError: no branch is left.

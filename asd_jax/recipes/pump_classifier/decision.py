@@ -121,7 +121,7 @@ def references(
     Args:
         corpus: the clips; the references learn from its training part.
         features: what `network.level_moments` reads of the training and the test clips,
-            in this order.
+            in this order, `[clips, dim]` each.
         logit: of the test clips.
         alone: the same of the network without the head's wide part.
         draws: of the bootstrap.

@@ -100,7 +100,7 @@ def variable_shapes(run: ClassifierRun) -> Variables:
 
 
 def pretraining_clips(run: ClassifierRun) -> np.ndarray | None:
-    """The clips of one noise level to begin with, None for no such stage.
+    """Positions `[clips]` of the clips of one noise level to begin with, None for no such stage.
 
     Sun (2025), section 2.1: the -6 dB clips. By default those of the training part, so that no
     tested recording is used; with `pretrain.clips` 'all' those of every part.
