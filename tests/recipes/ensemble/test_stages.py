@@ -5,6 +5,7 @@ import pytest
 from asd_jax.recipes.ensemble import stages
 from asd_jax.recipes.ensemble.settings import Ensemble, Scoring
 from asd_jax.recipes.ensemble.stages import EnsembleRun
+from asd_jax.runs.trainer import Plan
 from tests.recipes.tiny import bare
 
 
@@ -20,12 +21,15 @@ from tests.recipes.tiny import bare
 def test_only_the_stages_that_a_branch_needs_are_trained(monkeypatch, branches, names):
     asked = {}
     for stage, network in stages.STAGES.items():
-        planned = lambda run, name=stage.__name__: name  # noqa: E731
+
+        def planned(run, name=stage.__name__):
+            return bare(Plan, name=name)
+
         planned.__name__ = stage.__name__
         asked[planned] = network
     monkeypatch.setattr(stages, "STAGES", asked)
     config = Ensemble(scoring=Scoring(branches=branches))
-    assert stages.plans(bare(EnsembleRun, config=config)) == names
+    assert [plan.name for plan in stages.plans(bare(EnsembleRun, config=config))] == names
 
 
 @pytest.mark.parametrize(
