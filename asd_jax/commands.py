@@ -1,4 +1,8 @@
-"""What the command modules share: how a program starts, and how an error reaches its user."""
+"""What the command modules share: how a program starts, and how an error reaches its user.
+
+absl keeps one flag of a name for all modules of a process. A flag that several commands have is
+defined by each, with words of its own and `allow_override`.
+"""
 
 import functools
 import logging as std_logging

@@ -6,9 +6,13 @@ from the same clips, and the settings that differ.
 
 from collections.abc import Sequence
 
-from asd_jax import commands, shared_flags
+from absl import flags
 
-OUTPUT = shared_flags.output("A page to write the comparison to, FILE.html.")
+from asd_jax import commands
+
+OUTPUT = flags.DEFINE_string(
+    "output", None, "A page to write the comparison to, FILE.html.", allow_override=True
+)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,12 +18,13 @@ from asd_jax import recipes
 from asd_jax.data.clips import UNKNOWN
 from asd_jax.detector_folder import flatten_tree, read_folder, understood, write_folder
 from asd_jax.errors import UserError
-from asd_jax.features.logmel import LogMel, log_mel
+from asd_jax.features import host
+from asd_jax.features.logmel import LogMel, frame_times, mel_frequencies
 from asd_jax.scoring.threshold import percentile, tail
 from asd_jax.types import Group, Tree
 
 if TYPE_CHECKING:
-    from asd_jax.report.contents import Heard
+    from asd_jax.report.contents import Heard, Picture
 
 SIZES = (1, 4, 16)  # of the batches that are compiled
 LONGEST = 1 << 28  # samples of a clip, beyond which a detector's settings are damage
@@ -170,7 +171,7 @@ class Detector(abc.ABC):
         )
 
     def healthy(self, group: int) -> np.ndarray:
-        """Scores of the held-out healthy clips that a clip of a machine is compared with."""
+        """Scores `[clips]` of the held-out healthy clips that a machine's clip is compared with."""
         return self.normal_scores[group]
 
     def rarity(self, score: float, group: int) -> dict[str, Any]:
@@ -195,14 +196,30 @@ class Detector(abc.ABC):
         """
         return None
 
-    def deviation(
-        self, wave: Float[Array, "batch samples"], group: Int[np.ndarray, "batch"]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Level in dB and its distance from normal in deviations, both `[batch, mels, frames]`."""
-        power = dataclasses.replace(self.spec, channels=("power",))
-        level = np.asarray(log_mel(wave, spec=power))[..., 0]
-        mean, std = self.frame_mean[group][..., None], self.frame_std[group][..., None]
-        return level, (level - mean) / std
+    def picture(
+        self, wave: Int16[np.ndarray, "samples"], group: int, heard: "Heard | None" = None
+    ) -> "Picture":
+        """Level in dB and its distance from what is normal for a machine, in deviations.
+
+        Args:
+            wave: the clip.
+            group: its machine.
+            heard: of the clip, see `heard`.
+        """
+        from asd_jax.report.contents import Picture
+
+        level = host.level(wave, self.spec)
+        mean, std = self.frame_mean[group][:, None], self.frame_std[group][:, None]
+        return Picture(
+            spectrogram=level,
+            deviation=(level - mean) / std,
+            mel_frequencies=mel_frequencies(self.spec),
+            frame_times=frame_times(self.spec, level.shape[1]),
+            normal_db=mean[:, 0],
+            audio=wave,
+            sample_rate=self.spec.sample_rate,
+            heard=heard,
+        )
 
 
 def padded_batches(

@@ -10,15 +10,21 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 
-DETECTOR = shared_flags.detector()
-OUTPUT = shared_flags.output("The file to write: .onnx, .stablehlo or .bin.")
+DETECTOR = flags.DEFINE_string(
+    "detector", None, "The folder `detector` of a finished run.", allow_override=True
+)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "The file to write: .onnx, .stablehlo or .bin.", allow_override=True
+)
 PLATFORMS = flags.DEFINE_list(
     "platforms", ["cpu", "cuda", "tpu"], "Where a .stablehlo or .bin file will run."
 )
-MACHINE = shared_flags.machine("TYPE/ID of the only machine wanted; default: all.")
+MACHINE = flags.DEFINE_string(
+    "machine", None, "TYPE/ID of the only machine wanted; default: all.", allow_override=True
+)
 INPUT = flags.DEFINE_enum(
     "input", "float32", ["float32", "int16"], "Samples that go in: float32 in [-1, 1], or int16."
 )
@@ -28,8 +34,11 @@ PRECISION = flags.DEFINE_enum(
     ["float32", "float16", "int8"],
     "Of the stored weights; the file computes in float32.",
 )
-CHECK = shared_flags.check(
-    "Recordings or folders to check the file on; may be given several times."
+CHECK = flags.DEFINE_multi_string(
+    "check",
+    [],
+    "Recordings or folders to check the file on; may be given several times.",
+    allow_override=True,
 )
 
 

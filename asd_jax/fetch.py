@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 
 DIR = flags.DEFINE_string("dir", None, "Where the data set goes; default data/NAME.")
@@ -25,7 +25,12 @@ SNR = flags.DEFINE_list("snr", [], "MIMII: noise levels of -6,0,6 in dB; default
 PARTS = flags.DEFINE_list(
     "parts", [], "DCASE, MIMII DUE: of dev,additional,test,truth, or all; default dev."
 )
-CHECK = shared_flags.check("Says how complete a data set in this folder is, that was fetched.")
+CHECK = flags.DEFINE_multi_string(
+    "check",
+    [],
+    "Says how complete a data set in this folder is, that was fetched.",
+    allow_override=True,
+)
 ACCEPT = flags.DEFINE_bool("accept_licence", False, "Accepts the data set's licence.")
 ARCHIVES = flags.DEFINE_string(
     "archives",
@@ -46,8 +51,7 @@ def main(argv: Sequence[str]) -> int:
     """Fetches the data set `argv[1]`, or checks a folder."""
     if CHECK.value:
         return max([check_folder(pathlib.Path(root).expanduser()) for root in CHECK.value])
-    from asd_jax.data.download.records import DATA_SETS
-    from asd_jax.data.download.source import Source
+    from asd_jax.data.download.records import DATA_SETS, Source
 
     if len(argv) != 2 or argv[1] not in DATA_SETS:
         given = " ".join(argv[1:]) or "nothing"
@@ -79,13 +83,12 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
     Args:
         data: `records.DataSet`.
         root: the folder; what is there already is not fetched again.
-        source: `source.Source`.
+        source: `records.Source`.
 
     Raises:
         UserError: the folder holds another data set.
     """
-    from asd_jax.data.download import job, licence, manifest, records
-    from asd_jax.data.download.source import complete_facts
+    from asd_jax.data.download import job, manifest, records
 
     parts = chosen_parts(data)
     archives, lists = records.choose(data, parts=parts, machines=MACHINES.value)
@@ -93,13 +96,13 @@ def fetch(data: Any, root: pathlib.Path, source: Any) -> None:
     if notes.data not in ("", data.name):
         raise UserError(f"{root} holds {notes.data}; give {data.name} another --dir.")
     if notes.licence != data.licence:
-        licence.accept(data, accepted=ACCEPT.value)
+        records.accept_licence(data, accepted=ACCEPT.value)
     zips = pathlib.Path(ARCHIVES.value or root / manifest.ARCHIVES).expanduser()
     with manifest.alone_in(root):
         notes = manifest.Manifest(root)
         notes.begin(data.name, data.licence)
         todo = [archive for archive in archives if not notes.done(archive.name)]
-        todo = complete_facts(todo, source)
+        todo = records.complete_facts(todo, source)
         job.need_room(root, todo, zips=zips, keep=KEEP.value)
         say_plan(root, todo, len(archives))
         for truth in lists:

@@ -11,15 +11,18 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from asd_jax import commands, recipes, shared_flags
+from asd_jax import commands, recipes
 from asd_jax.errors import UserError
 from asd_jax.runs import cells
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, perhaps with an argument: FILE.py:ARG.", lock_config=True
 )
-WORKDIR = shared_flags.workdir(
-    "Folder of the run; default runs/<config name>. The same folder resumes."
+WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run; default runs/<config name>. The same folder resumes.",
+    allow_override=True,
 )
 PROFILE = flags.DEFINE_string(
     "profile", None, "Folder for a trace of a few steps of each stage, to see where the time goes."
@@ -78,9 +81,9 @@ def main(argv: Sequence[str]) -> int:
 
         progress.be_quiet()
     if LOG_TO.value:
-        from asd_jax.train import loggers
+        from asd_jax.train import metrics_log
 
-        loggers.enable(LOG_TO.value)
+        metrics_log.enable(LOG_TO.value)
     commands.prepare_jax()
     if PROCESSES.value:
         from asd_jax.train import processes

@@ -23,7 +23,7 @@ from absl import flags
 from asd_jax import commands
 from asd_jax.errors import UserError
 from asd_jax.files import why
-from asd_jax.live import options, outlets
+from asd_jax.live import notify, options
 from asd_jax.live.access import Access
 from asd_jax.live.alarm import Alarm, Alarms, Rule
 from asd_jax.live.options import asked_to_stop, load_clip_scorer
@@ -33,7 +33,7 @@ from asd_jax.live.watcher import Watcher, watch
 from asd_jax.naming import machine_name
 
 flags.adopt_module_key_flags(options)
-flags.adopt_module_key_flags(outlets)
+flags.adopt_module_key_flags(notify)
 HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "The address to serve on; beyond this machine with a token and TLS alone."
 )
@@ -66,9 +66,8 @@ def main(argv: Sequence[str]) -> int:
     access.check(HOST.value)
     clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
     from asd_jax.live import history as histories
-    from asd_jax.live.board import Board, Place
+    from asd_jax.live.board import Board, Place, Pulse
     from asd_jax.live.healthy import Healthy
-    from asd_jax.live.pulse import Pulse
     from asd_jax.live.server import Monitor
 
     detector = options.DETECTOR.value
@@ -82,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
         board.counts = places[0].board.counts if places else board.counts
         places.append(Place(ear.name, ear.source, board))
     healthy = Healthy(clip_scorer.detector, history)
-    told = outlets.Outlets(places, clip_scorer.detector.groups, healthy)
+    told = notify.Outlets(places, clip_scorer.detector.groups, healthy)
     source = ", ".join(place.source for place in places)
     shown = {"host": HOST.value, "port": PORT.value, "source": source, "access": access}
     shown["places"] = places if len(places) > 1 else ()

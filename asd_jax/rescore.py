@@ -10,10 +10,15 @@ from typing import Any
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 
-OUTPUT = shared_flags.output("The new folder; default RUN/rescored-<digest of the settings>.")
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The new folder; default RUN/rescored-<digest of the settings>.",
+    allow_override=True,
+)
 
 
 def define_config() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError, WriteError
 from asd_jax.files import check_writable, why
 from asd_jax.live import answer, options
@@ -41,7 +41,9 @@ from asd_jax.naming import printable
 __all__ = ["chosen_machine", "find_recordings", "machines_of", "score_paths"]
 
 flags.adopt_module_key_flags(options)
-OUTPUT = shared_flags.output("Write the scores to this CSV file too.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "Write the scores to this CSV file too.", allow_override=True
+)
 REPORT = flags.DEFINE_string(
     "report", None, "Write a page (HTML): time line, machines, the clips to see and to hear."
 )
@@ -68,26 +70,30 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _score(paths: Sequence[str]) -> int:
-    live = bool(options.WATCH.value or options.STREAM.value)
-    rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
-    pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
-    found = [] if live else find_recordings(paths)
+    if options.STREAM.value or options.WATCH.value:
+        return _score_live()
+    found = find_recordings(paths)
     _check_output("output", OUTPUT.value)
     _check_output("report", REPORT.value)
-    output = Output(FORMAT.value or ("json" if live else "table"))
+    clip_scorer = load_clip_scorer(options.DETECTOR.value, options.MACHINE.value)
+    output = Output(FORMAT.value or "table", clip_scorer.detector.groups)
+    return score_recordings(clip_scorer, output, found, _answered(clip_scorer))
+
+
+def _score_live() -> int:
+    rule = Rule.parse(options.ALARM_AFTER.value, options.CLEAR_AFTER.value)
+    pcm = Pcm(options.RATE.value, options.SAMPLE_FORMAT.value, options.CHANNELS.value)
     # Before the detector is loaded: what comes meanwhile is new.
     machine, folder = (options.watched() or [(None, "")])[0]
     watcher = folder and Watcher(
         folder, settle=options.SETTLE.value, skip_existing=options.SKIP.value
     )
     clip_scorer = load_clip_scorer(options.DETECTOR.value, machine or options.MACHINE.value)
-    output.machines = clip_scorer.detector.groups
-    answered = _answered(clip_scorer)
-    if options.STREAM.value:
-        return score_stream(clip_scorer, output, pcm, rule)
+    output = Output(FORMAT.value or "json", clip_scorer.detector.groups)
+    _answered(clip_scorer)
     if watcher:
         return score_folder(clip_scorer, output, watcher, rule)
-    return score_recordings(clip_scorer, output, found, answered)
+    return score_stream(clip_scorer, output, pcm, rule)
 
 
 def _answered(clip_scorer: ClipScorer) -> str:
@@ -188,8 +194,7 @@ def score_folder(clip_scorer: ClipScorer, output: Output, watcher: Watcher, rule
 
 def score_stream(clip_scorer: ClipScorer, output: Output, pcm: Pcm, rule: Rule) -> int:
     """Scores standard input window by window until it ends, or until Ctrl-C or SIGTERM."""
-    from asd_jax.live.source import chunks
-    from asd_jax.live.stream import StreamScorer, sentence
+    from asd_jax.live.stream import StreamScorer, chunks, sentence
 
     stream_scorer = StreamScorer(clip_scorer, pcm, hop=options.HOP.value, alarm=Alarm(rule))
     stream_scorer.warm_up()

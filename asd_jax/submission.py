@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 
-WORKDIR = shared_flags.workdir("The folder of a finished run.")
-OUTPUT = shared_flags.output("The folder to write the files into.")
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.", allow_override=True)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "The folder to write the files into.", allow_override=True
+)
 YEAR = flags.DEFINE_integer(
     "year", None, "Of the challenge, 2020 to 2025; default: that of the run's data set."
 )

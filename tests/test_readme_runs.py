@@ -27,7 +27,7 @@ NOT_RUN = {
     r"-m pytest": "is this",
     r"-m mkdocs": "needs the extra `docs`; CI runs the block with it",
     r"--config\.init_from=": "needs timm's weights; "
-    "tests/recipes/ensemble/test_init_from.py draws some",
+    "tests/recipes/pump_classifier/test_network.py draws some",
     r"-m launch\.plan": "needs the compilers of TPUs and GPUs; tests/launch/test_plan.py",
     r"-m tests\.benchmarks": "measures speed on a quiet machine; CI runs the gate",
     r"--on=slurm": "needs a cluster; tests/launch/test_slurm.py acts one",

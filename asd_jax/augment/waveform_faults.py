@@ -14,8 +14,6 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float, Key, UInt32
 
-from asd_jax.errors import UserError
-
 
 def weak_fault(
     key: Key[Array, ""],
@@ -34,12 +32,7 @@ def weak_fault(
         strength_db: band_gain: the gain, its sign drawn at random. tone, clicks: their level
             relative to the clip, negative where they are below it.
         sample_rate: in Hz.
-
-    Raises:
-        UserError: if the kind is unknown.
     """
-    if kind not in FAULTS:
-        raise UserError(f"Fault {kind!r} is unknown: use one of {tuple(FAULTS)}.")
     return FAULTS[kind](key, wave, jnp.asarray(strength_db, jnp.float32), sample_rate)
 
 

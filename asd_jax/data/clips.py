@@ -15,7 +15,7 @@ from asd_jax.data.layouts.dcase import LAYOUTS as DCASE_LAYOUTS
 from asd_jax.data.layouts.files import Wanted
 from asd_jax.data.layouts.folder import read_folder
 from asd_jax.data.layouts.mimii import read_mimii
-from asd_jax.data.splits import SPLITS, split_clips
+from asd_jax.data.splits import split_clips
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
 from asd_jax.naming import first_few, machine_name, printable
@@ -64,10 +64,8 @@ def read_clips(  # noqa: PLR0913  # the fields of config.data that choose record
       Clips sorted by machine, split, label and path; the order never depends on the file system.
 
     Raises:
-      UserError: unknown layout, split or machine; no folder; nothing in the expected places.
+      UserError: unknown machine; no folder; nothing in the expected places.
     """
-    _check_name("layout", layout, LAYOUTS)
-    _check_name("split", split, SPLITS)
     folder = pathlib.Path(root).expanduser()
     if not os.fspath(root) or not folder.is_dir():
         what = "is a file, not a folder" if folder.is_file() else "does not exist"
@@ -100,11 +98,6 @@ def describe(clips: Sequence[Clip], root: str | os.PathLike[str]) -> list[str]:
 
 def _order(clip: Clip) -> tuple:
     return (*clip.group, clip.split != "train", clip.snr, clip.label, clip.domain, clip.path)
-
-
-def _check_name(field: str, name: str, known: dict) -> None:
-    if name not in known:
-        raise UserError(f"config.data.{field} is {name!r}; known are {', '.join(known)}.")
 
 
 def _of_machines(clips: list[Clip], machines: Sequence[str], root: pathlib.Path) -> list[Clip]:

@@ -35,19 +35,6 @@ class WaveSource(Protocol):
         ...
 
 
-@runtime_checkable
-class Rows(Protocol):
-    """Waveforms that lie on the devices, as `asd_jax.train.device_data.DeviceData` has them."""
-
-    def rows(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the rows of the waveforms at `indices`: int32, in the shape of `indices`."""
-        ...
-
-    def take(self, rows: jax.Array) -> jax.Array:
-        """The waveforms that lie there, `[*rows, samples]`, without the host."""
-        ...
-
-
 class Batches(Iterator[dict[str, Any]]):
     """An iterator over batches that can be closed: use it in a `with`, or run it to its end."""
 
@@ -88,7 +75,7 @@ class Batches(Iterator[dict[str, Any]]):
 
 
 def train_batches(
-    waves: WaveSource | Rows,
+    waves: WaveSource,
     labels: np.ndarray,
     indices: Sequence[int] | np.ndarray,
     *,
@@ -105,7 +92,7 @@ def train_batches(
     clips than a batch has places.
 
     Args:
-      waves: the waveforms of all clips, or, on the devices, of those at `indices`.
+      waves: the waveforms of all clips.
       labels: class of every clip, int `[clips]`.
       indices: clips to draw from, positions in `waves`.
       batch_size: clips in a batch, over all devices and processes.
@@ -138,18 +125,12 @@ def train_batches(
     def read(places: np.ndarray) -> dict[str, np.ndarray]:
         clips = chosen[places[rows]]
         label = classes[clips[:, 0] if pairs else clips]
-        if isinstance(waves, Rows):
-            return {"row": waves.rows(clips), "label": label}
         wave = waves.gather(clips.reshape(-1))
         return {"wave": wave.reshape(*clips.shape, -1), "label": label}
 
-    place = _placer(sharding, batch_size)
-    if isinstance(waves, Rows):
-        num_threads = 0  # there is nothing to wait for
-        place = _taking(waves, place)
     steps = grain.MapDataset.range(_ENDLESS).seed(seed).random_map(draw).map(read)
     host = iter(steps[start_step:].to_iter_dataset(_threads(num_threads)))
-    return Batches(host, place)
+    return Batches(host, _placer(sharding, batch_size))
 
 
 def side_by_side(
@@ -278,13 +259,3 @@ def _placer(sharding: NamedSharding | None, batch_size: int) -> Callable[[dict],
         )
         for name, part in batch.items()
     }
-
-
-def _taking(waves: Rows, place: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """Returns a function from the rows of a batch to the batch."""
-
-    def taken(batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        placed = place(batch)
-        return {"wave": waves.take(placed.pop("row")), **placed}
-
-    return taken

@@ -61,11 +61,8 @@ def split_supervised(
         shares: of training, validation and test, which sum to 1.
 
     Raises:
-        UserError: an unknown rule or draw, a class without clips, or a machine that isn't there.
+        UserError: a class without clips, or a machine that isn't there.
     """
-    for field, value, names in (("split.rule", rule, SPLITS), ("split.draw", draw, DRAWS)):
-        if value not in names:
-            raise UserError(f"config.{field} is {value!r}; known are {', '.join(names)}.")
     labelled = [k for k, clip in enumerate(clips) if clip.label != UNKNOWN]
     for label, word in ((NORMAL, "normal"), (ANOMALY, "abnormal")):
         if not any(clips[k].label == label for k in labelled):

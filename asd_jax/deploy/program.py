@@ -45,7 +45,7 @@ class Program:
         return np.dtype(self.about["input"])
 
     def feed(self, waves: Int16[np.ndarray, "clips samples"]) -> np.ndarray:
-        """Converts 16-bit clips to the input of this program."""
+        """Converts 16-bit clips to the input of this program, `[clips, samples]` too."""
         if self.dtype == np.int16:
             return waves
         return waves.astype(np.float32) / np.float32(32768.0)

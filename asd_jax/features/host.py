@@ -32,7 +32,7 @@ def running_level(
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     groups = [power[:, band.start : band.stop] @ band.weights for band in bands(spec)]
     mels = np.concatenate(groups, axis=1).T
-    return (10.0 * np.log10(np.maximum(mels, spec.floor))).astype(np.float32)
+    return (10.0 * np.log10(np.maximum(mels, FLOOR))).astype(np.float32)
 
 
 def clip_views(wave: Int16[np.ndarray, " samples"], spec: LogMel) -> Float[np.ndarray, " dim"]:

@@ -46,8 +46,8 @@ def num_frames(samples: int, spec: LogMel) -> int:
 
 def mel_frequencies(spec: LogMel) -> Float[np.ndarray, "mels"]:
     """Returns the peak of each mel filter, in Hz."""
-    edges = mel.mel_edges(n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.top, scale=spec.mel_scale)
-    return edges[1:-1]
+    top = spec.sample_rate / 2
+    return mel.mel_edges(n_mels=spec.n_mels, fmin=0.0, fmax=top, scale="slaney")[1:-1]
 
 
 def frame_times(spec: LogMel, frames: int) -> Float[np.ndarray, "frames"]:
@@ -75,17 +75,17 @@ def log_mel(
         spec: the front end's settings.
 
     Returns:
-        Levels in dB in float32, at least `10 log10 spec.floor`.
+        Levels in dB in float32, at least -100 dB.
     """
     powers = _band_powers(wave, spec)
     levels = []
     for channel in spec.channels:
         if channel == "power":
-            levels.append(power_to_db(_filtered(powers, spec), floor=spec.floor))
+            levels.append(power_to_db(_filtered(powers, spec)))
         else:
             # The square root has no slope at zero; the tiny floor keeps gradients finite.
             magnitudes = [jnp.sqrt(jnp.maximum(power, 1e-20)) for power in powers]
-            levels.append(magnitude_to_db(_filtered(magnitudes, spec), floor=spec.floor))
+            levels.append(magnitude_to_db(_filtered(magnitudes, spec)))
     # Logarithms first: fused with the transposition they would be taken one by one.
     return jnp.stack([level.swapaxes(1, 2) for level in levels], axis=-1)
 
@@ -100,7 +100,7 @@ def _band_powers(
     wave: Float[Array, "batch samples"], spec: LogMel
 ) -> list[Float[Array, "batch frames _"]]:
     """|X|^2 of the bins of each of `bands`."""
-    power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length, impl=spec.impl)
+    power = power_spectrum(wave, n_fft=spec.n_fft, hop_length=spec.hop_length)
     return [power[..., band.start : band.stop] for band in bands(spec)]
 
 

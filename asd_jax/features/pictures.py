@@ -64,7 +64,7 @@ def levels(
     if spec.kind == "mel":
         return power_to_db(mel_power(wave, spec=spec.log_mel))
     n_fft, hop = spec.frame
-    power = power_spectrum(wave, n_fft=n_fft, hop_length=hop, impl=spec.impl)
+    power = power_spectrum(wave, n_fft=n_fft, hop_length=hop)
     return power_to_db(power).swapaxes(1, 2)
 
 

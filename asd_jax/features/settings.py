@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 import numpy as np
 from jaxtyping import Float
 
-from asd_jax.bounds import Checked, Share, Within, inside
+from asd_jax.bounds import Checked, Within, inside
 from asd_jax.features import mel
 
 FLOOR = 1e-10  # -100 dB: librosa's `amin`, far below the noise of a 16-bit recording
 
-# How to transform, see `spectrum.power_spectrum`; `auto`: as suits the device.
-Implementation = Literal["auto", "rfft", "matmul", "two_steps"]
 SampleRate = Annotated[int, Within(1, 10**6)]
 Samples = Annotated[int, Within(1, 2**20)]
 SamplesOrNone = Annotated[int, Within(0, 2**20)]
@@ -62,30 +60,12 @@ class LogMel(Spectrogram):
 
     Attributes:
         sample_rate: of the waveform, in Hz.
-        fmin: lowest frequency in Hz.
-        fmax: highest frequency in Hz; None means half the sample rate.
-        mel_scale: `slaney` (librosa's) or `htk` (torchaudio's default).
-        norm: `slaney` (filters of equal area) or `none` (filters of equal height).
-        floor: smallest power that counts, before the logarithm.
-        impl: how to transform.
     """
 
     sample_rate: SampleRate = 16000
-    fmin: Annotated[float, Within(0, 1e6)] = 0.0
-    fmax: Annotated[float, Within(0, 1e6, above=True)] | None = None
-    mel_scale: Literal["slaney", "htk"] = "slaney"
-    norm: Literal["slaney", "none"] = "slaney"
-    floor: Annotated[float, Within(0, 1, above=True)] = FLOOR
-    impl: Implementation = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.fmin < self.top <= self.sample_rate / 2:
-            self.refuse(
-                "fmin",
-                f"is {self.fmin} and fmax {self.fmax}; it must be fmin < fmax <= "
-                f"{self.sample_rate / 2:g}, half the sample rate.",
-            )
         empty = np.flatnonzero(~filterbank(self).any(axis=1))
         if empty.size:
             self.refuse(
@@ -94,23 +74,18 @@ class LogMel(Spectrogram):
                 f"(the first is number {empty[0]}): lower it or raise n_fft.",
             )
 
-    @property
-    def top(self) -> float:
-        """The highest frequency in Hz."""
-        return self.sample_rate / 2 if self.fmax is None else self.fmax
-
 
 @functools.lru_cache(maxsize=8)
 def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
-    """The mel filters of these settings; see `mel.mel_filterbank`."""
+    """The mel filters of these settings, from 0 to half the sample rate, as librosa's defaults."""
     return mel.mel_filterbank(
         sample_rate=spec.sample_rate,
         n_fft=spec.n_fft,
         n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.top,
-        scale=spec.mel_scale,
-        norm=spec.norm,
+        fmin=0.0,
+        fmax=spec.sample_rate / 2,
+        scale="slaney",
+        norm="slaney",
     )
 
 
@@ -122,20 +97,12 @@ class TimePooling(Checked):
     weighting of the linear spectrogram tells next to nothing apart.
 
     Attributes:
-        pool: `views` (see `views.clip_views`), `mean`, `max`, `std`, `gwap` (eq. 7 and 8),
-            `gwrp` (weights decay by rank), `quantile`, or `quiet_frames` (mean over the quietest
-            frames).
+        pool: `views` (see `views.clip_views`), `mean`, or `gwap` (eq. 7 and 8).
         scale: `db`, the logarithm before pooling, or `linear`; `views` are always in dB.
-        decay: for `gwrp`: each rank weighs this times the rank before; 1 = mean, 0 = max.
-        quantile: for `quantile` and `quiet_frames`: the quantile, or the share of frames.
     """
 
-    pool: Literal["views", "gwap", "mean", "max", "std", "gwrp", "quantile", "quiet_frames"] = (
-        "views"
-    )
+    pool: Literal["views", "gwap", "mean"] = "views"
     scale: Literal["db", "linear"] = "db"
-    decay: Share = 0.9
-    quantile: Share = 0.5
 
 
 # n_fft and hop_length of a kind of picture; of all others librosa's.
@@ -192,11 +159,9 @@ class Picture(Pictures):
 
     Attributes:
         sample_rate: of the waveform, in Hz.
-        impl: how to transform.
     """
 
     sample_rate: SampleRate = 16000
-    impl: Implementation = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -208,4 +173,4 @@ class Picture(Pictures):
     def log_mel(self) -> LogMel:
         """The mel bands of `mel`."""
         n_fft, hop = self.frame
-        return LogMel(self.n_mels, n_fft, hop, sample_rate=self.sample_rate, impl=self.impl)
+        return LogMel(self.n_mels, n_fft, hop, sample_rate=self.sample_rate)

@@ -22,16 +22,12 @@ def hann(n_fft: int) -> Float[np.ndarray, "n_fft"]:
 
 
 def power_spectrum(
-    wave: Float[Array, "batch samples"], *, n_fft: int, hop_length: int, impl: str = "auto"
+    wave: Float[Array, "batch samples"], *, n_fft: int, hop_length: int
 ) -> Float[Array, "batch frames bins"]:
-    """|X|^2 of Hann-windowed frames, by `rfft`, `matmul` or `two_steps`: one of the `power_by_*`.
-
-    `auto` is `matmul` for a TPU, `two_steps` for a file in ONNX, and `rfft` elsewhere.
-    """
-    if impl == "auto":
-        impl = {"tpu": "matmul", "onnx": "two_steps"}.get(target.platform(), "rfft")
-    forms = {"rfft": power_by_fft, "matmul": power_by_matmul, "two_steps": power_by_two_steps}
-    return forms[impl](wave, n_fft=n_fft, hop_length=hop_length)
+    """|X|^2 of Hann-windowed frames: by matrix products for a TPU or a file, else by an FFT."""
+    by_products = target.platform() in ("tpu", "onnx")
+    form = power_by_two_steps if by_products else power_by_fft
+    return form(wave, n_fft=n_fft, hop_length=hop_length)
 
 
 def power_by_fft(
@@ -45,45 +41,16 @@ def power_by_fft(
     return jnp.square(spectrum.real) + jnp.square(spectrum.imag)
 
 
-def power_by_matmul(
-    wave: Float[Array, "batch samples"], *, n_fft: int, hop_length: int
-) -> Float[Array, "batch frames bins"]:
-    """The same as `power_by_fft` with nothing but gathers and matrix products.
-
-    For chips that multiply matrices faster than they transform. Real input makes the cosine part
-    even and the sine part odd in n -> n_fft - n, so folding each frame halves the work.
-    """
-    padded, starts = _pad(wave, n_fft), _starts(wave, hop_length)
-    half = n_fft // 2
-    ahead = _gather(padded, starts + jnp.arange(half + 1))
-    # Sample n_fft - n; for n = 0 and n = half, their own mirrors, the matrix holds the half weight.
-    behind = _gather(padded, starts + (n_fft - jnp.arange(half + 1)) % n_fft)
-    cosine, sine = _folded_dft(n_fft)
-    real = jnp.matmul(ahead + behind, cosine, precision=_HIGHEST)
-    imag = jnp.matmul(ahead - behind, sine, precision=_HIGHEST)
-    return jnp.square(real) + jnp.square(imag)
-
-
-@functools.lru_cache(maxsize=4)
-def _folded_dft(n_fft: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windowed cosine and sine matrices `[n_fft // 2 + 1, bins]` for folded frames."""
-    n = np.arange(n_fft // 2 + 1)
-    cosine, sine = _waves(np.outer(n, n), n_fft)
-    weight = hann(n_fft)[n] * np.where((n == 0) | (n == n_fft // 2), 0.5, 1.0)
-    weight = weight[:, None]
-    return (weight * cosine).astype(np.float32), (weight * sine).astype(np.float32)
-
-
 def power_by_two_steps(
     wave: Float[Array, "batch samples"], *, n_fft: int, hop_length: int
 ) -> Float[Array, "batch frames bins"]:
-    """The same as `power_by_fft` with two small matrix products, a tenth of `power_by_matmul`'s.
+    """The same as `power_by_fft` with nothing but gathers and two small matrix products.
 
-    For exported files: an ONNX DFT with a free batch size does not load in onnxruntime. It is one
-    step of Cooley and Tukey (1965): with n_fft = p q, n = q a + b and k = c + p d, the inner sum
-    over a is a transform of length p, and the outer one over b, once turned by exp(-2 pi i b c /
-    n_fft), a transform of length q. Of a real frame only c up to p // 2 is needed: the others'
-    powers are those of n_fft - k.
+    For chips that multiply matrices faster than they transform, and for exported files: an ONNX DFT
+    with a free batch size does not load in onnxruntime. It is one step of Cooley and Tukey (1965):
+    with n_fft = p q, n = q a + b and k = c + p d, the inner sum over a is a transform of length p,
+    and the outer one over b, once turned by exp(-2 pi i b c / n_fft), a transform of length q. Of a
+    real frame only c up to p // 2 is needed: the others' powers are those of n_fft - k.
     """
     p, q = _factors(n_fft)
     steps = _two_steps(p, q)

@@ -6,8 +6,8 @@ from jax import Array
 from jaxtyping import Float
 
 from asd_jax.features.decibel import FLOOR, power_to_db
-from asd_jax.features.ranking import loudest_first
 from asd_jax.features.settings import TimePooling
+from asd_jax.features.views import loudest_first
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -32,7 +32,7 @@ def pool_time(
     """
     if settings.pool == "gwap":
         return _weighted_average(_positive_level(mel, settings))
-    return POOLS[settings.pool](scale_mel(mel, settings=settings), settings)
+    return (power_to_db(mel) if settings.scale == "db" else mel).mean(axis=-1)
 
 
 def reference_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "batch views mels"]:
@@ -47,13 +47,6 @@ def reference_views(mel: Float[Array, "batch mels frames"]) -> Float[Array, "bat
     loud = jnp.matmul(ranked, weights / weights.sum(), precision=_HIGHEST)
     quiet = ranked[..., -max(1, int(0.6 * level.shape[-1])) :].mean(-1)
     return jnp.stack([level.mean(-1), loud, quiet, power_to_db(mel.mean(-1))], axis=1)
-
-
-def scale_mel(
-    mel: Float[Array, "batch mels frames"], *, settings: TimePooling
-) -> Float[Array, "batch mels frames"]:
-    """The levels that are pooled: dB with the front end's floor, or the power itself."""
-    return power_to_db(mel) if settings.scale == "db" else mel
 
 
 def _positive_level(mel: Array, settings: TimePooling) -> Array:
@@ -71,28 +64,3 @@ def _weighted_average(
     """
     y = level.mean(axis=-1)
     return y * y / jnp.maximum(y.sum(axis=-1, keepdims=True), FLOOR)
-
-
-def _rank_weighted(x: Array, settings: TimePooling) -> Array:
-    """Global weighted ranking pooling: the loudest frame first, each next one `decay` as heavy."""
-    weights = jnp.power(jnp.float32(settings.decay), jnp.arange(x.shape[-1]))
-    return jnp.matmul(loudest_first(x), weights / weights.sum(), precision=_HIGHEST)
-
-
-def _quiet_frames(x: Array, settings: TimePooling) -> Array:
-    """The mean over the quietest share of frames, by their mean level over all bins."""
-    frames = x.shape[-1]
-    wanted = max(1, round(settings.quantile * frames))
-    rank = jnp.argsort(jnp.argsort(x.mean(axis=1), axis=-1), axis=-1)
-    weights = (rank < wanted).astype(x.dtype) / wanted
-    return jnp.einsum("bmf,bf->bm", x, weights, precision=_HIGHEST)
-
-
-POOLS = {
-    "mean": lambda x, settings: x.mean(axis=-1),
-    "max": lambda x, settings: x.max(axis=-1),
-    "std": lambda x, settings: x.std(axis=-1),
-    "gwrp": _rank_weighted,
-    "quantile": lambda x, settings: jnp.quantile(x, settings.quantile, axis=-1),
-    "quiet_frames": _quiet_frames,
-}

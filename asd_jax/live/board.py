@@ -1,9 +1,14 @@
-"""What the monitor page shows: written by the one who listens, read by every browser."""
+"""What the monitor page shows: written by the one who listens, read by every browser.
+
+Beside it signs of life (`Pulse`), and figures for Prometheus (`Counts`, text exposition format
+0.0.4).
+"""
 
 import base64
 import collections
 import dataclasses
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,10 +21,109 @@ from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, mel_frequencies
 from asd_jax.files import plain
 from asd_jax.live.history import History
-from asd_jax.live.metrics import Counts
-from asd_jax.live.pulse import Pulse
 from asd_jax.live.stream import utc
+from asd_jax.naming import span
 from asd_jax.report import media
+
+_LAST = ("score", "threshold", "percentile")
+_HELP = {
+    "listening": ("gauge", "1 while sound comes and is judged."),
+    "last_judged_timestamp_seconds": ("gauge", "When the last sound was judged."),
+    "clips_total": ("counter", "Clips judged since the start."),
+    "anomalous_total": ("counter", "Of those, above the threshold."),
+    "alarms_total": ("counter", "Alarms raised since the start."),
+    "alarm": ("gauge", "1 while the alarm is on."),
+    "score": ("gauge", "Of the last clip."),
+    "threshold": ("gauge", "Of the last clip."),
+    "percentile": ("gauge", "Share of healthy clips with a lower score, in percent."),
+}
+
+
+class Counts:
+    """What was counted since the start, by machine."""
+
+    def __init__(self) -> None:
+        self._machines: dict[tuple[str, str], dict[str, float]] = {}
+        self._mutex = threading.Lock()  # several places count together
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Counts a scored clip."""
+        machine = (str(row["machine_type"]), str(row["machine_id"]))
+        last = {name: row.get(name) for name in _LAST}
+        with self._mutex:
+            old = self._machines.get(machine, {})
+            self._machines[machine] = {  # in one step: it is read by other threads
+                "clips_total": old.get("clips_total", 0) + 1,
+                "anomalous_total": old.get("anomalous_total", 0) + (row["decision"] == 1),
+                "alarms_total": old.get("alarms_total", 0) + (row.get("alarm_changed") == "raised"),
+                "alarm": float(bool(row.get("alarm"))),
+                **{n: math.nan if value is None else float(value) for n, value in last.items()},
+            }
+
+    def text(self, *, listening: bool, judged: float | None) -> str:
+        """All figures; `judged` in s since 1970."""
+        machines = dict(self._machines)
+        lines = []
+        for name, (kind, about) in _HELP.items():
+            lines += [f"# HELP asd_jax_{name} {about}", f"# TYPE asd_jax_{name} {kind}"]
+            if name == "listening":
+                lines.append(f"asd_jax_listening {int(listening)}")
+            elif name == "last_judged_timestamp_seconds":
+                lines.append(f"asd_jax_{name} {_number(math.nan if judged is None else judged)}")
+            for (kind_of, number), values in machines.items():
+                if name in values:
+                    labels = f'machine_type="{_escape(kind_of)}",machine_id="{_escape(number)}"'
+                    lines.append(f"asd_jax_{name}{{{labels}}} {_number(values[name])}")
+        return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return "NaN" if math.isnan(value) else repr(float(value))
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+HUNG = 60.0  # s without a sign of the one who listens
+
+
+class Pulse:
+    """Signs of life of the one who listens; `lost` says what is wrong.
+
+    Attributes:
+        judged: when the last sound was judged, in s since 1970; None where none was.
+    """
+
+    def __init__(self, expect_every: float = 0.0, *, clock: Callable[[], float] = time.time):
+        """Args: s within which a sound must have been judged, 0 for no bound; the clock, in s."""
+        self.judged: float | None = None
+        self._expect, self._clock = expect_every, clock
+        self._start = clock()
+        self._beat: float | None = None
+        self._wrong = ""
+
+    def beat(self, wrong: str = "") -> None:
+        """The listener is alive; `wrong` is a sentence on why it hears nothing, '' if it could."""
+        self._beat, self._wrong = self._clock(), wrong
+
+    def judge(self) -> None:
+        """A sound was judged just now."""
+        self.judged = self._clock()
+        self._beat, self._wrong = self.judged, ""
+
+    def lost(self) -> str:
+        """Why nothing is heard, as a sentence; '' where all is well."""
+        now = self._clock()
+        if self._beat is not None and now - self._beat > HUNG:
+            return f"Listening hangs: no sign of it for {span(now - self._beat)}."
+        if self._wrong:
+            return self._wrong
+        quiet = now - max(self._start, self.judged or 0.0)
+        if self._expect and quiet > self._expect:
+            return f"No new sound for {span(quiet)}; one is expected every {span(self._expect)}."
+        return ""
+
 
 COLUMNS_A_SECOND = 10
 MELS = 64

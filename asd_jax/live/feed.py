@@ -12,8 +12,7 @@ from asd_jax.live.alarm import Alarms
 from asd_jax.live.board import Board
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer, Piece, Row, read_pieces, stamp
-from asd_jax.live.source import chunks
-from asd_jax.live.stream import StreamScorer, sentence, utc
+from asd_jax.live.stream import StreamScorer, chunks, sentence, utc
 
 
 def stream(

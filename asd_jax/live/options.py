@@ -9,13 +9,18 @@ from typing import Any
 
 from absl import flags
 
-from asd_jax import commands, shared_flags
+from asd_jax import commands
 from asd_jax.errors import UserError
 from asd_jax.live.recordings import ClipScorer, chosen_machine
 
-DETECTOR = shared_flags.detector()
-MACHINE = shared_flags.machine(
-    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02."
+DETECTOR = flags.DEFINE_string(
+    "detector", None, "The folder `detector` of a finished run.", allow_override=True
+)
+MACHINE = flags.DEFINE_string(
+    "machine",
+    None,
+    "TYPE/ID of the machine that is heard, where the paths do not tell it, for example pump/id_02.",
+    allow_override=True,
 )
 WATCH = flags.DEFINE_multi_string(
     "watch",

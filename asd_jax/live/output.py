@@ -15,9 +15,9 @@ _NOT_IN_JSON = ("domain", "label")  # known of a test set, never of a recording
 class Output:
     """Writes rows in one of `FORMATS`; what is no row goes to JSON, or to standard error."""
 
-    def __init__(self, kind: str):
-        """Args: one of `FORMATS`."""
-        self.machines: Sequence[tuple[str, str]] = ()  # that rows may be of, so as to name them
+    def __init__(self, kind: str, machines: Sequence[tuple[str, str]] = ()):
+        """Args: one of `FORMATS`; the machines that rows may be of, so as to name them."""
+        self._machines = machines
         self._file = sys.stdout
         self._write: Callable[[Mapping[str, Any]], None] = getattr(self, f"_{kind}")
         self._json_too, self._is_table = kind == "json", kind == "table"
@@ -70,7 +70,7 @@ class Output:
             print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
         word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "unknown")
         rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
-        machine = machine_name((row["machine_type"], row["machine_id"]), self.machines)
+        machine = machine_name((row["machine_type"], row["machine_id"]), self._machines)
         alarm = {"raised": "  ALARM", "cleared": "  alarm cleared"}.get(
             row.get("alarm_changed", ""), ""
         )

@@ -17,10 +17,12 @@ import numpy as np
 
 from asd_jax.errors import UserError
 from asd_jax.naming import machine_name
+from asd_jax.report.contents import Picture
+from asd_jax.report.region import find_region
+from asd_jax.report.why import describe, edges
 
 if TYPE_CHECKING:  # it brings jax
     from asd_jax.detector import Detector
-    from asd_jax.report.contents import Picture
 
 BATCH = 16  # clips scored at once
 STDIN = "-"
@@ -142,7 +144,6 @@ class ClipScorer:
         What is no sound, and what got no number, has neither score nor decision.
         """
         from asd_jax.data import quality
-        from asd_jax.live import deviation
 
         found = self.detector.score([piece[:3] for piece in pieces])
         for row, piece in zip(found, pieces, strict=True):
@@ -150,11 +151,11 @@ class ClipScorer:
             flags = set(piece.quality.split())
             if self.locate:
                 shown = self._picture(row, piece)
-                row |= deviation.where(self.detector, shown, piece.start)
+                row |= where(shown, piece.start)
             else:
-                shown = deviation.picture(self.detector, piece.wave, self.group(row))
+                shown = self.detector.picture(piece.wave, self.group(row))
             if scored:
-                flags |= quality.of_level(deviation.louder(shown))
+                flags |= quality.of_level(louder(shown))
             if not scored:
                 row |= _unknown(row)
             row["quality"] = quality.words(flags)
@@ -162,24 +163,55 @@ class ClipScorer:
 
     def in_clip(self, row: Row, piece: Piece) -> Row:
         """The row with its times counted from the start of the clip, as its sound has them."""
-        from asd_jax.live import deviation
-
         if row["departs_from_s"] is None and not row["why"]:
             return row
-        return row | deviation.where(self.detector, self._picture(row, piece))
+        return row | where(self._picture(row, piece))
 
-    def _picture(self, row: Row, piece: Piece) -> "Picture":
-        from asd_jax.live import deviation
-
+    def _picture(self, row: Row, piece: Piece) -> Picture:
         group = self.group(row)
         heard = self.detector.heard(piece.wave, row, group)
-        return deviation.picture(self.detector, piece.wave, group, heard)
+        return self.detector.picture(piece.wave, group, heard)
 
     def group(self, row: Row) -> int:
         """The index of a row's machine, -1 where it is none that the detector knows."""
         groups = list(self.detector.groups)
         machine = (row["machine_type"], row["machine_id"])
         return groups.index(machine) if machine in groups else -1
+
+
+def louder(shown: Picture) -> float:
+    """How much louder than the training a clip is, in dB: as by another gain or distance."""
+    return float(np.mean(shown.spectrogram.mean(axis=1) - np.asarray(shown.normal_db)))
+
+
+COLUMNS = ("departs_from_s", "departs_to_s", "departs_from_hz", "departs_to_hz", "departs_by")
+
+
+def where(shown: Picture, start: float = 0.0) -> Row:
+    """The range that departs most, as the columns `COLUMNS` of a row, and `why`, in words.
+
+    It is the rectangle of `report.region.find_region`, the one that a report frames: of all
+    rectangles the one with the largest (|mean| - 1) sqrt(area), in standard deviations and bins.
+
+    Args:
+        shown: the whole clip.
+        start: of the clip in its recording or stream, in seconds.
+
+    Returns:
+        the times in seconds of the recording, the frequencies in Hz, and `departs_by`, the mean
+        over the rectangle in standard deviations: above 0 is louder than normal; all None where
+        nothing departs.
+    """
+    region = find_region(shown.deviation)
+    said = {"why": describe(shown, region, start)}
+    if region is None or shown.audio is None:
+        return dict.fromkeys(COLUMNS) | said
+    # Half of the first and of the last frame lie outside of the clip.
+    length = len(shown.audio) / shown.sample_rate
+    times = np.clip(edges(shown.frame_times, region.frames), 0.0, length) + start
+    hertz = np.clip(edges(shown.mel_frequencies, region.mels), 0.0, shown.sample_rate / 2)
+    ends = (*(round(float(t), 3) for t in times), *(round(float(f), 1) for f in hertz))
+    return dict(zip(COLUMNS, (*ends, round(region.mean, 2)), strict=True)) | said
 
 
 def _unknown(row: Row) -> Row:

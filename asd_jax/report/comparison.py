@@ -15,7 +15,7 @@ from asd_jax.report.html import filled
 from asd_jax.report.summary import NONE, three
 from asd_jax.report.tables import flatten
 from asd_jax.scoring import metrics
-from asd_jax.scoring.intervals import drawn_areas, percentile_interval
+from asd_jax.scoring.metrics import drawn_areas, percentile_interval
 from asd_jax.scoring.paired import recording, stratum_weights
 
 FIGURES = {"auc": ("AUC", 1.0), "pauc": ("pAUC", 0.1)}  # heading and largest false alarm rate

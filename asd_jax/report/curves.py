@@ -87,7 +87,7 @@ class ScoreAxis:
         return self.spread > 0
 
     def place(self, scores: Shaped[np.ndarray, "..."] | float) -> np.ndarray:
-        """Positions on the axis, 0 at `low` and 1 at `high`."""
+        """Positions on the axis, 0 at `low` and 1 at `high`, in the shape of the scores."""
         ends = self._bend(np.array([self.low, self.high]))
         bent = self._bend(np.asarray(scores, np.float64))
         return np.asarray((bent - ends[0]) / (ends[1] - ends[0]))

@@ -17,7 +17,7 @@ from asd_jax.files import write_bytes
 
 _FIRST = ("path", "machine_type", "machine_id", "domain", "label", "score")
 _LAST = ("threshold", "decision")
-# Beyond scores.csv, of single recordings: see `asd_jax.live.deviation.where`.
+# Beyond scores.csv, of single recordings: see `asd_jax.live.recordings.where`.
 _MORE = (
     "snr",
     "percentile",

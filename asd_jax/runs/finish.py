@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int16
 
@@ -12,7 +11,6 @@ import asd_jax
 from asd_jax.data import quality
 from asd_jax.data.clips import Clip
 from asd_jax.detector import Detector, decide
-from asd_jax.features.logmel import frame_times, mel_frequencies, to_float
 from asd_jax.files import write_json
 from asd_jax.report.card import About, write_card
 from asd_jax.report.contents import Example, Report
@@ -98,26 +96,18 @@ def examples(
         group: their machines, as the detector numbers them.
         seen: the pictures that a network sees of them.
     """
-    level, deviation = detector.deviation(to_float(jnp.asarray(waves)), group)
     percentiles = detector.percentiles(np.array([row["score"] for row in rows]), group)
     names = ("path", "machine_type", "machine_id", "label", "score")
     return tuple(
         Example(
             **{name: row[name] for name in names},
             threshold=row["threshold"] if np.isfinite(row["threshold"]) else None,
-            rarity=tail_words(**detector.rarity(row["score"], int(group[k]))),
+            rarity=tail_words(**detector.rarity(row["score"], own)),
             percentile=float(percentiles[k]) if np.isfinite(percentiles[k]) else None,
-            spectrogram=level[k],
-            deviation=deviation[k],
-            normal_db=detector.frame_mean[group[k]],
-            mel_frequencies=mel_frequencies(detector.spec),
-            frame_times=frame_times(detector.spec, level.shape[2]),
             seen=None if seen is None else seen[k],
-            audio=waves[k],
-            sample_rate=detector.spec.sample_rate,
-            heard=detector.heard(waves[k], row, int(group[k])),
+            **vars(detector.picture(waves[k], own, detector.heard(waves[k], row, own))),
         )
-        for k, row in enumerate(rows)
+        for k, (row, own) in enumerate(zip(rows, map(int, group), strict=True))
     )
 
 

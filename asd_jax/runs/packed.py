@@ -6,12 +6,16 @@ what it would leave alone, up to rounding; so the same runs, or one of them, can
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh
 
-from asd_jax import recipes
+from asd_jax import memory, recipes
+from asd_jax.data.loader import Batches, side_by_side
 from asd_jax.errors import UserError
 from asd_jax.runs import recipe as single
 from asd_jax.runs.cells import Cell
@@ -19,15 +23,15 @@ from asd_jax.runs.recipe import Recipe, compile_ahead
 from asd_jax.runs.recordings import listing
 from asd_jax.runs.run import Run
 from asd_jax.runs.settings import flatten, from_config
-from asd_jax.runs.side_by_side import train_together
-from asd_jax.runs.trainer import Plan, Trainer
+from asd_jax.runs.trainer import Clips, Plan, Trainer
 from asd_jax.runs.tunables import may_differ
 from asd_jax.runs.workdir import Stopwatch, Workdir
 from asd_jax.train import progress
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.loop import Diverged
-from asd_jax.train.pack import stacked_shapes
-from asd_jax.train.sharding import runs_mesh
+from asd_jax.train.loop import Diverged, Stage
+from asd_jax.train.pack import Member, stacked_shapes, train_pack, unstacked
+from asd_jax.train.sharding import by_run, runs_mesh
+from asd_jax.train.state import TrainState, final_variables
 from asd_jax.train.step import Step, compile_packed
 from asd_jax.types import Variables
 
@@ -196,7 +200,7 @@ class Pack:
 
         Args:
             runs: as earlier stages left them.
-            keys: the root keys of the runs.
+            keys: the root key of each run, a scalar.
             variables: what each has before the stage.
             without: runs that have diverged before, by their places.
         """
@@ -233,3 +237,69 @@ class Pack:
             {left[k]: tree for k, tree in found.items()},
             {left[k]: end for k, end in diverged.items()},
         )
+
+
+def train_together(
+    trainers: Sequence[Trainer],
+    states: Sequence[TrainState],
+    clips: Sequence[Clips],
+    compiled: Callable[[], Step] | None = None,
+) -> tuple[dict[int, Variables], dict[int, Diverged]]:
+    """Trains the runs together to the end of the longest.
+
+    Args:
+        trainers: of the stage, one a run; their steps are the same program.
+        states: of each run before the first step, but for its tunables.
+        clips: that each trains on.
+        compiled: returns the packed step, compiled ahead of time.
+
+    Returns:
+        By the runs' places the variables that the stage leaves, on the host, and what became of
+        the others.
+    """
+    mesh = runs_mesh(len(trainers))
+    batches = functools.partial(_batches, trainers, clips, mesh)
+    stages = [trainer.stage(batches) for trainer in trainers]
+    longest = max(stages, key=lambda stage: stage.total_steps)
+    stage = dataclasses.replace(
+        longest,
+        mesh=mesh,
+        batch_size=longest.batch_size * len(trainers),
+        compiled=compiled or (lambda: compile_packed(longest.step, mesh)),
+        evaluate=_evaluate(stages),
+        enough=lambda step: all(own.enough(step) for own in stages),
+    )
+    own = [{n: np.float32(x) for n, x in trainer.scalars.items()} for trainer in trainers]
+    states = [state._replace(tunables=x) for state, x in zip(states, own, strict=True)]
+    members = [
+        Member(t.run.workdir.folder, t.directory, t.run.workdir.metrics_log(), t.total)
+        for t in trainers
+    ]
+    save_seconds = trainers[0].run.config.save_seconds
+    state, diverged = train_pack(stage, states, members, save_seconds=save_seconds)
+    well = [place for place in range(len(trainers)) if place not in diverged]
+    last = unstacked(final_variables(state), well)
+    memory.give_back()
+    return {place: trainers[place].chosen(tree) for place, tree in last.items()}, diverged
+
+
+def _evaluate(stages: Sequence[Stage]) -> Callable[[TrainState], list[dict[str, float]]] | None:
+    """Each run's own evaluation, of its own state."""
+    each = [stage.evaluate for stage in stages if stage.evaluate]
+    if not each:
+        return None
+
+    def evaluate(state: TrainState) -> list[dict[str, float]]:
+        # The key is not needed for it, and stays where it is.
+        own = unstacked(state._replace(key=state.step), range(len(stages)))
+        return [evaluate_one(own[place]) for place, evaluate_one in enumerate(each)]
+
+    return evaluate
+
+
+def _batches(
+    trainers: Sequence[Trainer], clips: Sequence[Clips], mesh: Mesh, begin: int
+) -> Batches:
+    """The batches of all runs from step `begin` on, on their devices."""
+    runs = [trainer.batches(own, begin) for trainer, own in zip(trainers, clips, strict=True)]
+    return side_by_side(runs, lambda batch: jax.device_put(batch, by_run(mesh)))

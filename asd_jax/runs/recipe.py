@@ -17,7 +17,7 @@ from asd_jax.runs.settings import FREE, flatten, from_config
 from asd_jax.runs.trainer import Plan, Trainer
 from asd_jax.runs.workdir import Stopwatch, Workdir
 from asd_jax.train import progress
-from asd_jax.train.ahead import Ahead
+from asd_jax.train.ahead import Ahead, Program
 from asd_jax.train.processes import agree, is_primary, primary_first
 from asd_jax.types import Variables
 
@@ -182,3 +182,26 @@ def compile_ahead(recipe: Recipe, run: Run, trainers: Sequence[Any]) -> None:
     if last:
         last.prepare(shapes, ahead)
     ahead.close()
+
+
+def programs(
+    values: Mapping[str, Any], clips: Mapping[str, int], classes: int
+) -> dict[str, Program]:
+    """The programs of the stages of the recipe that the config names, in their order.
+
+    Args:
+        values: the resolved config, nested plain values.
+        clips: that each stage trains on in an epoch, by the stage's name; a stage that is not named
+            is left out.
+        classes: machines to tell apart.
+    """
+    recipe = recipes.find(values["recipe"])
+    config = from_config(recipe.settings, values)
+    corpus = recipe.imagined(config, classes)
+    run = recipe.run(config, Workdir(""), corpus, recipe.build(config, corpus))
+    shapes = recipe.shapes(run)
+    return {
+        plan.name: Trainer(run, dataclasses.replace(plan, count=clips[plan.name])).program(shapes)
+        for plan in recipe.plans(run)
+        if clips.get(plan.name)
+    }

@@ -1,7 +1,6 @@
 """What every stage of a run needs."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,6 @@ from absl import logging
 
 from asd_jax.runs.workdir import Workdir
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.device_data import DeviceDataCache
 from asd_jax.types import Variables
 
 
@@ -30,15 +28,6 @@ class Run:
     corpus: Any
     nets: Any
     shares_programs_with: "Run | None" = None
-
-    @functools.cached_property
-    def device_data(self) -> DeviceDataCache:
-        """Where the clips of a stage lie on the devices."""
-        return (
-            self.shares_programs_with.device_data
-            if self.shares_programs_with
-            else DeviceDataCache()
-        )
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles ahead of time what comes between and after the stages."""

@@ -29,14 +29,21 @@ from asd_jax.errors import UserError
 from asd_jax.files import refuse_url
 
 # Fields that older versions wrote into detectors and runs, with the only value that worked.
-RETIRED = {"config.statistics.weights": "clip", "config.network.scan": False}
+RETIRED = {
+    "config.data.on_device": "auto",
+    "config.fusion.layout": "24x24",
+    "config.network.scan": False,
+    "config.statistics.decay": 0.9,
+    "config.statistics.quantile": 0.5,
+    "config.statistics.weights": "clip",
+}
 
 
 SMALLEST_BATCH = 16  # that `Schedule.updates` makes
 
 
 # Fields that change where or how fast a run computes, not what: a resumed run may differ in them.
-FREE = ("data.cache", "data.read_threads", "data.on_device", "save_seconds", "pack")
+FREE = ("data.cache", "data.read_threads", "save_seconds", "pack")
 
 
 def from_config(cls: type, values: Mapping[str, Any], where: str = "config") -> Any:
@@ -101,8 +108,6 @@ class Data(WaveSettings):
     clusters: Count = 3  # of each machine, for 'clusters'
     cache: str = ""  # decoded int16 audio; '' means the user's cache folder
     read_threads: Annotated[int, Within(0, 1024)] = 4  # 0: recordings are read as they are needed
-    # Clips that train lie there; 'auto' if they fit
-    on_device: Literal["auto", "yes", "no"] = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

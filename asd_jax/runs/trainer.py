@@ -11,12 +11,11 @@ from absl import logging
 from jax.sharding import NamedSharding
 
 from asd_jax import memory
-from asd_jax.data.loader import Batches, Rows, WaveSource, train_batches
+from asd_jax.data.loader import Batches, WaveSource, train_batches
 from asd_jax.runs.run import Run
 from asd_jax.runs.settings import Optimizer, Schedule
 from asd_jax.train.ahead import Ahead, Program, batch_shapes
 from asd_jax.train.best import Best
-from asd_jax.train.device_data import keep_on_device
 from asd_jax.train.loop import Stage, is_finished, train
 from asd_jax.train.optimizer import make_optimizer
 from asd_jax.train.processes import to_host
@@ -180,7 +179,8 @@ class Trainer:
 
     def train(self, key: jax.Array, variables: Variables) -> Variables:
         """The variables of its networks after training to the end, from scratch or a checkpoint."""
-        stage = self.stage(lambda begin: self._batches(self.plan.clips(variables), begin))
+        split = sharded(self._mesh)
+        stage = self.stage(lambda begin: self.batches(self.plan.clips(variables), begin, split))
         state = train(
             dataclasses.replace(stage, compiled=self._compiled),
             self.initial(key, variables),
@@ -198,16 +198,10 @@ class Trainer:
             _, _, last = self._best.load_best(last)
         return jax.device_get(last)
 
-    def batches(
-        self,
-        waves: WaveSource | Rows,
-        clips: Clips,
-        begin: int,
-        sharding: NamedSharding | None = None,
-    ) -> Batches:
-        """The batches of these clips from step `begin` on, read from `waves`."""
+    def batches(self, clips: Clips, begin: int, sharding: NamedSharding | None = None) -> Batches:
+        """The batches of these clips from step `begin` on."""
         return train_batches(
-            waves,
+            clips.waves,
             clips.label,
             clips.indices,
             batch_size=self.size,
@@ -217,13 +211,6 @@ class Trainer:
             sharding=sharding,
             num_threads=self.run.config.data.read_threads,
         )
-
-    def _batches(self, clips: Clips, begin: int) -> Batches:
-        """The batches from step `begin` on, of clips that lie on the devices if they may."""
-        waves, indices = clips.waves, np.unique(clips.indices)
-        if keep_on_device(self.run.config.data.on_device, len(indices), self.plan.clip, self._mesh):
-            waves = self.run.device_data.put(waves, indices, self._mesh)
-        return self.batches(waves, clips, begin, sharded(self._mesh))
 
     def _validate(self, state: TrainState) -> dict[str, float]:
         variables = to_host(final_variables(state))

@@ -14,8 +14,7 @@ from asd_jax.naming import first_few, printable
 from asd_jax.report.files import read_results
 from asd_jax.report.learned import heard_sentences
 from asd_jax.runs.settings import FREE, flatten, is_retired
-from asd_jax.train.loggers import Loggers, of
-from asd_jax.train.metrics_log import MetricsLog
+from asd_jax.train.metrics_log import Loggers, MetricsLog, of
 from asd_jax.train.processes import is_primary, primary_first
 
 
@@ -108,7 +107,7 @@ class Workdir:
         return MetricsLog(self.path("metrics.jsonl"), write=is_primary(), also=self.loggers())
 
     def loggers(self) -> Loggers | None:
-        """Where its log goes, too; see `asd_jax.train.loggers`."""
+        """Where its log goes, too; see `asd_jax.train.metrics_log`."""
         return of(self.folder, lambda: flatten(self.config())) if is_primary() else None
 
     def finished(self) -> bool:

@@ -167,9 +167,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     Under equal skill each such clip is a toss of a coin. With no such clip it is 1.
     """
+    from scipy import stats
+
     tosses = only_first + only_second
-    tail = sum(math.comb(tosses, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**tosses)
+    return float(stats.binomtest(only_first, tosses).pvalue) if tosses else 1.0
 
 
 def compare(

@@ -10,7 +10,7 @@ normal clip called anomalous, a false acceptance an anomalous clip called normal
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.errors import UserError
 
@@ -23,17 +23,6 @@ class RocCurve(NamedTuple):
     false_positive_rate: Float[np.ndarray, "points"]
     true_positive_rate: Float[np.ndarray, "points"]
     thresholds: Float[np.ndarray, "points"]  # a clip is called anomalous from this score on
-
-
-class Detection(NamedTuple):
-    """Measures of decisions; NaN where there was nothing to count."""
-
-    recall: float
-    precision: float
-    f1: float
-    false_alarm_rate: float
-    accuracy: float
-    balanced_accuracy: float
 
 
 def known(
@@ -162,22 +151,88 @@ def eer(
     return float(rate), float(above + share * (thresholds[last] - above))
 
 
-def detection(labels: Int[np.ndarray, "clips"], decisions: np.ndarray) -> Detection:
-    """Recall, precision, F1, false alarms of decisions (true = called anomalous) [clips]."""
-    labels, decisions = known(labels, np.asarray(decisions, np.float64))
-    alarm = decisions > 0
-    hits, misses = np.sum(alarm & (labels == 1)), np.sum(~alarm & (labels == 1))
-    false, passed = np.sum(alarm & (labels == 0)), np.sum(~alarm & (labels == 0))
-    recall, false_alarm_rate = _ratio(hits, hits + misses), _ratio(false, false + passed)
-    return Detection(
-        recall=recall,
-        precision=_ratio(hits, hits + false),
-        f1=_ratio(2 * hits, 2 * hits + false + misses),
-        false_alarm_rate=false_alarm_rate,
-        accuracy=_ratio(hits + passed, len(labels)),
-        balanced_accuracy=0.5 * (recall + 1.0 - false_alarm_rate),
-    )
+# Draws times distinct scores held at once: 8 million float64, 64 MB.
+CHUNK = 8_000_000
 
 
-def _ratio(part: np.integer, whole: np.integer | int) -> float:
-    return float(part / whole) if whole else float("nan")
+def bootstrap(
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    *,
+    max_fpr: float = 1.0,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the AUC (or, with max_fpr < 1, the McClish pAUC) by bootstrap.
+
+    Clips are drawn anew within each class, so that the class sizes stay. An AUC of 1 has the
+    interval (1, 1) whatever the number of clips: read it with that number.
+
+    Returns:
+        (low, high); NaN with one class only.
+    """
+    labels, scores = known(labels, scores)
+    if not (np.any(labels == 0) and np.any(labels == 1)):
+        return float("nan"), float("nan")
+    clips = np.arange(len(labels))
+    areas = drawn_areas(labels, scores, clips, max_fpr=max_fpr, draws=draws, seed=seed)
+    return percentile_interval(areas, level)
+
+
+def drawn_areas(
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    recordings: Shaped[np.ndarray, "clips"],
+    *,
+    max_fpr: float = 1.0,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Float[np.ndarray, "draws"]:
+    """The AUC (or, with max_fpr < 1, the McClish pAUC) of so many bootstrap samples.
+
+    Recordings are drawn anew within each class, each with all its clips. What is drawn depends on
+    labels, recordings and seed alone: of two detectors' scores of the same clips, the areas less
+    each other are the paired bootstrap of their difference; with two seeds, the unpaired one.
+
+    Args:
+        labels: 0 normal, 1 anomalous; both are there.
+        scores: higher is more anomalous.
+        recordings: what recording each clip comes from.
+        max_fpr: p.
+        draws: samples.
+        seed: of them.
+    """
+    from scipy import sparse
+
+    values, index = counts_by_score(labels, scores)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for label in (0, 1):
+        own = labels == label
+        names, cluster = np.unique(recordings[own], return_inverse=True)
+        shape = (len(names), len(values))
+        held = sparse.csr_array((np.ones(len(cluster)), (cluster, index[own])), shape)
+        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+        drawn.append((times, held))
+    areas, start = [], 0
+    for size in _chunks(draws, len(values)):
+        normal, anomaly = (times[start : start + size] @ held for times, held in drawn)
+        areas.append(area(normal, anomaly, max_fpr))
+        start += size
+    found = np.concatenate(areas)
+    return mcclish(found, max_fpr) if max_fpr < 1.0 else found
+
+
+def percentile_interval(
+    values: Float[np.ndarray, "draws"], level: float = 0.95
+) -> tuple[float, float]:
+    """The middle `level` of bootstrapped values: (low, high)."""
+    tail = 50.0 * (1.0 - level)
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def _chunks(rows: int, columns: int) -> list[int]:
+    size = max(1, CHUNK // max(1, columns))
+    return [min(size, rows - start) for start in range(0, rows, size)]

@@ -1,8 +1,8 @@
 """From logits to probabilities that can be believed, by recordings that nothing was trained on.
 
 Platt (1999), "Probabilistic outputs for support vector machines", with his targets, which keep the
-fit finite where both classes are apart, and with Newton's method as Lin, Lin and Weng (2007). Host
-NumPy in float64. Clips of one recording count as one together.
+fit finite where both classes are apart. Host NumPy in float64. Clips of one recording count as one
+together.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from asd_jax.scoring.metrics import Labels
 # A slope of 0 or below would give all clips one probability or turn their order round: a network
 # that has learned nothing gets nearly the share of faults for every clip, in its own order.
 LEAST_SLOPE = 1e-2
-_STEPS, _RIDGE = 100, 1e-9
 
 
 class Platt(NamedTuple):
@@ -58,7 +57,7 @@ def fit_platt(
     target = _targets(labels, weight)
     logits = np.asarray(logits, np.float64)
     centre, scale = logits.mean(), max(float(logits.std()), 1e-12)
-    slope, offset = _newton((logits - centre) / scale, target, weight)
+    slope, offset = _fitted((logits - centre) / scale, target, weight)
     slope /= scale
     if slope < LEAST_SLOPE:
         slope = LEAST_SLOPE
@@ -72,37 +71,22 @@ def _targets(labels: np.ndarray, weight: np.ndarray) -> Float[np.ndarray, "clips
     return np.where(labels == 1, (anomalous + 1) / (anomalous + 2), 1 / (normal + 2))
 
 
-def _newton(x: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Minimises the weighted cross entropy of sigmoid(slope x + offset); it is convex."""
-    design = np.stack([x, np.ones_like(x)], 1)
-    found = np.zeros(2)
-    loss = _loss(design @ found, target, weight)
-    for _ in range(_STEPS):
-        value = design @ found
-        predicted = np.exp(-np.logaddexp(0.0, -value))
-        gradient = design.T @ (weight * (predicted - target))
-        curve = (
-            design * (weight * predicted * (1 - predicted))[:, None]
-        ).T @ design + _RIDGE * np.eye(2)
-        step, share = np.linalg.solve(curve, gradient), 1.0
-        while _loss(design @ (found - share * step), target, weight) > loss and share > 1e-6:
-            share /= 2
-        found = found - share * step
-        before, loss = loss, _loss(design @ found, target, weight)
-        if before - loss < 1e-12 * max(1.0, loss):
-            break
-    return float(found[0]), float(found[1])
+def _fitted(x: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Slope and offset with the least weighted cross entropy of sigmoid(slope x + offset)."""
+    from sklearn.linear_model import LogisticRegression
+
+    # A clip whose target is a share counts as an anomaly by it, and as normal by the rest.
+    model = LogisticRegression(C=1e12, solver="newton-cholesky", tol=1e-10)
+    share = np.concatenate([weight * target, weight * (1.0 - target)])
+    model.fit(np.tile(x, 2)[:, None], np.repeat([1, 0], len(x)), sample_weight=share)
+    return float(model.coef_[0, 0]), float(np.ravel(model.intercept_)[0])
 
 
 def _offset(value: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
-    """The offset alone, by bisection: the mean probability is the mean target."""
-    low, high = -100.0 - np.abs(value).max(), 100.0 + np.abs(value).max()
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        predicted = np.exp(-np.logaddexp(0.0, -(value + middle)))
-        low, high = (low, middle) if np.sum(weight * (predicted - target)) > 0 else (middle, high)
-    return 0.5 * (low + high)
+    """The offset alone: the mean probability is the mean target."""
+    from scipy import optimize, special
 
-
-def _loss(value: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
-    return float(np.sum(weight * (np.logaddexp(0.0, value) - target * value)))
+    most = 100.0 + np.abs(value).max()
+    return optimize.brentq(
+        lambda offset: np.sum(weight * (special.expit(value + offset) - target)), -most, most
+    )

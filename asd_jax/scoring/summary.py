@@ -1,13 +1,14 @@
 """The figures of results.json from the rows of scores.csv."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.naming import machine_name
-from asd_jax.scoring import intervals, metrics, official
+from asd_jax.scoring import classification, metrics
 
 AVERAGED = (
     "auc",
@@ -88,7 +89,7 @@ def _group(
         "clips_normal": int(np.sum(labels == 0)),
         "clips_anomaly": int(np.sum(labels == 1)),
         "auc": metrics.auc(labels, scores),
-        "auc_interval": intervals.bootstrap(labels, scores, draws=draws, level=level, seed=seed)
+        "auc_interval": metrics.bootstrap(labels, scores, draws=draws, level=level, seed=seed)
         if draws
         else None,
         "pauc": metrics.pauc(labels, scores),
@@ -98,8 +99,8 @@ def _group(
         "recall_at_eer": 1.0 - rate,
     }
     domains = np.array([str(row.get("domain") or "") for row in own], dtype=object)
-    if np.isin(domains, official.DOMAINS).any():
-        figures |= official.domain_areas(labels, scores, domains)
+    if np.isin(domains, DOMAINS).any():
+        figures |= domain_areas(labels, scores, domains)
     figures |= _by_snr(own, labels, scores)
     figures["branches"] = {b.removeprefix("score_"): _branch(own, labels, b) for b in branches}
     return figures, missing
@@ -135,7 +136,7 @@ def _official_sets(
         sets["evaluation" if is_evaluation else "development"].append(group)
     if not all(sets.values()):
         return {}
-    return {name: official.official_means(members) for name, members in sets.items()}
+    return {name: official_means(members) for name, members in sets.items()}
 
 
 def _decided(
@@ -148,13 +149,11 @@ def _decided(
     above = np.where(np.isfinite(thresholds), scores > thresholds, np.nan)
     decisions = np.where(np.isnan(decisions), above, decisions)
     made = ~np.isnan(decisions)
-    found = metrics.detection(labels[made], decisions[made])
+    table = classification.confusion(labels[made], decisions[made] > 0)
+    found = classification.measures(np.array(table))
     common = np.unique(thresholds[np.isfinite(thresholds)])
     return {
-        "recall": found.recall,
-        "precision": found.precision,
-        "f1": found.f1,
-        "false_alarm_rate": found.false_alarm_rate,
+        **{name: float(found[name]) for name in ("recall", "precision", "f1", "false_alarm_rate")},
         "threshold": float(common[0]) if len(common) == 1 else float("nan"),
     }
 
@@ -169,7 +168,7 @@ def _branch(rows: Sequence[Mapping[str, Any]], labels: np.ndarray, column: str) 
 def _mean(groups: Sequence[Mapping[str, Any]], branches: Sequence[str]) -> dict[str, Any]:
     fields = [f for f in AVERAGED if any(f in group for group in groups)]
     filled = [{**dict.fromkeys(fields, float("nan")), **group} for group in groups]
-    types = {field: official.by_type(filled, field) for field in fields}
+    types = {field: by_type(filled, field) for field in fields}
     mean: dict[str, Any] = {field: _average(types[field].values()) for field in fields}
     mean["minimum"] = {f: _least(group[f] for group in groups) for f in ("auc", "pauc")}
     mean["by_type"] = {
@@ -178,12 +177,12 @@ def _mean(groups: Sequence[Mapping[str, Any]], branches: Sequence[str]) -> dict[
     levels = dict.fromkeys(level for group in groups for level in group.get("snr", {}))
     if levels:
         mean["by_snr"] = {level: _at_snr(groups, level) for level in levels}
-    mean["official"] = official.official_means(groups)
+    mean["official"] = official_means(groups)
     mean["branches"] = {}
     for branch in branches:
         tables = [{"machine_type": g["machine_type"], **g["branches"][branch]} for g in groups]
         mean["branches"][branch] = {
-            **{f: _average(official.by_type(tables, f).values()) for f in ("auc", "pauc")},
+            **{f: _average(by_type(tables, f).values()) for f in ("auc", "pauc")},
             "minimum_auc": _least(table["auc"] for table in tables),
         }
     return mean
@@ -196,7 +195,7 @@ def _at_snr(groups: Sequence[Mapping[str, Any]], level: str) -> dict[str, float]
         for group in groups
         if level in group.get("snr", {})
     ]
-    return {f: _average(official.by_type(tables, f).values()) for f in ("auc", "pauc")}
+    return {f: _average(by_type(tables, f).values()) for f in ("auc", "pauc")}
 
 
 def _column(rows: Sequence[Mapping[str, Any]], field: str, default: float = math.nan) -> np.ndarray:
@@ -220,3 +219,80 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+DOMAINS = ("source", "target")
+
+
+def harmonic(values: Iterable[float]) -> float:
+    """Harmonic mean, values clamped at machine epsilon as the official evaluators do."""
+    values = np.maximum(np.asarray(list(values), np.float64), np.finfo(np.float64).eps)
+    return float(len(values) / np.sum(1.0 / values)) if len(values) else float("nan")
+
+
+def by_type(groups: Sequence[Mapping[str, Any]], field: str) -> dict[str, float]:
+    """Arithmetic mean of a field over the IDs of each machine type; IDs without it left out."""
+    found: dict[str, list[float]] = {}
+    for group in groups:
+        values = found.setdefault(group["machine_type"], [])
+        if np.isfinite(group[field]):
+            values.append(group[field])
+    return {name: float(np.mean(v)) if v else float("nan") for name, v in found.items()}
+
+
+def domain_areas(
+    labels: Int[np.ndarray, "clips"],
+    scores: Float[np.ndarray, "clips"],
+    domains: Shaped[np.ndarray, "clips"],
+) -> dict[str, Any]:
+    """Areas of one section by domain.
+
+    `auc_source` and `auc_target` as since 2022: one domain's normals against all anomalies.
+    `domains`: each domain alone, as in 2021. NaN where a class is missing.
+    """
+    found: dict[str, Any] = {"domains": {}}
+    for domain in DOMAINS:
+        own = domains == domain
+        mixed = own | (labels == 1)
+        found[f"auc_{domain}"] = metrics.auc(labels[mixed], scores[mixed])
+        found["domains"][domain] = {
+            "clips_normal": int(np.sum(own & (labels == 0))),
+            "clips_anomaly": int(np.sum(own & (labels == 1))),
+            "auc": metrics.auc(labels[own], scores[own]),
+            "pauc": metrics.pauc(labels[own], scores[own]),
+        }
+    return found
+
+
+def official_means(groups: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The score of each year's rules that the groups allow.
+
+    - '2020': arithmetic means of AUC and pAUC over IDs, then types; the mean of both.
+    - '2021': harmonic mean of AUC and pAUC over sections and domains.
+    - '2022': harmonic mean of source AUC, target AUC and mixed pAUC over sections; 2023 to 2025
+      are the same with one section a machine.
+
+    Args:
+        groups: with `machine_type`, `auc`, `pauc`, and for the later years `domain_areas`.
+
+    Groups whose figures are not known are left out; a year that none allows is missing.
+    """
+    means = {}
+    halves = [np.nanmean(list(v)) for v in _known(by_type(groups, f) for f in ("auc", "pauc"))]
+    if len(halves) == 2:
+        means["2020"] = float(np.mean(halves))
+    domains = [d for g in groups for d in g.get("domains", {}).values()]
+    year_2021 = [d[f] for d in domains for f in ("auc", "pauc") if np.isfinite(d[f])]
+    if year_2021:
+        means["2021"] = harmonic(year_2021)
+    fields = ("auc_source", "auc_target", "pauc")
+    split = [g for g in groups if "domains" in g]
+    year_2022 = [g[f] for g in split for f in fields if np.isfinite(g[f])]
+    if any(np.isfinite(g[f]) for g in split for f in fields[:2]):
+        means["2022"] = harmonic(year_2022)
+    return means
+
+
+def _known(tables: Iterable[Mapping[str, float]]) -> list[list[float]]:
+    kept = [[v for v in table.values() if np.isfinite(v)] for table in tables]
+    return [values for values in kept if values]

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from asd_jax.errors import UserError
 from asd_jax.scoring.metrics import eer
 
-METHODS = ("gamma", "gamma_ml", "quantile", "mean_std", "eer")
+METHODS = ("gamma", "quantile", "mean_std", "eer")
 ORACLES = ("eer",)  # found with test labels: to report, never to deploy
 # Below this skewness a gamma distribution is practically a normal one.
 LEAST_SKEW = 0.05
@@ -39,18 +39,21 @@ def fit_threshold(
     Args:
         scores: of held-out normal clips, which no scorer was fitted to ('eer': of test clips).
         method: 'gamma', a shifted gamma with the mean, variance and skewness of the scores, and
-            wider for few clips as Student's t is than a normal; 'gamma_ml', by
-            maximum likelihood with a free shift (`scipy.stats.gamma.fit`, as the DCASE baselines);
-            'quantile', the order statistic whose expected rate is at most the wished one;
-            'mean_std', mean plus the standard deviations of a normal distribution at the
-            wished rate; 'eer', an oracle.
+            wider for few clips as Student's t is than a normal; 'quantile', the order statistic
+            whose expected rate is at most the wished one; 'mean_std', mean plus the standard
+            deviations of a normal distribution at the wished rate; 'eer', an oracle.
         false_alarm_rate: the wished share of normal clips above the threshold.
         labels: of 'eer'.
 
     Raises:
-        UserError: no scores, a rate outside (0, 1), an unknown method, or 'eer' without labels.
+        UserError: no scores, or some that are not finite, or 'eer' without labels.
     """
-    _check(scores, method, false_alarm_rate, labels)
+    if not len(scores):
+        raise UserError("No held-out normal scores to set a threshold by; hold out some clips.")
+    if not np.isfinite(scores).all():
+        raise UserError("Some held-out scores are not finite; mend the branch that made them.")
+    if method == "eer" and labels is None:
+        raise UserError("threshold 'eer' is an oracle and needs the test labels.")
     if method == "eer" and labels is not None:
         return eer(labels, scores)[1]
     if len(scores) < 2 or np.ptp(scores) == 0.0:
@@ -172,12 +175,6 @@ def _gamma(scores: np.ndarray, rate: Any) -> Any:
     return scores.mean() + widen * quantile * scores.std(ddof=1)
 
 
-def _gamma_ml(scores: np.ndarray, rate: float) -> float:
-    from scipy import stats
-
-    return float(stats.gamma.ppf(1.0 - rate, *stats.gamma.fit(scores)))
-
-
 def _quantile(scores: np.ndarray, rate: float) -> float:
     rank = int(np.ceil((len(scores) + 1) * (1.0 - rate) - 1e-9))
     return np.sort(scores)[min(rank, len(scores)) - 1]
@@ -189,17 +186,4 @@ def _mean_std(scores: np.ndarray, rate: float) -> float:
     return scores.mean() + special.ndtri(1.0 - rate) * scores.std(ddof=1)
 
 
-_FITS = {"gamma": _gamma, "gamma_ml": _gamma_ml, "quantile": _quantile, "mean_std": _mean_std}
-
-
-def _check(scores: np.ndarray, method: str, rate: float, labels: np.ndarray | None) -> None:
-    if method not in METHODS:
-        raise UserError(f"threshold is {method!r}; known are {', '.join(METHODS)}.")
-    if not 0.0 < rate < 1.0:
-        raise UserError(f"false_alarm_rate is {rate}; it must lie between 0 and 1.")
-    if not len(scores):
-        raise UserError("No held-out normal scores to set a threshold by; hold out some clips.")
-    if not np.isfinite(scores).all():
-        raise UserError("Some held-out scores are not finite; mend the branch that made them.")
-    if method == "eer" and labels is None:
-        raise UserError("threshold 'eer' is an oracle and needs the test labels.")
+_FITS = {"gamma": _gamma, "quantile": _quantile, "mean_std": _mean_std}

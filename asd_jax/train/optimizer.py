@@ -26,7 +26,7 @@ def _moments(settings: Any) -> optax.GradientTransformation:
 def learning_rate(
     settings: Any, peak: Float[Array, ""], step: Array, total_steps: ArrayLike
 ) -> Float[Array, ""]:
-    """The rate at `step`: linear warm-up to `peak`, then constant, or a half cosine.
+    """The rate at `step`, a scalar: linear warm-up to `peak`, then constant, or a half cosine.
 
     The cosine ends at `settings.final` times the peak (0, or the `lrf` of Sun 2025).
     """

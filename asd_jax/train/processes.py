@@ -198,7 +198,7 @@ class Agreement:
         """Waits for a step some steps ago, or for all if this is the last; what to do now.
 
         Args:
-            loss: of the step that was begun last.
+            loss: of the step that was begun last, a scalar.
             wish: of this process.
             last: no step comes after it.
         """

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from absl import logging
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
 
 _mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("mesh", default=None)
 
@@ -81,38 +79,3 @@ def by_clip(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     rows = PartitionSpec("data")
     return jax.shard_map(function, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False)
-
-
-def take_rows(mesh: Mesh, rows: Array, places: Int[Array, "batch *views"]) -> Array:
-    """`rows[places]` for rows of which each device holds a part, as it does of the places.
-
-    Every device looks up the whole batch in its own rows, zeros for the others', and the sums go to
-    where each row is wanted. What travels is the batch, never the rows; an index into sharded rows
-    left to XLA may gather them all.
-
-    Args:
-        mesh: the devices.
-        rows: `[rows, ...]` numbers, the leading axis split over the devices.
-        places: indices of rows, the leading axis split over the devices.
-
-    Returns:
-        `[batch, *views, ...]`, split over the devices.
-    """
-    if mesh.size == 1:
-        return rows.at[places].get(mode="promise_in_bounds")
-    split = PartitionSpec("data")
-    part = jax.shard_map(
-        _rows_from_parts, mesh=mesh, in_specs=split, out_specs=split, check_vma=False
-    )
-    return part(rows, places)
-
-
-def _rows_from_parts(rows: Array, places: Array) -> Array:
-    wanted = jax.lax.all_gather(places, "data", tiled=True)
-    wanted -= jax.lax.axis_index("data") * rows.shape[0]
-    here = (wanted >= 0) & (wanted < rows.shape[0])
-    found = rows.at[jnp.where(here, wanted, 0)].get(mode="promise_in_bounds")
-    found = jnp.where(here.reshape(here.shape + (1,) * (rows.ndim - 1)), found, 0)
-    # Not every platform adds 16-bit numbers across devices.
-    wide = found.astype(jnp.int32) if rows.dtype == jnp.int16 else found
-    return jax.lax.psum_scatter(wide, "data", tiled=True).astype(rows.dtype)

@@ -22,8 +22,7 @@ from jax.sharding import Mesh
 
 from asd_jax import target
 from asd_jax.files import write_json
-from asd_jax.runs.programs import programs
-from asd_jax.train import device_data
+from asd_jax.runs.recipe import programs
 from asd_jax.train.ahead import Program
 from asd_jax.train.step import compile_step
 from launch.planning.hardware import Topology, read_topology
@@ -44,9 +43,6 @@ def main(path: str) -> None:
         mesh = Mesh(np.array(devices(topology)), ("data",))
         lowered = compile_step(program.step, mesh).lower(program.state, dict(program.batch))
         facts = known_before(program, topology.devices)
-        clips = request["clips"][request["stage"]]
-        setting = request["values"]["data"]["on_device"]
-        facts["clips_bytes"] = clips_bytes(program, clips, setting, topology)
     made = repr((lowered.as_text(), str(topology), versions()))
     if topology.chip.platform == "gpu":
         made += os.environ.get("XLA_FLAGS", "")
@@ -73,16 +69,6 @@ def known_before(program: Program, chips: int) -> dict[str, Any]:
         "batch_bytes": sum(x.size * x.dtype.itemsize for x in share.values()),
         "flops": (alone.cost_analysis() or {})["flops"],
     }
-
-
-def clips_bytes(program: Program, clips: int, setting: str, topology: Topology) -> int:
-    """Returns the bytes of clips on each device; 0 where they are read for every batch.
-
-    'auto' is decided by the memory that a program gets here; JAX on a GPU is given less of it by
-    default, so that clips just below the limit may be read after all.
-    """
-    needed = device_data.bytes_a_device(clips, program.batch["wave"], topology.devices)
-    return needed if device_data.has_room(setting, needed, topology.chip.memory) else 0
 
 
 def devices(topology: Topology) -> list[Any]:

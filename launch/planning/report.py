@@ -43,7 +43,6 @@ def memory(topology: Topology, plan: StagePlan) -> list[str]:
         f"    program       {mib(sizes['generated_code'])}",
         f"    peak          {mib(sizes['peak'])}   by the compiler",
         f"    next batch    {mib(plan.batch_bytes)}   read ahead while this one is in use",
-        f"    clips         {mib(plan.clips_bytes)}   that lie on the chip (data.on_device)",
         f"    needed        {mib(plan.needed)}   {plan.needed / topology.chip.memory:.1%} of "
         f"{gib(topology.chip.memory)}",
     ]

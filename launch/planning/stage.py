@@ -39,8 +39,7 @@ class StagePlan:
 
     Attributes:
         too_large: why the compiler refused it, or ''.
-        clips_bytes: of the clips that lie on a chip; 0 where batches are read.
-        needed: bytes a chip: of the program, of the batch that is read ahead, and of such clips.
+        needed: bytes a chip: of the program, and of the batch that is read ahead.
     """
 
     name: str
@@ -48,7 +47,6 @@ class StagePlan:
     total_steps: int
     flops: float
     batch_bytes: int
-    clips_bytes: int
     seconds: float
     versions: dict[str, str]
     too_large: str = ""
@@ -122,7 +120,7 @@ def _failure(stage: str, topology: Topology, done: subprocess.CompletedProcess) 
 def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: Size) -> StagePlan:
     """Compiles a stage and reads what came of it."""
     facts = compile_stage(values, stage, topology, size)
-    names = ("batch", "total_steps", "flops", "batch_bytes", "clips_bytes", "versions")
+    names = ("batch", "total_steps", "flops", "batch_bytes", "versions")
     plan = StagePlan(
         name=stage,
         seconds=facts["compile_seconds"],
@@ -133,14 +131,9 @@ def plan_stage(values: Mapping[str, Any], stage: str, topology: Topology, size: 
     if "too_large" in facts:
         plan.too_large, plan.needed = _refused(facts["too_large"], topology)
         return plan
-    plan.needed = needed(plan.memory) + plan.batch_bytes + plan.clips_bytes
+    plan.needed = needed(plan.memory) + plan.batch_bytes
     if plan.needed > topology.chip.memory:
         plan.too_large = f"it needs {plan.needed / 2**30:.2f} GiB a chip"
-        if plan.clips_bytes:
-            plan.too_large += (
-                f", {plan.clips_bytes / 2**30:.2f} of them for clips, which "
-                "--config.data.on_device=no leaves in the host's memory"
-            )
     return plan
 
 

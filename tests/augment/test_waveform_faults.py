@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from asd_jax.augment.waveform_faults import FAULTS, weak_fault
-from asd_jax.errors import UserError
 
 RATE, SAMPLES = 16000, 16000
 KEYS = jax.random.split(jax.random.key(7), 40)
@@ -103,8 +102,3 @@ def test_a_clip_does_not_depend_on_its_neighbours(kind):
     batch[:2] *= 50.0
     after = make(KEYS[:3], jnp.asarray(batch[:, :2000]))
     np.testing.assert_array_equal(before[2], after[2])
-
-
-def test_an_unknown_kind_is_named():
-    with pytest.raises(UserError, match="rust"):
-        weak_fault(KEYS[0], jnp.zeros(10), kind="rust", strength_db=1.0)

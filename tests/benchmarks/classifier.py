@@ -83,10 +83,11 @@ class Judge:
     def __init__(self, config: Any, count: dict[str, int]) -> None:
         """Args: as of `Fresh`."""
         from asd_jax.recipes.pump_classifier import network
+        from asd_jax.runs.batched_apply import BatchedApply
 
         self.fresh = Fresh(config, count)
         readers = network.reader(config, network.build(config)), network.level_moments(config)
-        self.read, self.moments = (network.Reading(read, batch_size=BATCH) for read in readers)
+        self.read, self.moments = (BatchedApply(read, batch_size=BATCH) for read in readers)
 
     def __call__(self, detector: Any) -> dict[str, Any]:
         """Figures of a saved detector and of the references of its run."""
@@ -110,7 +111,7 @@ class Judge:
     def references(self, config: Any) -> dict[str, np.ndarray]:
         """Scores of the fresh clips by what learns from the clips that the run trained on."""
         from asd_jax.recipes.pump_classifier import clips as classifier_corpus
-        from asd_jax.scoring.supervised import reference_scores
+        from asd_jax.recipes.pump_classifier.decision import reference_scores
 
         corpus = classifier_corpus.load(config, progress=False)
         own, every = corpus.parts.train, np.arange(len(self.fresh.label))

@@ -9,7 +9,7 @@ from absl.testing import flagsaver
 
 from asd_jax import fetch
 from asd_jax.data.clips import Clip
-from asd_jax.data.download import source
+from asd_jax.data.download import records
 from asd_jax.data.download.records import DATA_SETS, Archive, DataSet
 from asd_jax.data.download.responses import Patience
 from tests.data import server as bad
@@ -56,7 +56,7 @@ def command(server, tmp_path, monkeypatch):
     if not flags.FLAGS.is_parsed():
         flags.FLAGS(["test"])
     patience = Patience(connect=2, read=0.5, attempts=2, sleep=lambda _: None)
-    monkeypatch.setattr(source.Source, "__init__", _with(source.Source.__init__, patience))
+    monkeypatch.setattr(records.Source, "__init__", _with(records.Source.__init__, patience))
 
     def run(name, **settings):
         settings = {"dir": str(tmp_path / "data"), "accept_licence": True, **settings}

@@ -99,8 +99,6 @@ def test_unlabelled_clips_take_no_part():
     ("clips", "options", "message"),
     [
         (pump(abnormal=0), {}, "no abnormal recording"),
-        (pump(), {"rule": "thirds"}, "config.split.rule is 'thirds'"),
-        (pump(), {"draw": "most"}, "config.split.draw is 'most'"),
         (pump(), {"rule": "leave_one_id_out", "test_id": "09"}, "test_id is '09'"),
         (pump(("00",)), {"rule": "leave_one_id_out"}, "one to train on"),
         (pump(("00",), ("0",), 2, 2), {}, "leaves no validation clip"),

@@ -42,10 +42,6 @@ def librosa_levels(wave: np.ndarray, spec: LogMel) -> np.ndarray:
         n_fft=spec.n_fft,
         hop_length=spec.hop_length,
         n_mels=spec.n_mels,
-        fmin=spec.fmin,
-        fmax=spec.fmax,
-        htk=spec.mel_scale == "htk",
-        norm=None if spec.norm == "none" else spec.norm,
         pad_mode="constant",
     )
     power = librosa.feature.melspectrogram(y=wave, power=2.0, **shared)
@@ -59,19 +55,20 @@ def librosa_levels(wave: np.ndarray, spec: LogMel) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("impl", ["rfft", "matmul", "two_steps", "auto"])
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        {"n_fft": 1024, "hop_length": 300, "n_mels": 64, "mel_scale": "htk", "norm": "none"},
-        {"n_fft": 512, "hop_length": 512, "n_mels": 40, "fmin": 60.0, "fmax": 6000.0},
+        {"n_fft": 1024, "hop_length": 300, "n_mels": 64},
+        {"n_fft": 512, "hop_length": 512, "n_mels": 40},
     ],
 )
-def test_equals_librosa_over_the_top_60_db(impl, options):
-    spec = LogMel(impl=impl, **options)
+def test_equals_librosa_over_the_top_60_db(platform, options):
+    spec = LogMel(**options)
     wave = waves(16000)
-    ours = np.asarray(log_mel(jnp.asarray(wave), spec=spec))
+    with target.compiling_for(platform):
+        ours = np.asarray(jax.jit(lambda x: logmel.log_mel(x, spec=spec))(wave))
     theirs = librosa_levels(wave, spec)
     assert ours.shape == theirs.shape
     loud = theirs > theirs.max(axis=(1, 2), keepdims=True) - 60.0
@@ -167,14 +164,8 @@ def test_a_clip_does_not_depend_on_its_neighbours():
         ({"n_mels": 0}, "n_mels"),
         ({"n_fft": 1023}, "n_fft"),
         ({"hop_length": -1}, "hop_length"),
-        ({"fmax": 9000.0}, "fmax"),
-        ({"fmin": 5000.0, "fmax": 4000.0}, "fmin"),
-        ({"mel_scale": "bark"}, "mel_scale"),
-        ({"norm": "area"}, "norm"),
-        ({"impl": "fft"}, "impl"),
         ({"channels": ("energy",)}, "channels"),
         ({"channels": ()}, "channels"),
-        ({"floor": 0.0}, "floor"),
         ({"n_fft": 256}, "mel filters without"),
     ],
 )

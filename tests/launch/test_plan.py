@@ -4,7 +4,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-import types
 
 import jax
 import pytest
@@ -62,22 +61,6 @@ def test_an_unknown_size_must_be_said():
     assert sizes("pump_classifier", "folder", 500).clips == {"finetune": 500}
 
 
-@pytest.mark.parametrize(
-    ("setting", "clips", "chip", "gigabytes"),
-    [
-        ("auto", 20000, "v5e:2x4", 20000 / 8 * 0.32e-3),
-        ("auto", 200000, "t4:1", 0),  # 64 GB on 16: they are read
-        ("yes", 200000, "t4:1", 200000 * 0.32e-3),
-        ("no", 20000, "v5e:2x4", 0),
-    ],
-)
-def test_clips_on_the_chip_are_counted(setting, clips, chip, gigabytes):
-    wave = jax.ShapeDtypeStruct((128, 2, 160000), jax.numpy.int16)
-    program = types.SimpleNamespace(batch={"wave": wave})
-    found = compiling.clips_bytes(program, clips, setting, read_topology(chip))
-    assert found == pytest.approx(1e9 * gigabytes)
-
-
 def test_what_a_compiler_says_of_a_program():
     lowered = jax.jit(lambda x: x @ x).lower(jax.ShapeDtypeStruct((64, 64), jax.numpy.float32))
     facts = compiling.compiled(lowered)
@@ -93,7 +76,6 @@ def test_a_stage_fits_or_does_not(monkeypatch, temporaries, refused):
         "total_steps": 10,
         "flops": 4e9,
         "batch_bytes": 100 * 2**20,
-        "clips_bytes": 0,
         "versions": {"jax": "1"},
         "compile_seconds": 3.0,
         "memory": sizes | {"temp": temporaries},

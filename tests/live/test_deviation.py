@@ -6,7 +6,7 @@ import pytest
 
 from asd_jax.features import host
 from asd_jax.features.logmel import LogMel, log_mel, mel_frequencies, to_float
-from asd_jax.live import deviation
+from asd_jax.live.recordings import COLUMNS, where
 from tests.live import machine
 
 
@@ -20,10 +20,11 @@ def test_the_level_is_that_of_the_front_end(spec):
 def test_the_departure_is_the_detectors():
     detector = machine.detector()
     wave = machine.hum(seed=80)
-    level, expected = detector.deviation(to_float(jnp.asarray(wave))[None], np.array([0]))
-    shown = deviation.picture(detector, wave, 0)
-    np.testing.assert_allclose(shown.spectrogram, level[0], atol=2e-3)
-    np.testing.assert_allclose(shown.deviation, expected[0], atol=2e-3)
+    level = log_mel(to_float(jnp.asarray(wave))[None], spec=detector.spec)[0, ..., 0]
+    shown = detector.picture(wave, 0)
+    np.testing.assert_allclose(shown.spectrogram, level, atol=2e-3)
+    expected = (level - detector.frame_mean[0][:, None]) / detector.frame_std[0][:, None]
+    np.testing.assert_allclose(shown.deviation, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("hertz", [400, 1500, 3000, 5500])
@@ -32,7 +33,7 @@ def test_the_departure_is_the_detectors():
 def test_a_tone_burst_is_found_where_it_is(hertz, start, end, height):
     detector, spec = machine.detector(), machine.detector().spec
     wave = machine.with_tone(machine.hum(seed=90), start=start, end=end, hertz=hertz, height=height)
-    row = deviation.where(detector, deviation.picture(detector, wave, 0), start=20.0)
+    row = where(detector.picture(wave, 0), start=20.0)
     half_frame = spec.n_fft / 2 / spec.sample_rate  # a frame hears that much on both sides
     assert row["departs_from_s"] == pytest.approx(20 + start, abs=half_frame + 0.02)
     assert row["departs_to_s"] == pytest.approx(20 + end, abs=half_frame + 0.02)
@@ -47,7 +48,7 @@ def test_what_is_missing_is_below_zero():
     detector = machine.detector()
     wave = machine.hum(seed=91)
     wave[6000:9000] = wave[6000:9000] // 20
-    row = deviation.where(detector, deviation.picture(detector, wave, 0))
+    row = where(detector.picture(wave, 0))
     assert row["departs_by"] < -2
     assert row["departs_from_s"] == pytest.approx(6000 / 16000, abs=0.1)
     assert row["departs_to_s"] == pytest.approx(9000 / 16000, abs=0.1)
@@ -55,9 +56,6 @@ def test_what_is_missing_is_below_zero():
 
 def test_healthy_sound_departs_nowhere():
     detector = machine.detector()
-    found = [
-        deviation.where(detector, deviation.picture(detector, machine.hum(seed=seed), 0))
-        for seed in range(100, 130)
-    ]
-    assert all(row[column] is None for row in found for column in deviation.COLUMNS)
+    found = [where(detector.picture(machine.hum(seed=seed), 0)) for seed in range(100, 130)]
+    assert all(row[column] is None for row in found for column in COLUMNS)
     assert all("Strongest deviation" not in row["why"] for row in found)

@@ -21,8 +21,7 @@ def test_a_table_keeps_its_columns_whatever_the_score(score, capsys):
 def test_an_id_that_tells_nothing_apart_is_left_out_of_the_table_alone(others, shown, capsys):
     row = {"score": 1.0, "threshold": 2.0, "decision": 0, "percentile": 50.0, "path": "a.wav"}
     row |= {"machine_type": "motor", "machine_id": "00"}
-    table, lines = Output("table"), Output("json")
-    table.machines = lines.machines = (("motor", "00"), *others)
+    table, lines = (Output(kind, (("motor", "00"), *others)) for kind in ("table", "json"))
     table.row(row)
     assert capsys.readouterr().out.endswith(f" {shown}, a.wav\n")
     lines.row(row)

@@ -16,8 +16,8 @@ from asd_jax.live.board import Board, Place
 from asd_jax.live.history import History
 from asd_jax.live.server import Monitor
 from tests.live import browser, machine
+from tests.live.test_board import monitor
 from tests.live.test_history import now, row
-from tests.live.test_pulse import monitor
 
 NAMES = "[...document.querySelectorAll('#places .name')].map((e) => e.textContent).join()"
 SAID = "[...document.querySelectorAll('#places .said')].map((e) => e.textContent).join('|')"

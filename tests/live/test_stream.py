@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from asd_jax.live import source
+from asd_jax.live import stream
 from asd_jax.live.alarm import Alarm, Rule
 from asd_jax.live.pcm import Pcm
 from asd_jax.live.recordings import ClipScorer, score_each
@@ -142,16 +142,16 @@ def test_at_real_time_and_as_fast_as_possible_the_scores_are_the_same(clip_score
     data = SOUND[:40_000].tobytes()  # 2.5 s
     slow = piped(data, chunk=3201, pause=0.1)
     begun = time.monotonic()
-    real = events(clip_scorer, source.chunks(slow, gap=2.0))
+    real = events(clip_scorer, stream.chunks(slow, gap=2.0))
     assert time.monotonic() - begun > 2.4
     fast = piped(data, chunk=len(data), pause=0.0)
-    assert timeless(events(clip_scorer, source.chunks(fast, gap=2.0))) == timeless(real)
+    assert timeless(events(clip_scorer, stream.chunks(fast, gap=2.0))) == timeless(real)
     assert len(windows(real)) == 4
 
 
 def test_a_sender_that_pauses_is_noticed_while_it_does():
     read, write = os.pipe()
-    got = source.chunks(read, gap=0.15)
+    got = stream.chunks(read, gap=0.15)
     os.write(write, b"ab")
     assert next(got) == b"ab"
     assert next(got) is None
@@ -163,7 +163,7 @@ def test_reading_ends_when_asked():
     read, _ = os.pipe()
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    assert list(source.chunks(read, gap=9.0, stopped=stop.is_set)) == []
+    assert list(stream.chunks(read, gap=9.0, stopped=stop.is_set)) == []
 
 
 def test_a_dead_microphone_raises_no_alarm(clip_scorer):

@@ -5,7 +5,7 @@ import pytest
 
 from asd_jax.data.cache import WaveSettings
 from asd_jax.errors import UserError
-from asd_jax.live.windows import Windows
+from asd_jax.live.stream import Windows
 
 
 def cut(wave, sizes, samples, hop):

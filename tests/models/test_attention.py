@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 
 from asd_jax.errors import UserError
-from asd_jax.models import soca
+from asd_jax.models import attention
 from asd_jax.models.attention import ATTENTION, SIMAM_LAMBDA, Attention, make_attention
 
 SHAPE = (2, 5, 4, 32)
@@ -140,7 +140,7 @@ def soca_root(x):
         covariance = np.cov(clip, rowvar=False, bias=True)
         identity = np.eye(covariance.shape[0])
         y, z = covariance / np.trace(covariance), identity
-        for _ in range(soca.ITERATIONS):
+        for _ in range(attention.ITERATIONS):
             t = (3 * identity - z @ y) / 2
             y, z = y @ t, t @ z
         roots.append(np.sqrt(np.trace(covariance)) * y)
@@ -159,9 +159,9 @@ def test_soca(shape):
 
 
 def test_soca_pools_the_square_root_of_the_covariance(monkeypatch):
-    monkeypatch.setattr(soca, "ITERATIONS", 25)  # five only come near
+    monkeypatch.setattr(attention, "ITERATIONS", 25)  # five only come near
     x = maps((2, 12, 12, 6))
-    pooled = soca.second_order_pool(jnp.asarray(x.reshape(2, -1, 6)))
+    pooled = attention.second_order_pool(jnp.asarray(x.reshape(2, -1, 6)))
     for clip, row in zip(x.reshape(2, -1, 6), pooled, strict=True):
         root = scipy.linalg.sqrtm(np.cov(clip.astype(np.float64), rowvar=False, bias=True))
         np.testing.assert_allclose(row, root.mean(0), atol=2e-5)
@@ -169,7 +169,9 @@ def test_soca_pools_the_square_root_of_the_covariance(monkeypatch):
 
 def test_soca_of_a_flat_map_is_finite():
     x = jnp.ones((1, 4, 4, 16))
-    gradient = jax.jit(jax.grad(lambda x: jnp.sum(soca.second_order_pool(x.reshape(1, 16, 16)))))(x)
+    gradient = jax.jit(
+        jax.grad(lambda x: jnp.sum(attention.second_order_pool(x.reshape(1, 16, 16))))
+    )(x)
     assert np.isfinite(gradient).all()
 
 

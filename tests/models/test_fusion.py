@@ -1,12 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from asd_jax import models
-from asd_jax.errors import UserError
 from asd_jax.models import ops
-from asd_jax.models.fusion import LAYOUTS, Fusion
+from asd_jax.models.fusion import Fusion
 from tests.models.reference import random_variables
 
 
@@ -15,16 +13,8 @@ def variables_of(module, *shapes):
     return jax.eval_shape(lambda key: module.init(key, *inputs, train=False), jax.random.key(0))
 
 
-@pytest.mark.parametrize(
-    ("layout", "sizes"),
-    [
-        ("24x24", [(24, 24, 16), (12, 12, 64), (6, 6, 256), (1, 1, 512)]),
-        ("16x32", [(16, 32, 16), (8, 16, 64), (8, 16, 256), (1, 1, 512)]),
-        ("flat_1d", [(1, 512, 16), (1, 256, 64), (1, 128, 256), (1, 1, 512)]),
-    ],
-)
-def test_maps_of_table_2(layout, sizes):
-    module, shapes = Fusion(LAYOUTS[layout]), ((3, 512), (3, 512))
+def test_maps_of_table_2():
+    module, shapes = Fusion(), ((3, 512), (3, 512))
     variables = variables_of(module, *shapes)
     embedding, intermediates = jax.eval_shape(
         lambda v, a, b: module.apply(v, a, b, train=False),
@@ -32,25 +22,28 @@ def test_maps_of_table_2(layout, sizes):
         *(jnp.zeros(shape) for shape in shapes),
     )
     assert embedding.shape == (3, 128)
-    assert intermediates["input"].shape == (3, *LAYOUTS[layout].shape, 2)
+    sizes = [(24, 24, 16), (12, 12, 64), (6, 6, 256), (1, 1, 512)]
+    assert intermediates["input"].shape == (3, 24, 24, 2)
     for number, size in enumerate(sizes, start=1):
         assert intermediates[f"layer{number}"].shape == (3, *size)
     params = variables["params"]
     assert params["squeeze1"]["reduce"]["kernel"].shape == (16, 8)  # mid = 0.5 x channels
     assert params["squeeze2"]["reduce"]["kernel"].shape == (64, 32)
-    assert params["layer4"]["conv"]["kernel"].shape == (*LAYOUTS[layout].last, 256, 512)
+    assert params["layer4"]["conv"]["kernel"].shape == (6, 6, 256, 512)
     assert {name for name in params if "prelu" in name} == {"prelu1", "prelu2"}
-    assert ("project_temporal" in params) == LAYOUTS[layout].project
+    assert params["project_temporal"]["kernel"].shape == (512, 576)
 
 
 def test_first_channel_is_time_second_is_frequency():
-    model = models.fusion((512, 512), layout="16x32")
+    model = models.fusion((576, 576))
     variables = model.init(jax.random.key(0))
-    temporal, spectral = jnp.arange(512.0)[None], -jnp.arange(512.0)[None]
+    for name in ("project_temporal", "project_spectral"):
+        variables["params"][name]["kernel"] = jnp.eye(576)
+    temporal, spectral = jnp.arange(576.0)[None], -jnp.arange(576.0)[None]
     (_, intermediates), _ = jax.jit(lambda v, a, b: model.apply(v, a, b, train=False))(
         variables, temporal, spectral
     )
-    np.testing.assert_array_equal(intermediates["input"][0, 1, 2], [34.0, -34.0])
+    np.testing.assert_array_equal(intermediates["input"][0, 1, 2], [26.0, -26.0])
 
 
 def test_fast_forms_give_the_same():
@@ -71,9 +64,5 @@ def test_fast_forms_give_the_same():
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-4)
 
 
-def test_wrong_layouts_are_refused_in_a_sentence():
-    with pytest.raises(UserError, match="'6x6'; known are 24x24, 16x32, flat_1d"):
-        models.fusion((512, 512), layout="6x6")
-    with pytest.raises(UserError, match="two embeddings of 512, not 512 and 256"):
-        models.fusion((512, 256), layout="flat_1d")
-    models.fusion((512, 256))  # projections fit any width
+def test_projections_fit_any_width():
+    jax.eval_shape(models.fusion((512, 256)).init, jax.random.key(0))

@@ -13,7 +13,7 @@ from asd_jax.report.files import read_results, read_scores
 from asd_jax.runs import packed
 from asd_jax.runs import recipe as runs
 from asd_jax.runs.cells import of_seeds
-from asd_jax.runs.programs import programs
+from asd_jax.runs.recipe import programs
 from asd_jax.runs.settings import Data, as_config
 from tests.recipes.toy.settings import MeanLevel
 

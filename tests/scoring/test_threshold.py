@@ -67,9 +67,6 @@ def test_other_methods_equal_their_formula():
     mean, std = scores.mean(), scores.std(ddof=1)
     ninety = fit_threshold(scores, method="mean_std", false_alarm_rate=0.1)
     assert ninety == pytest.approx(mean + 1.2816 * std, rel=1e-4)
-    expected = stats.gamma.ppf(0.95, *stats.gamma.fit(scores))
-    ours = fit_threshold(scores, method="gamma_ml", false_alarm_rate=0.05)
-    assert ours == pytest.approx(expected)
 
 
 def test_small_quantile_is_the_largest_score_and_says_so():
@@ -92,9 +89,6 @@ def test_eer_is_an_oracle():
 def test_degenerate_scores():
     assert fit_threshold(np.array([3.0])) == 3.0
     assert fit_threshold(np.full(6, 3.0)) == 3.0
-    for wrong in ({"false_alarm_rate": 0.0}, {"method": "sigma"}):
-        with pytest.raises(UserError):
-            fit_threshold(np.arange(5.0), **wrong)
     with pytest.raises(UserError, match="hold out"):
         fit_threshold(np.zeros(0))
     with pytest.raises(UserError, match="not finite"):

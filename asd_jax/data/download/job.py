@@ -12,8 +12,7 @@ from typing import Any
 from asd_jax.data.download import transfer
 from asd_jax.data.download.extract import DamagedArchiveError, unpack
 from asd_jax.data.download.manifest import ARCHIVES, NAME, Manifest
-from asd_jax.data.download.records import Archive, TruthList
-from asd_jax.data.download.source import Source
+from asd_jax.data.download.records import Archive, Source, TruthList
 from asd_jax.errors import UserError
 from asd_jax.files import existing, free_bytes, sync_all
 from asd_jax.naming import size_text

@@ -6,9 +6,11 @@ last were published after each challenge, and the official baseline keeps them a
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
-from asd_jax.data.download import tables
+from asd_jax.data.download import tables, transfer
+from asd_jax.data.download.responses import Patience
 from asd_jax.errors import UserError
 
 ZENODO = "https://zenodo.org"
@@ -198,3 +200,102 @@ def _data_sets() -> Iterator[DataSet]:
 
 
 DATA_SETS: dict[str, DataSet] = {data.name: data for data in _data_sets()}
+
+
+LICENCES = {
+    "CC BY-SA 4.0": (
+        "https://creativecommons.org/licenses/by-sa/4.0/",
+        "name the authors; what you make of the data and pass on, pass on under this licence",
+    ),
+    "CC BY-NC-SA 4.0": (
+        "https://creativecommons.org/licenses/by-nc-sa/4.0/",
+        "not for commercial use; name the authors; what you make of the data and pass on, pass on "
+        "under this licence",
+    ),
+}
+
+
+def licence_text(data: DataSet) -> str:
+    """Returns the text that a user reads before accepting."""
+    address, terms = LICENCES[data.licence]
+    pages = "\n".join(f"  {page}" for page in data.pages)
+    return (
+        f"{data.title} is published under {data.licence}: {terms}.\n  {address}\n"
+        f"Whom to cite, and the terms that hold in the end, are on the pages of its records:\n"
+        f"{pages}"
+    )
+
+
+def accept_licence(data: DataSet, *, accepted: bool) -> None:
+    """Shows the licence and asks for a yes, where the flag did not give it.
+
+    Raises:
+        UserError: it is not accepted, or there is no one to ask.
+    """
+    print(licence_text(data), file=sys.stderr)
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"the licence of {data.title} ({data.licence}) is not accepted; pass --accept_licence "
+            "if you accept it."
+        )
+    print("Do you accept? [y/n] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError(f"the licence of {data.title} is not accepted: nothing was downloaded.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where files come from and how patiently."""
+
+    mirror: str = ""  # stands for Zenodo and GitHub, with the same paths; '' asks them
+    patience: Patience = dataclasses.field(default_factory=Patience)
+
+    def __post_init__(self):
+        if self.mirror and not self.mirror.startswith(("http://", "https://")):
+            raise UserError(
+                f"--mirror={self.mirror} is not an address; give http://... or https://..."
+            )
+
+    def url(self, file: Archive | TruthList) -> str:
+        """The address of a file."""
+        return f"{self._root(ZENODO if isinstance(file, Archive) else GITHUB)}/{file.path}"
+
+    def listing(self, record: int) -> dict[str, tuple[int, str]]:
+        """Returns (bytes, 'md5:...') of each file of a record by its server; {} if it has none."""
+        url = f"{self._root(ZENODO)}/api/records/{record}"
+        try:
+            answer = transfer.read_json(url, patience=self.patience) or {}
+            files = answer.get("files") or []
+            return {f["key"]: (int(f["size"]), str(f["checksum"])) for f in files}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return {}  # not as Zenodo answers: another kind of mirror
+
+    def _root(self, server: str) -> str:
+        return (self.mirror or server).rstrip("/")
+
+
+def complete_facts(archives: Iterable[Archive], source: Source) -> tuple[Archive, ...]:
+    """The archives with the size and md5 that the tables lack, from their records' listings.
+
+    Raises:
+        UserError: a record does not have such a file.
+    """
+    listings: dict[int, dict[str, tuple[int, str]]] = {}
+    completed = []
+    for archive in archives:
+        if not (archive.size and archive.md5):
+            if archive.record not in listings:
+                listings[archive.record] = source.listing(archive.record)
+            listing = listings[archive.record]
+            if listing and archive.name not in listing:
+                raise UserError(
+                    f"record {archive.record} has no {archive.name}; it has {', '.join(listing)}."
+                )
+            size, checksum = listing.get(archive.name, (0, ""))
+            kind, _, digest = checksum.partition(":")
+            md5 = archive.md5 or (digest if kind == "md5" else "")
+            archive = dataclasses.replace(archive, size=archive.size or size, md5=md5)
+        completed.append(archive)
+    return tuple(completed)

@@ -68,7 +68,7 @@ def decibel(db: float) -> float: ...
 @overload
 def decibel(db: np.ndarray) -> np.ndarray: ...
 def decibel(db: float | np.ndarray) -> float | np.ndarray:
-    """Amplitude factor of a level in dB."""
+    """Amplitude factor of a level in dB, in the shape of the level."""
     return 10.0 ** (np.asarray(db) / 20.0)
 
 
@@ -262,6 +262,6 @@ def strike(
 def blow_times(
     rng: np.random.Generator, clock: Clock, per_second: float | np.ndarray
 ) -> Float[np.ndarray, "blows"]:
-    """Times of a Poisson process with the given rate (blows a second)."""
+    """Times in seconds of a Poisson process, in order; its rate in blows a second."""
     count = rng.poisson(per_second * clock.seconds)
     return np.sort(rng.uniform(0, clock.seconds, count))

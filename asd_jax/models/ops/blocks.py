@@ -12,7 +12,10 @@ from asd_jax.types import Pair
 
 
 def in_blocks(x: Array, kernel: Array, stride: Pair, padding: Pair) -> bool:
-    """Whether `by_blocks` is for this convolution: what its product writes is less than x."""
+    """Whether `by_blocks` is for this convolution: what its product writes is less than x.
+
+    x is `[batch, height, width, channels]`, the kernel `[height, width, channels, features]`.
+    """
     if x.shape[1] != 1 or kernel.shape[0] != 1 or padding[0] or x.dtype != jnp.float32:
         return False
     if kernel.shape[1] <= stride[1] or x.shape[2] + 2 * padding[1] < kernel.shape[1]:

@@ -78,7 +78,10 @@ def filtering(points: Points) -> Filtering:
 
 
 def suits(x: Maps, kernel: Array, stride: Pair, padding: Pair) -> bool:
-    """Whether `winograd` can compute this convolution, and its maps are wide enough for it."""
+    """Whether `winograd` can compute this convolution, and its maps are wide enough for it.
+
+    The kernel is `[height, width, channels, features]`.
+    """
     same = kernel.shape[:2] == (3, 3) and stride == padding == (1, 1)
     return same and min(kernel.shape[2:]) >= NARROWEST and x.dtype == jnp.float32
 

@@ -47,7 +47,7 @@ class Corpus:
 
     @property
     def training(self) -> np.ndarray:
-        """All normal training clips: `fit` and `held_out`, in order."""
+        """Positions `[clips]` of all normal training clips: `fit` and `held_out`, in order."""
         return np.union1d(self.fit, self.held_out)
 
     @property

@@ -169,7 +169,7 @@ def readings(config: Ensemble) -> list[str]:
     found = [
         *_READINGS,
         f"ArcFace's scale and margin are {arc.scale:g} and {arc.margin:g}; the paper gives none.",
-        f"The fused map is {config.fusion.layout}; the paper gives no size.",
+        "The fused map is 24x24; the paper gives no size.",
         f"Thresholds: {scoring.threshold!r} for {scoring.false_alarm_rate:g} false alarms; the "
         "paper gives none.",
     ]

@@ -40,7 +40,10 @@ ABOUT = About(
 def test_features(
     run: EnsembleRun, variables: dict[str, Any], trained: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The branches' features of the test clips; `trained` has the shapes where there are none."""
+    """The branches' features `[clips, dim]` of the test clips.
+
+    `trained`, those of the training clips, has the widths where there are none.
+    """
     if not len(run.corpus.test):
         return {name: value[:0] for name, value in trained.items()}
     return run.extract(variables, run.corpus.waves, run.corpus.test)
@@ -159,7 +162,15 @@ def references(
     labels: np.ndarray,
     tested: Mapping[str, np.ndarray],
 ) -> dict[str, float | None]:
-    """Mean AUC over machines of scores that need no network, see `reference_scores`."""
+    """Mean AUC over machines of scores that need no network, see `reference_scores`.
+
+    Args:
+        trained_group: machine of each normal training clip, `[training]`.
+        trained: `frame_level` and `frame_references` of these clips, `[training, dim]`.
+        group: machine of each test clip, `[clips]`.
+        labels: of the test clips, `[clips]`.
+        tested: as `trained`, of the test clips.
+    """
     found: dict[str, list[float]] = {name: [] for name in simple.NAMES}
     for g in np.unique(group):
         own = (group == g) & (labels != UNKNOWN)

@@ -2,24 +2,20 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Int16
+from jaxtyping import Array
 
-from asd_jax.data.loader import eval_batches
+from asd_jax.data.loader import WaveSource
 from asd_jax.features.logmel import LogMel, to_float
 from asd_jax.recipes.ensemble.branches import USED, fuse, make_views, needed, seen_by
 from asd_jax.recipes.ensemble.networks import Networks, clip_samples
 from asd_jax.recipes.ensemble.settings import Ensemble
+from asd_jax.runs.batched_apply import BatchedApply, Change
 from asd_jax.train.ahead import Ahead
-from asd_jax.train.progress import over
-from asd_jax.train.sharding import data_mesh, replicated, sharded
-from asd_jax.types import Tree, Waves
-
-Change = Callable[[Int16[Array, "batch samples"], Int[Array, "batch"]], Waves]
+from asd_jax.types import Tree
 
 
 class Extractor:
@@ -27,34 +23,23 @@ class Extractor:
 
     def __init__(self, config: Ensemble, nets: Networks, spec: LogMel) -> None:
         """Takes `config.eval_batch_size` clips at a time; the last are padded to as many."""
-        self._batch_size = config.eval_batch_size
         self._seen = needed(config.scoring.branches) - {"fusion"}
-        self._samples = clip_samples(config)
-        # Each of several processes for itself: one may then be ahead, or have nothing to extract.
-        self._mesh = data_mesh(self._batch_size, local=True)
-        self._same, self._split = replicated(self._mesh), sharded(self._mesh)
-        self._views = jax.jit(
-            make_views(config, nets, spec, seen_by(config.scoring.branches)),
-            in_shardings=(self._same, self._split),
-            out_shardings=self._same,
-        )
-        self._fuse = jax.jit(functools.partial(fuse, nets), out_shardings=self._same)
-        self._compiled: Callable[[], Any] | None = None
+        self._clip = jax.ShapeDtypeStruct((clip_samples(config),), jnp.float32)
+        views = make_views(config, nets, spec, seen_by(config.scoring.branches))
+        self._views = BatchedApply(views, batch_size=config.eval_batch_size)
+        self._fuse = jax.jit(functools.partial(fuse, nets))
 
     def prepare(self, variables: Callable[[], dict[str, Tree]], ahead: Ahead) -> None:
         """Compiles beside the caller; `variables` gives their shapes and dtypes."""
+        self._views.prepare(lambda: self._used(variables()), self._clip, ahead)
 
-        def lowered() -> jax.stages.Lowered:
-            wave = jax.ShapeDtypeStruct((self._batch_size, self._samples), jnp.float32)
-            seen = {name: value for name, value in variables().items() if name in self._seen}
-            return self._views.lower(seen, wave)
-
-        self._compiled = ahead.prepare(lowered)
+    def _used(self, variables: dict[str, Tree]) -> dict[str, Tree]:
+        return {name: value for name, value in variables.items() if name in self._seen}
 
     def __call__(
         self,
         variables: dict[str, Tree],
-        waves: Any,
+        waves: WaveSource,
         indices: np.ndarray,
         change: Change = lambda wave, index: to_float(wave),
     ) -> dict[str, np.ndarray]:
@@ -66,16 +51,12 @@ class Extractor:
             indices: which clips.
             change: makes float waveforms of int16 ones and their indices, batch by batch.
         """
-        variables = jax.device_put({k: variables[k] for k in variables if k in USED}, self._same)
-        seen = {name: variables[name] for name in self._seen}
-        views = self._compiled() if self._compiled else self._views
-        changed = jax.jit(change, in_shardings=(self._split,) * 2, out_shardings=self._split)
-        parts: list[dict[str, np.ndarray]] = []
-        batches = eval_batches(waves, indices, batch_size=self._batch_size, sharding=self._split)
-        for batch in over(batches, "features", -(-len(indices) // self._batch_size)):
-            valid = np.asarray(batch["valid"])
-            features = views(seen, changed(batch["wave"], batch["index"]))
-            if "fusion" in variables:
-                features["fusion"] = self._fuse(variables, features)
-            parts.append({name: np.asarray(value)[valid] for name, value in features.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        variables = self._views.on_devices({k: variables[k] for k in variables if k in USED})
+
+        def fused(features: dict[str, Array]) -> dict[str, Array]:
+            if "fusion" not in variables:
+                return features
+            return features | {"fusion": self._fuse(variables, features)}
+
+        seen = self._used(variables)
+        return self._views(seen, waves, indices, change=change, then=fused, shown="features")

@@ -14,15 +14,15 @@ import numpy as np
 from absl import logging
 
 from asd_jax import losses
-from asd_jax.data.loader import eval_batches
 from asd_jax.errors import UserError
 from asd_jax.features.logmel import log_mel, to_float
 from asd_jax.features.normalise import normalise
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.stages import EnsembleRun
+from asd_jax.runs.batched_apply import BatchedApply
 from asd_jax.runs.run import noted
 from asd_jax.runs.trainer import Plan, Trainer
-from asd_jax.types import Variables
+from asd_jax.types import RawWaves, Variables
 
 LOSS = 0.05  # of held-out accuracy that a stage may cost
 SAFE_SCALE = 10.0  # of the softmax over cosines: with margin 0 it has not been seen to collapse
@@ -82,7 +82,7 @@ def without_constant(run: EnsembleRun, trained: Mapping[str, np.ndarray]) -> Ens
 
     Args:
         run: the run.
-        trained: the branches' features of the training clips.
+        trained: the branches' features `[clips, dim]` of the training clips.
 
     Raises:
         UserError: no branch is left.
@@ -150,21 +150,16 @@ def undo_if_worse(run: EnsembleRun, plan: Plan, before: Variables, after: Variab
 def accuracy(run: EnsembleRun, variables: Variables) -> float:
     """Share of held-out normals whose class the spectrogram network names rightly."""
 
-    @jax.jit
-    def embed(variables: Variables, wave: jax.Array) -> jax.Array:
+    def embed(variables: Variables, wave: RawWaves) -> dict[str, jax.Array]:
         x = normalise(log_mel(to_float(wave), spec=run.spec), variables["normaliser"])
-        return run.nets.encoder.apply(variables["encoder"], x, train=False)[0][0]
+        return {"spectral": run.nets.encoder.apply(variables["encoder"], x, train=False)[0][0]}
 
     used = {name: variables[name] for name in ("normaliser", "encoder")}
-    found = [
-        np.asarray(embed(used, batch["wave"]))[np.asarray(batch["valid"])]
-        for batch in eval_batches(
-            run.corpus.waves, run.corpus.held_out, batch_size=run.config.eval_batch_size
-        )
-    ]
+    read = BatchedApply(embed, batch_size=run.config.eval_batch_size)
+    found = read(used, run.corpus.waves, run.corpus.held_out)["spectral"]
     identify = jax.tree.map(jnp.asarray, variables["identify"])
     centres = run.nets.identify.apply(identify, train=False)[0]
-    return named_rightly(run, "spectral", np.concatenate(found), centres)
+    return named_rightly(run, "spectral", found, centres)
 
 
 def named_rightly(

@@ -87,7 +87,7 @@ def build_for_training(config: settings.Ensemble, classes: int) -> Networks:
         identify=centres(dim),
         temporal=_waveform_network(config, samples, body),
         temporal_identify=centres(waveform),
-        fusion=models.fusion((waveform, dim), layout=config.fusion.layout, embed_dim=FUSED),
+        fusion=models.fusion((waveform, dim), embed_dim=FUSED),
         fusion_identify=centres(FUSED),
     )
 

@@ -7,19 +7,18 @@ the better for what they then do. So they are trained only where there is someth
 import dataclasses
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
-from asd_jax.data.loader import eval_batches
 from asd_jax.features.decibel import power_to_db
 from asd_jax.features.logmel import mel_power, to_float
 from asd_jax.naming import first_few
 from asd_jax.recipes.ensemble import branches, networks
 from asd_jax.recipes.ensemble.clips import Corpus
 from asd_jax.recipes.ensemble.settings import Ensemble
-from asd_jax.scoring.scorers.covariance import ledoit_wolf
+from asd_jax.runs.batched_apply import BatchedApply
+from asd_jax.types import RawWaves, Tree
 
 FOLDS = 5
 SKILL = 0.3  # least share of the way from guessing to knowing
@@ -84,16 +83,23 @@ def tell_apart(features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, 
 def mean_levels(config: Ensemble, clips: Corpus) -> Float[np.ndarray, "clips mels"]:
     """The mean level of each band of the normal training clips, in dB."""
     spec = networks.front_end(config)
-    levels = jax.jit(lambda wave: power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1))
-    batches = eval_batches(clips.waves, clips.training, batch_size=config.eval_batch_size)
-    found = [np.asarray(levels(batch["wave"]))[np.asarray(batch["valid"])] for batch in batches]
-    return np.concatenate(found)
+
+    def levels(_: Tree, wave: RawWaves) -> dict[str, Array]:
+        return {"mean": power_to_db(mel_power(to_float(wave), spec=spec)).mean(axis=-1)}
+
+    read = BatchedApply(levels, batch_size=config.eval_batch_size)
+    return read({}, clips.waves, clips.training)["mean"]
 
 
 def linear_accuracy(
     features: Float[np.ndarray, "clips dim"], label: Int[np.ndarray, "clips"]
 ) -> float:
-    """Share of clips that linear discriminants of the other folds' clips name rightly."""
+    """Share of clips that linear discriminants of the other folds' clips name rightly.
+
+    The covariance is shrunk as Ledoit and Wolf (2004) do.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
     classes, rank = np.unique(label), np.zeros(len(label), int)
     for c in classes:  # folds that share out each class, in the order of its clips
         own = np.flatnonzero(label == c)
@@ -103,29 +109,7 @@ def linear_accuracy(
         out = rank % FOLDS == fold
         if not out.any() or len(np.unique(label[~out])) < 2:
             continue
-        right[out] = _discriminants(features[~out], label[~out], features[out]) == label[out]
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+        model.fit(features[~out], label[~out])
+        right[out] = model.predict(features[out]) == label[out]
     return float(right.mean())
-
-
-def _discriminants(
-    features: Float[np.ndarray, "clips dim"],
-    label: Int[np.ndarray, "clips"],
-    asked: Float[np.ndarray, "asked dim"],
-) -> Int[np.ndarray, "asked"]:
-    """The class of each row of `asked` by Fisher's discriminants, the covariance shrunk.
-
-    As scikit-learn's 'lsqr' with shrinkage 'auto': each class's covariance by Ledoit and Wolf
-    (2004) in units of each feature's deviation, weighed by its share of the clips. Its import
-    takes longer than all of this.
-    """
-    features, asked = np.asarray(features, np.float64), np.asarray(asked, np.float64)
-    classes, count = np.unique(label, return_counts=True)
-    means = np.stack([features[label == c].mean(axis=0) for c in classes])
-    within = np.zeros((features.shape[1],) * 2)
-    for c, share in zip(classes, count / len(label), strict=True):
-        own = features[label == c]
-        scale = np.where(own.std(axis=0) > 0.0, own.std(axis=0), 1.0)
-        within += share * np.outer(scale, scale) * ledoit_wolf((own - own.mean(axis=0)) / scale)
-    slope = np.linalg.lstsq(within, means.T, rcond=None)[0]
-    offset = np.log(count / len(label)) - 0.5 * np.sum(means.T * slope, axis=0)
-    return classes[np.argmax(asked @ slope + offset, axis=1)]

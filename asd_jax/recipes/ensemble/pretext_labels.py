@@ -40,7 +40,7 @@ class PretextLabels:
 
 
 def by_machine(groups: Sequence[tuple[str, str]], label: np.ndarray) -> PretextLabels:
-    """One class a machine; `label` is the machine of each clip."""
+    """One class a machine; `label` `[clips]` is the machine of each clip."""
     return PretextLabels("machines", tuple(machine_names(groups)), label)
 
 
@@ -48,6 +48,8 @@ def by_folder(
     machines: PretextLabels, clips: Sequence[Clip], training: np.ndarray
 ) -> PretextLabels:
     """One class for each folder of a machine that normal training clips lie in.
+
+    `training` has the positions of these clips in the table, `[training]`.
 
     Raises:
         UserError: no machine has more than one.
@@ -83,8 +85,9 @@ def by_cluster(
     Args:
         machines: what stands in is sought for each of them.
         clips: the table.
-        fit: positions of the clips that the centres are fitted on; the others join the nearest.
-        training: positions of all normal training clips.
+        fit: positions `[fit]` of the clips that the centres are fitted on; the others join the
+            nearest.
+        training: positions `[training]` of all normal training clips.
         spectra: a row for each of `training`.
         clusters: of each machine, at most.
         seed: of the first centres.
@@ -110,7 +113,10 @@ def by_cluster(
 def mean_spectra(
     gather: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, spec: LogMel
 ) -> Float[np.ndarray, "rows mels"]:
-    """Mean log-mel spectrum of each clip, dB, by NumPy: the same on every accelerator."""
+    """Mean log-mel spectrum of each clip, dB, by NumPy: the same on every accelerator.
+
+    `gather` gives int16 waveforms `[batch, samples]` of clips by their positions.
+    """
     return np.stack([host.level(gather(np.array([row]))[0], spec).mean(axis=1) for row in rows])
 
 
@@ -146,8 +152,8 @@ def choose(
         wanted: 'auto', 'machines', 'folders' or 'clusters'.
         machines: see `by_machine`.
         clips: the table.
-        fit: positions of the clips that the networks see.
-        training: positions of all normal training clips.
+        fit: positions `[fit]` of the clips that the networks see.
+        training: positions `[training]` of all normal training clips.
         spectra: gives a row for each of `training`; asked for if there are clusters to find.
         clusters: of each machine.
         seed: of the run.

@@ -110,7 +110,6 @@ class Fusion(Schedule):
 
     epochs: Epochs = 20.0
     optimizer: Optimizer = Optimizer("sgd", 0.05, 0.005, 0.9)
-    layout: str = "24x24"  # '24x24', '16x32' or 'flat_1d'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -214,7 +214,7 @@ class Embeddings:
         return self._values[index]
 
     def gather(self, indices: np.ndarray) -> np.ndarray:
-        """The rows at `indices`."""
+        """The rows at `indices`, `[clips, 2 dim]`."""
         return self._values[indices]
 
 

@@ -4,11 +4,12 @@ Calibration, threshold and whether anything was learned: all from recordings tha
 trained on. Test clips are scored by the network and by references on the same training clips.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 
 from asd_jax.data.clips import NORMAL
 from asd_jax.naming import first_few
@@ -16,9 +17,9 @@ from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
 from asd_jax.recipes.pump_classifier.settings import Decision
 from asd_jax.report.summary import percent
 from asd_jax.scoring import classification, metrics
+from asd_jax.scoring.metrics import Labels
 from asd_jax.scoring.paired import compare_areas
 from asd_jax.scoring.platt import Platt, fit_platt
-from asd_jax.scoring.supervised import Learned, has_learned, reference_scores
 from asd_jax.scoring.threshold import caution, fit_threshold
 
 # What stands beside the score in sentences; the names in results.json are the keys.
@@ -29,6 +30,23 @@ REFERENCES = {
     "level": "the level alone",
 }
 Figures = dict[str, dict[str, Any]]
+
+
+# The best of several checkpoints is tested on the recordings that chose it, so the level is strict.
+CHANCE = 0.01
+
+
+class Learned(NamedTuple):
+    """Whether validation recordings say that a classifier has left chance."""
+
+    auc: float  # of the recordings
+    p_value: float  # of guessing, one-sided; NaN where there is one class only
+    recordings: int
+
+    @property
+    def certain(self) -> bool | None:
+        """Whether it has; None where the recordings can't say."""
+        return None if math.isnan(self.p_value) else bool(self.p_value < CHANCE)
 
 
 class Calibrated(NamedTuple):
@@ -103,7 +121,7 @@ def references(
     Args:
         corpus: the clips; the references learn from its training part.
         features: what `network.level_moments` reads of the training and the test clips,
-            in this order.
+            in this order, `[clips, dim]` each.
         logit: of the test clips.
         alone: the same of the network without the head's wide part.
         draws: of the bootstrap.
@@ -176,3 +194,54 @@ def sentences(learned: Learned, auc: float, found: Figures) -> list[str]:
             f"{auc - others[best]:.3f}, is what both together hear."
         )
     return notes
+
+
+def has_learned(
+    scores: Float[np.ndarray, "clips"], labels: Labels, recordings: Shaped[np.ndarray, "clips"]
+) -> Learned:
+    """Mann and Whitney's test that anomalous recordings score higher, by their mean scores.
+
+    Args:
+        scores: of the clips; higher is more anomalous.
+        labels: of the clips.
+        recordings: what recording each clip comes from, any values.
+    """
+    from scipy import stats
+
+    _, first, index = np.unique(np.asarray(recordings), return_index=True, return_inverse=True)
+    mean = np.bincount(index, np.asarray(scores, np.float64)) / np.bincount(index)
+    label = np.asarray(labels)[first]
+    if len(np.unique(label)) < 2:
+        return Learned(float("nan"), float("nan"), len(label))
+    test = stats.mannwhitneyu(mean[label == 1], mean[label == 0], alternative="greater")
+    return Learned(metrics.auc(label, mean), float(test.pvalue), len(label))
+
+
+def reference_scores(
+    features: Mapping[str, Float[np.ndarray, "clips dim"]],
+    labels: Int[np.ndarray, "clips"],
+    train: Int[np.ndarray, "train"],
+    test: Int[np.ndarray, "test"],
+) -> dict[str, Float[np.ndarray, "test"]]:
+    """Logits of logistic regressions on standardised features, one for each kind of features.
+
+    Both classes weigh the same; the penalty is scikit-learn's own (C = 1), and nothing is chosen.
+
+    Args:
+        features: a row for each clip, by the reference's name.
+        labels: of the clips, 0 normal and 1 anomalous.
+        train: rows to learn from, the same that the network has.
+        test: rows to score.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    found = {}
+    for name, rows in features.items():
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=5000)
+        )
+        model.fit(rows[train], labels[train])
+        found[name] = model.decision_function(rows[test])
+    return found

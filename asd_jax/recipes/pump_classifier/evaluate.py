@@ -25,6 +25,7 @@ from asd_jax.recipes.pump_classifier.stages import ClassifierRun
 from asd_jax.recipes.pump_classifier.wide import deep_part, has_wide, with_wide
 from asd_jax.report.card import About
 from asd_jax.report.contents import Classification, Embedding, Example
+from asd_jax.runs.batched_apply import BatchedApply
 from asd_jax.runs.finish import EXAMPLES, Rows, examples, leave, normal_frames, score_rows
 from asd_jax.runs.workdir import Stopwatch
 from asd_jax.scoring import classification, metrics
@@ -97,7 +98,7 @@ def conclude(run: ClassifierRun, trained: Variables, stopwatch: Stopwatch) -> No
         logit = run.read(variables, corpus.waves, corpus.parts.validation)["logit"]
     calibrated = calibrate(corpus, logit, config.decision, network=alone["validation"])
     clips = np.concatenate([corpus.parts.train, corpus.parts.test])
-    read = network.Reading(network.level_moments(config), batch_size=config.eval_batch_size)
+    read = BatchedApply(network.level_moments(config), batch_size=config.eval_batch_size)
     moments, number = read({}, corpus.waves, clips), len(corpus.parts.train)
     own = {name: values[:number] for name, values in moments.items()}
     detector = make_detector(run, variables, calibrated, logit, own)

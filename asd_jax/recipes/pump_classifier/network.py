@@ -1,28 +1,23 @@
 """The classifier's network, what it is fed, and what is read off it."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, mel_power, power_to_db, to_float
 from asd_jax.features.pictures import Picture, picture
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier
+from asd_jax.runs.batched_apply import Readout
 from asd_jax.runs.settings import Compute
-from asd_jax.train.ahead import Ahead
 from asd_jax.train.processes import primary_first
-from asd_jax.train.sharding import data_mesh, replicated, sharded
 from asd_jax.types import RawWaves, Tree
 
 NAME = "classifier"  # of the one network, in states and among a run's networks
 Model = Any  # as in `recipes.networks`: flax comes with the networks, and only with them
-# fn(variables, waves as in `to_float`) -> arrays with a leading batch axis, by name
-Readout = Callable[[Tree, RawWaves], dict[str, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,45 +121,3 @@ def level_moments(config: PumpClassifier) -> Readout:
         }
 
     return read
-
-
-class Reading:
-    """Runs a readout over clips: compiled once, whatever the variables."""
-
-    def __init__(self, read: Readout, *, batch_size: int) -> None:
-        # Each of several processes for itself, as in the ensemble's extractor.
-        self._mesh, self._batch_size = data_mesh(batch_size, local=True), batch_size
-        same, split = replicated(self._mesh), sharded(self._mesh)
-        self._run = jax.jit(read, in_shardings=(same, split), out_shardings=same)
-        self._compiled: Callable[[], Any] | None = None
-
-    def prepare(
-        self, variables: Callable[[], Tree], clip: jax.ShapeDtypeStruct, ahead: Ahead
-    ) -> None:
-        """Compiles beside the caller.
-
-        Args:
-            variables: gives their shapes and dtypes.
-            clip: shape and dtype of a clip.
-            ahead: does it, in its turn.
-        """
-
-        def lowered() -> jax.stages.Lowered:
-            wave = jax.ShapeDtypeStruct((self._batch_size, *clip.shape), clip.dtype)
-            return self._run.lower(variables(), wave)
-
-        self._compiled = ahead.prepare(lowered)
-
-    def __call__(
-        self, variables: Tree, waves: Any, indices: np.ndarray
-    ) -> dict[str, Float[np.ndarray, "clips ..."]]:
-        """The readout of the clips at `indices` of the cache `waves`, in their order."""
-        split = sharded(self._mesh)
-        variables = jax.device_put(variables, replicated(self._mesh))
-        run = self._compiled() if self._compiled else self._run
-        parts: list[dict[str, np.ndarray]] = []
-        for batch in eval_batches(waves, indices, batch_size=self._batch_size, sharding=split):
-            valid = np.asarray(batch["valid"])
-            values = run(variables, batch["wave"])
-            parts.append({name: np.asarray(value)[valid] for name, value in values.items()})
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

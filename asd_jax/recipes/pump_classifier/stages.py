@@ -19,6 +19,7 @@ from asd_jax.recipes.pump_classifier import network
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus, balanced
 from asd_jax.recipes.pump_classifier.network import NAME
 from asd_jax.recipes.pump_classifier.settings import PumpClassifier, Train
+from asd_jax.runs.batched_apply import BatchedApply
 from asd_jax.runs.run import Run
 from asd_jax.runs.trainer import Clips, Plan
 from asd_jax.train.ahead import Ahead
@@ -34,12 +35,12 @@ class ClassifierRun(Run):
     """A run of the classifier, and what is read off its network."""
 
     @functools.cached_property
-    def read(self) -> network.Reading:
+    def read(self) -> BatchedApply:
         """Logits and embeddings of clips."""
         if isinstance(self.shares_programs_with, ClassifierRun):
             return self.shares_programs_with.read
         read = network.reader(self.config, self.nets.classifier)
-        return network.Reading(read, batch_size=self.config.eval_batch_size)
+        return BatchedApply(read, batch_size=self.config.eval_batch_size)
 
     def prepare(self, shapes: Callable[[], Variables], ahead: Ahead) -> None:
         """Compiles the reading of logits ahead of time."""
@@ -99,7 +100,7 @@ def variable_shapes(run: ClassifierRun) -> Variables:
 
 
 def pretraining_clips(run: ClassifierRun) -> np.ndarray | None:
-    """The clips of one noise level to begin with, None for no such stage.
+    """Positions `[clips]` of the clips of one noise level to begin with, None for no such stage.
 
     Sun (2025), section 2.1: the -6 dB clips. By default those of the training part, so that no
     tested recording is used; with `pretrain.clips` 'all' those of every part.

@@ -34,7 +34,7 @@ def has_wide(variables: Tree) -> bool:
 
 
 def deep_part(variables: Tree, embedding: Float[np.ndarray, "clips dim"]) -> np.ndarray:
-    """Returns the network's own embedding, without the rows of the wide part."""
+    """Returns the network's own embedding `[clips, own]`, without the rows of the wide part."""
     if not has_wide(variables):
         return embedding
     return embedding[:, : -len(variables["params"][WIDE])]

@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.covariance import precision_factor, regularised
 from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
 
 ROUNDING = 1e-6  # of float32 features, relative to their size
-METHODS = ("ledoit_wolf", "relative", "literal")
 
 
 class Gaussian(NamedTuple):
@@ -51,7 +49,6 @@ def fit_gaussian(
         l2: scale each clip to length 1 first; only for embeddings trained with ArcFace.
         name: what to call the features in an error.
     """
-    _check_method(covariance)
     features = checked(features, name)
     features = unit_rows(features) if l2 else features
     mean = features.mean(0)
@@ -120,8 +117,3 @@ def score_mahalanobis(
     difference = prepare(features, scorer.l2)[None] - scorer.means[:, None]
     white = jnp.einsum("kcd,kde->kce", difference, scorer.factors, precision=HIGHEST)
     return jnp.sqrt(jnp.min(jnp.sum(white**2, axis=2), axis=0))
-
-
-def _check_method(covariance: str) -> None:
-    if covariance not in METHODS:
-        raise UserError(f"covariance is {covariance!r}; known are {', '.join(METHODS)}.")

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from asd_jax.errors import UserError
-from asd_jax.scoring.scorers.covariance import precision_factor, regularised
+from asd_jax.scoring.scorers.covariance import precision_factor
 from asd_jax.scoring.scorers.features import HIGHEST, checked, prepare, unit_rows
+from asd_jax.scoring.scorers.gaussian import fit_gaussian
 
 
 class Mixture(NamedTuple):
@@ -44,19 +44,14 @@ def fit_gmm(
         reg_covar: see `covariance`.
         l2: scale each clip to length 1 first.
         name: what to call the features in an error.
-
-    Raises:
-        UserError: `covariance` is of no kind that several components take.
     """
     features = checked(features, name)
-    features = unit_rows(features) if l2 else features
     components = max(1, min(components, len(features)))
     if components == 1:
-        return _one(features, covariance, reg_covar, l2)
-    if covariance not in ("relative", "literal"):
-        raise UserError(
-            f"covariance is {covariance!r}; {components} components take 'relative' or 'literal'."
-        )
+        one = fit_gaussian(features, covariance=covariance, reg_covar=reg_covar, l2=l2, name=name)
+        arrays = (one.mean[None], one.factor[None], one.constant[None], one.l2)
+        return Mixture(np.zeros(1, np.float32), *map(np.asarray, arrays))
+    features = unit_rows(features) if l2 else features
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -84,12 +79,3 @@ def score_gmm(
     white = jnp.einsum("kcd,kde->kce", difference, scorer.factors, precision=HIGHEST)
     log_density = -0.5 * jnp.sum(white**2, axis=2) - scorer.constants[:, None]
     return -jax.nn.logsumexp(log_density + scorer.log_weights[:, None], axis=0)
-
-
-def _one(features: np.ndarray, covariance: str, reg_covar: float, l2: bool) -> Mixture:
-    mean = features.mean(0)
-    spread = regularised(features - mean, method=covariance, reg_covar=reg_covar)
-    factor, log_det = precision_factor(spread)
-    constant = 0.5 * (len(mean) * np.log(2.0 * np.pi) + log_det)
-    arrays = (np.zeros(1), mean[None], factor[None], np.array([constant]), l2)
-    return Mixture(*(np.asarray(v, np.float32) for v in arrays))

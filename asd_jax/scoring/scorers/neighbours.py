@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from asd_jax.errors import UserError
 from asd_jax.scoring.scorers.features import checked, prepare, squared_distances, unit_rows
-
-METRICS = ("cosine", "euclidean")
 
 
 class Neighbours(NamedTuple):
@@ -63,7 +60,6 @@ def fit_knn(
         l2: scale each clip to length 1 first (for 'euclidean').
         name: what to call the features in an error.
     """
-    _check_metric(metric)
     bank = checked(features, name)
     bank = unit_rows(bank) if l2 or metric == "cosine" else bank
     neighbours = max(1, min(neighbours, len(bank)))
@@ -138,7 +134,6 @@ def fit_kmeans(
 
     With 'cosine' the clips are scaled to length 1 before clustering and the centres after it.
     """
-    _check_metric(metric)
     features = checked(features, name)
     features = unit_rows(features) if l2 or metric == "cosine" else features
     from sklearn.cluster import KMeans
@@ -170,8 +165,3 @@ def _pairwise(bank: np.ndarray) -> np.ndarray:
     distances = distance.squareform(distance.pdist(bank))
     np.fill_diagonal(distances, np.inf)
     return distances
-
-
-def _check_metric(metric: str) -> None:
-    if metric not in METRICS:
-        raise UserError(f"metric is {metric!r}; known are {', '.join(METRICS)}.")

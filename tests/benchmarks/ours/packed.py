@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asd_jax.runs.programs import programs
+from asd_jax.runs.recipe import programs
 from asd_jax.train.pack import stacked, stacked_shapes
 from asd_jax.train.sharding import data_mesh, runs_mesh
 from asd_jax.train.step import compile_packed, compile_step

@@ -7,10 +7,10 @@ import pytest
 
 from asd_jax.data.supervised import Parts
 from asd_jax.recipes.pump_classifier import decision as classifier_judge
-from asd_jax.recipes.pump_classifier import evaluate as classifier_evaluate
 from asd_jax.recipes.pump_classifier.clips import LabelledCorpus
+from asd_jax.recipes.pump_classifier.decision import Learned, has_learned, reference_scores
 from asd_jax.recipes.pump_classifier.settings import Decision
-from asd_jax.scoring.supervised import Learned
+from asd_jax.scoring.metrics import auc
 from tests.recipes import tiny
 
 
@@ -134,30 +134,47 @@ def test_intervals_of_references_draw_recordings():
     assert width["8"] == pytest.approx(width["1"], rel=0.25)
 
 
-def test_a_machines_interval_draws_recordings_too():
-    rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(40) % 2, 10)
-    score = np.repeat(rng.normal(size=40), 10) + label
-    rows = [
-        {"machine_type": "pump", "machine_id": "00", "label": int(y), "score": float(s)}
-        for y, s in zip(label, score, strict=True)
-    ]
-    widths = []
-    for recording in (np.arange(400), np.repeat(np.arange(40), 10)):
-        entry = {"machine_type": "pump", "machine_id": "00"}
-        classifier_evaluate.by_recording([entry], rows, recording, draws=300, seed=0)
-        widths.append(np.ptp(entry["auc_interval"]))
-    assert widths[1] > 2 * widths[0]
-
-
 def test_how_the_threshold_was_set_is_said():
     assert "at the probability 0.5" in classifier_judge.how_set(Decision())
     wished = dataclasses.replace(WISHED, false_alarm_rate=0.05)
     assert "about 5\N{NO-BREAK SPACE}% of healthy clips" in classifier_judge.how_set(wished)
 
 
-def test_of_a_recordings_versions_the_worst_is_shown():
-    scores = (0.9, 0.2, 0.8, 0.1, 0.7, 0.6)
-    rows = [{"score": score, "label": 0} for score in scores]
-    order = classifier_evaluate.most_wrong(rows, np.array(["a", "b", "a", "b", "c", "c"]))
-    assert order.tolist() == [0, 4, 1]
+def test_guessing_has_not_learned_and_hearing_has():
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 60)
+    noise = rng.normal(size=120)
+    assert has_learned(noise, label, np.arange(120)).certain is False
+    found = has_learned(noise + label, label, np.arange(120))
+    assert found.certain is True and found.auc > 0.6 and found.recordings == 120
+
+
+def test_versions_of_a_recording_are_no_further_evidence():
+    rng = np.random.default_rng(3)
+    label = np.repeat([0, 1], 12)
+    score = rng.normal(size=24) + 0.6 * label
+    alone = has_learned(score, label, np.arange(24))
+    versions = np.repeat(np.arange(24), 20)
+    many = has_learned(score[versions], label[versions], versions)
+    assert many == alone
+    assert has_learned(score[versions], label[versions], np.arange(480)).p_value < alone.p_value
+
+
+def test_one_class_says_nothing():
+    assert has_learned(np.zeros(3), np.zeros(3, int), np.arange(3)).certain is None
+
+
+def test_references_learn_from_the_training_clips_alone():
+    rng = np.random.default_rng(0)
+    label = np.tile([0, 1], 100)
+    heard = rng.normal(size=(200, 5)) * 10.0 ** np.arange(5) + 100
+    heard[:, 2] += 150 * label  # one feature of five, whatever its unit
+    deaf = rng.normal(size=(200, 1))
+    train, test = np.arange(100), np.arange(100, 200)
+    found = reference_scores({"heard": heard, "deaf": deaf}, label, train, test)
+    assert auc(label[test], found["heard"]) > 0.8
+    assert 0.35 < auc(label[test], found["deaf"]) < 0.65
+    other = label.copy()
+    other[test] = 1 - other[test]
+    again = reference_scores({"heard": heard}, other, train, test)
+    np.testing.assert_array_equal(again["heard"], found["heard"])

@@ -9,7 +9,7 @@ import sys
 import pytest
 import soundfile
 
-from asd_jax.live.pulse import HUNG, Pulse
+from asd_jax.live.board import HUNG, Pulse
 from tests.live import browser, machine
 
 VERDICT = "document.querySelector('#verdict').textContent"

@@ -10,7 +10,7 @@ import types
 import pytest
 
 from asd_jax.errors import UserError
-from asd_jax.train import loggers
+from asd_jax.train import metrics_log
 from asd_jax.train.metrics_log import MetricsLog
 
 CONFIG = {"seed": 3, "scoring.scorer": "knn"}
@@ -19,14 +19,16 @@ CONFIG = {"seed": 3, "scoring.scorer": "knn"}
 @pytest.fixture(autouse=True)
 def none_after():
     yield
-    loggers.enable([])
+    metrics_log.enable([])
 
 
 def logged(folder, names, upto=(3, 5)):
     """A log of two stages; the second is stopped after step 5 and goes on after step 3."""
-    loggers.enable(names)
+    metrics_log.enable(names)
     folder.mkdir(exist_ok=True)
-    book = MetricsLog(str(folder / "metrics.jsonl"), also=loggers.of(str(folder), lambda: CONFIG))
+    book = MetricsLog(
+        str(folder / "metrics.jsonl"), also=metrics_log.of(str(folder), lambda: CONFIG)
+    )
     book.rewind("first", 0)
     for step in (1, 2):
         book.log("first", step, loss=1.0 / step)
@@ -35,7 +37,7 @@ def logged(folder, names, upto=(3, 5)):
         book.log("second", step, loss=float(step), speed=None, note="x")
     book.rewind("second", 3)
     book.log("second", 4, loss=9.0)
-    loggers.of(str(folder), dict).close()
+    metrics_log.of(str(folder), dict).close()
     return book.read()
 
 
@@ -100,7 +102,7 @@ class Services(types.SimpleNamespace):
 
 def test_wandb_is_told_each_event_and_the_end(tmp_path, monkeypatch):
     there = Services()
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(metrics_log.importlib.util, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "wandb", there)
     logged(tmp_path / "run", ["wandb"])
     (_, options), *told, end = there.called
@@ -112,7 +114,7 @@ def test_wandb_is_told_each_event_and_the_end(tmp_path, monkeypatch):
 
 def test_mlflow_is_told_each_event_and_the_end(tmp_path, monkeypatch):
     there = Services()
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(metrics_log.importlib.util, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "mlflow", types.SimpleNamespace(MlflowClient=lambda: there))
     logged(tmp_path / "run", ["mlflow"])
     assert ("create_run", "e1", "run") in there.called
@@ -127,7 +129,7 @@ def test_the_packages_themselves_take_it_without_a_network(tmp_path, monkeypatch
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # its database needs more packages
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
-    monkeypatch.setattr(loggers.logging, "warning", lambda *said: pytest.fail(str(said)))
+    monkeypatch.setattr(metrics_log.logging, "warning", lambda *said: pytest.fail(str(said)))
     logged(tmp_path / "run", [name])
     if name == "wandb":
         assert glob.glob(str(tmp_path / "run" / "wandb" / "offline-run-*" / "*.wandb"))
@@ -141,11 +143,11 @@ def test_the_packages_themselves_take_it_without_a_network(tmp_path, monkeypatch
 
 
 def test_a_logger_that_fails_is_left_out_and_the_log_goes_on(tmp_path, monkeypatch):
-    class Gone(loggers.Csv):
+    class Gone(metrics_log.Csv):
         def log(self, stage, step, values):
             raise ConnectionError("no route to host")
 
-    monkeypatch.setitem(loggers.LOGGERS, "gone", (Gone, ""))
+    monkeypatch.setitem(metrics_log.LOGGERS, "gone", (Gone, ""))
     found = logged(tmp_path / "run", ["gone", "csv"])
     rows = (tmp_path / "run" / "metrics.csv").read_text("utf-8").splitlines()
     assert len(rows) == 1 + len(found) == 6
@@ -153,10 +155,10 @@ def test_a_logger_that_fails_is_left_out_and_the_log_goes_on(tmp_path, monkeypat
 
 def test_what_cannot_be_is_said_at_once():
     with pytest.raises(UserError, match="no logger; there are csv, tensorboard"):
-        loggers.enable(["excel"])
+        metrics_log.enable(["excel"])
 
 
 def test_a_package_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(loggers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(metrics_log.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'asd_jax\[tensorboard\]'"):
-        loggers.enable(["csv", "tensorboard"])
+        metrics_log.enable(["csv", "tensorboard"])

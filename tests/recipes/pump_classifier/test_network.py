@@ -1,4 +1,4 @@
-"""`config.init_from`: both recipes start from a downloaded weights file."""
+"""The classifier's network: what its weights may begin with, and what is read off a clip."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 
 from asd_jax.errors import UserError
+from asd_jax.features import host
 from asd_jax.recipes.pump_classifier import network as classifier_network
 from asd_jax.recipes.pump_classifier import settings as classifier_settings
 from asd_jax.runs.settings import from_config
@@ -20,6 +21,18 @@ def classifier(**changes):
     values = get_config("pump_classifier", "smoke")
     values.update_from_flattened_dict({k.replace("__", "."): v for k, v in changes.items()})
     return from_config(classifier_settings.PumpClassifier, values.to_dict())
+
+
+def test_levels_are_moments_over_the_frames_of_each_clip():
+    config = classifier()
+    wave = (np.random.default_rng(0).normal(size=(2, 16000)) * [[300], [3000]]).astype(np.int16)
+    found = jax.jit(classifier_network.level_moments(config))({}, wave)
+    level = np.stack([host.level(clip, classifier_network.display(config)) for clip in wave])
+    np.testing.assert_allclose(found["mean"], level.mean(-1), atol=2e-3)
+    np.testing.assert_allclose(found["square"], (level**2).mean(-1), rtol=1e-3)
+    np.testing.assert_allclose(found["deviation"], level.std(-1), atol=5e-3)
+    power = np.square(wave / 32768).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(found["level"], 10 * np.log10(power), atol=1e-3)
 
 
 def test_an_absent_file_is_named():
