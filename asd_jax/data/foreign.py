@@ -14,7 +14,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 # The demuxer of each ending: ffmpeg must not guess, or a text file could name other files to read.
-DEMUXERS = {".m4a": "mov", ".aac": "aac", ".amr": "amr", ".webm": "matroska", ".wma": "asf"}
+DEMUXERS = {
+    **dict.fromkeys((".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3ga"), "mov"),
+    **dict.fromkeys((".webm", ".weba", ".mka", ".mkv"), "matroska"),
+    **dict.fromkeys((".amr", ".awb"), "amr"),
+    **{".aac": "aac", ".wma": "asf", ".ac3": "ac3", ".wv": "wv", ".ape": "ape", ".spx": "ogg"},
+}
 _PATIENCE = 60.0  # s that decoding may take, and
 _SLOWEST = 1e5  # bytes a second beyond them
 

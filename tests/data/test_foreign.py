@@ -36,6 +36,18 @@ def with_ffmpeg(tmp_path, monkeypatch):
     monkeypatch.setattr(foreign, "ffmpeg", lambda: str(program))
 
 
+def test_a_phones_video_and_other_names_of_wav_are_recordings(tmp_path, with_ffmpeg):
+    wave = bytes(odd.written(tmp_path / "a.wave", odd.sound(), format="WAV"))
+    w64 = bytes(odd.written(tmp_path / "x.w64", odd.sound(), format="W64"))
+    (tmp_path / "b.BWF").write_bytes(wave)
+    for name in ("c.3gp", "d.MP4", "e.mov", "f.mkv", "g.m4b", "h.awb"):
+        (tmp_path / name).write_bytes(b"phone" + w64)
+    found = [clip.path for clip in read_clips("folder", tmp_path)]
+    assert len(found) == 9
+    for path in found:
+        np.testing.assert_array_equal(read_wave(path), odd.sound())
+
+
 @pytest.fixture
 def without_ffmpeg(monkeypatch):
     monkeypatch.setattr(foreign, "ffmpeg", lambda: None)

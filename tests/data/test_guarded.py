@@ -188,6 +188,24 @@ def test_unfinished_headers_of_other_containers(tmp_path, kind, name):
     assert flags == {"unfinished"}
 
 
+@pytest.mark.parametrize(("kind", "name"), CONTAINERS)
+@pytest.mark.parametrize("behind", ["sound", "chunk", "nothing"])
+def test_a_header_that_was_filled_in_before_the_end(tmp_path, kind, name, behind):
+    if kind == "W64" and behind != "sound":
+        pytest.skip("libsndfile reads a Wave64 file to its end, whatever its size says")
+    path, first = tmp_path / name, sound()[: RATE // 4]
+    data = odd.written(path, first, format=kind, subtype="PCM_16")
+    more = {
+        "sound": sound()[RATE // 4 :].astype("<i2" if kind in ("WAV", "RF64", "W64") else ">i2"),
+        "chunk": odd.chunk(b"_PMX", bytes(20000)),
+        "nothing": bytes(20000),  # the recorder had taken the room
+    }[behind]
+    path.write_bytes(data + bytes(more))
+    heard, flags = partly(path)
+    np.testing.assert_array_equal(heard, sound() if behind == "sound" else first)
+    assert flags == ({"unfinished"} if behind == "sound" else set())
+
+
 def test_a_size_that_lost_its_high_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "_WRAP", 2**14)
     (tmp_path / "a.wav").write_bytes(odd.wav(sound(), size=2 * RATE % 2**14))

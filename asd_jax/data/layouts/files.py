@@ -10,7 +10,10 @@ from absl import logging
 from asd_jax.data import foreign
 from asd_jax.errors import UserError
 
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64")
+AUDIO = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64"),
+    *(".wave", ".bwf", ".oga", ".aifc", ".snd", ".mp2"),  # the same by other names
+)
 
 
 @dataclasses.dataclass(frozen=True)
