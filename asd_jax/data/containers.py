@@ -2,7 +2,8 @@
 
 libsndfile passes over headers that announce more than there is, and believes those that a recorder
 never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF and AIFF-C, CAF
-(Apple Core Audio Format specification 1.0) and AU; RIFF and AU in both byte orders.
+(Apple Core Audio Format specification 1.0) and AU; RIFF and AU in both byte orders. Of Ogg (RFC
+3533) and of MP3 with a Xing header, whether the end is there.
 """
 
 import io
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 _SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
 _WRAP = 2**32  # a 32-bit size field starts again from 0
 _STALE = 8192  # bytes behind the announced end that may be sound of a header that was filled in
+_LARGEST_PAGE = 65307  # bytes of Ogg
 _MOST_CHUNKS = 1000  # that are looked at for the one with the sound
 
 
@@ -73,7 +75,7 @@ def find_sound(file: BinaryIO) -> Sound | None:
         begin, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
         chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)
         return _sound(file, chunk, end, ((8, b"\xff" * 4),))
-    return None
+    return _ogg(file, end) if head[:4] == b"OggS" else _mpeg(file, head, end)
 
 
 class Repaired:
@@ -165,6 +167,32 @@ def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
     )
     sound = chunk._replace(begin=begin, size=max(chunk.size - 8, 0) if frames else 0)
     return _sound(file, sound, end, repairs, struct.unpack(">I", head[4:8])[0] + 8)
+
+
+def _ogg(file: BinaryIO, end: int) -> Sound | None:
+    """Whether the last page of an Ogg file is whole."""
+    begin = max(end - _LARGEST_PAGE, 0)
+    file.seek(begin)
+    data = file.read(_LARGEST_PAGE)
+    page = data[data.rfind(b"OggS") :]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return Sound(end, missing=1 + len(page)) if page[:4] == b"OggS" else None
+    size = 27 + page[26] + sum(page[27 : 27 + page[26]])
+    return Sound(end, missing=max(size - len(page), 0))
+
+
+def _mpeg(file: BinaryIO, head: bytes, end: int) -> Sound | None:
+    """What the Xing header in the first frame of an MP3 says, behind a tag (ID3v2) if need be."""
+    begin = 0
+    if head[:3] == b"ID3" and len(head) > 10:
+        begin = 10 + sum((head[6 + k] & 127) << 7 * (3 - k) for k in range(4))
+    file.seek(begin)
+    frame = file.read(200)
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if frame[:1] != b"\xff" or at < 0 or len(frame) < at + 16 or frame[at + 7] & 3 != 3:
+        return None
+    (size,) = struct.unpack(">I", frame[at + 12 : at + 16])
+    return Sound(end - begin, missing=max(begin + size - end, 0))
 
 
 def _chunks(

@@ -140,6 +140,38 @@ def test_whole_files_are_whole_and_cut_ones_are_said_to_be(tmp_path, kind, name)
     np.testing.assert_array_equal(heard, sound()[: len(heard)])
 
 
+@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.ogg", "a.opus"])
+@pytest.mark.parametrize("tag", [b"", b"ID3\4\0\0\0\0\1\0" + bytes(128)])
+def test_compressed_recordings_that_are_cut_are_read_as_far_as_they_go(tmp_path, name, tag):
+    options = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
+    data = odd.written(tmp_path / name, sound(3.0), **options)
+    if name in ("a.flac", "a.mp3"):
+        data[:0] = tag
+    (tmp_path / name).write_bytes(data)
+    whole, flags = partly(tmp_path / name)
+    assert flags == set() and len(whole) >= 3 * RATE
+    (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(UnreadableError, match="cut off"):
+        read_wave(tmp_path / name)
+    heard, flags = partly(tmp_path / name)
+    assert flags == {"cut_off"} and 0.8 * RATE < len(heard) < 2.5 * RATE  # Ogg's pages are long
+    np.testing.assert_array_equal(heard[: RATE // 2], whole[: RATE // 2])
+
+
+def test_a_hole_in_the_middle_ends_what_is_read(tmp_path):
+    data = odd.written(tmp_path / "a.flac", sound(3.0))
+    half = len(data) // 2
+    data[half : half + 3000] = bytes(3000)
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(
+        UnreadableError, match=r"damaged or cut off: nothing is read beyond 1\.\d s"
+    ):
+        read_wave(tmp_path / "a.flac")
+    heard, flags = partly(tmp_path / "a.flac")
+    assert flags == {"cut_off"}
+    np.testing.assert_array_equal(heard, sound(3.0)[: len(heard)])
+
+
 @pytest.mark.parametrize(
     ("kind", "endian", "sizes"), [("WAV", "BIG", (4, 40)), ("AU", "LITTLE", (8,))]
 )
