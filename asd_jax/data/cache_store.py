@@ -184,8 +184,10 @@ class Store:
 
     def _count_rows(self, path: str) -> int:
         try:
-            frames = round(recording_seconds(path) * self.settings.sample_rate)
-            return len(self.settings.starts(frames))
+            seconds = recording_seconds(path)
+            if seconds > 3600 * self.settings.longest_hours:
+                return 0  # as below
+            return len(self.settings.starts(round(seconds * self.settings.sample_rate)))
         except UnreadableError:
             return 0  # reported when it is decoded
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 _SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
+_NEVER = 2**62  # the same of 64 bits
 _WRAP = 2**32  # a 32-bit size field starts again from 0
 _STALE = 8192  # bytes behind the announced end that may be sound of a header that was filled in
 _LARGEST_PAGE = 65307  # bytes of Ogg
@@ -53,12 +54,11 @@ def find_sound(file: BinaryIO) -> Sound | None:
         return _riff(file, head, end, ">" if head[:4] == b"RIFX" else "<")
     if head[:4] == b"riff" and head[24:28] == b"wave":
         chunk = _find(_chunks(file, 40, "<16sQ", pad=8, counted=24), b"data")
-        repairs = (
-            ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24))) if chunk else ()
-        )
-        return chunk and _sound(
-            file, chunk, end, repairs, outer=struct.unpack("<Q", head[16:24])[0]
-        )
+        if chunk is None:
+            return None
+        repairs = ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24)))
+        sound = chunk if chunk.size < _NEVER else chunk._replace(size=-1)
+        return _sound(file, sound, end, repairs, outer=struct.unpack("<Q", head[16:24])[0])
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(file, head, end)
     if head[:4] == b"caff":
@@ -69,8 +69,8 @@ def find_sound(file: BinaryIO) -> Sound | None:
         sound = chunk._replace(begin=begin, size=chunk.size if chunk.size < 4 else chunk.size - 4)
         repairs = ((chunk.field, struct.pack(">q", max(end - chunk.begin, 0))),)
         found = _sound(file, sound, end, repairs)
-        # libsndfile refuses one that is cut off.
-        return found._replace(repairs=repairs) if found.missing else found
+        # libsndfile refuses one that is cut off, or whose length is open.
+        return found._replace(repairs=repairs) if found.missing or chunk.size < 0 else found
     if head[:4] in (b".snd", b"dns.") and len(head) >= 12:
         begin, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
         chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)

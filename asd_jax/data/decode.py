@@ -154,6 +154,8 @@ class Recording:
             self.rate = file.samplerate
             resampler = None
             stop = np.inf if max_seconds is None else int(np.ceil(max_seconds * self.rate)) + 1
+            if file.subtype not in _LOSSY and file.frames < _UNKNOWN_FRAMES:
+                self._bound(min(file.frames, stop))
             for samples, last in self._samples(file, stop):
                 if self.rate != self._sample_rate:
                     if resampler is None:
@@ -176,11 +178,7 @@ class Recording:
             if not len(found):
                 break
             done += len(found)
-            if done > self._longest * self.rate:
-                raise UnreadableError(
-                    self.name,
-                    f"it is longer than {self._longest / 3600:g} h (config.data.longest_hours)",
-                )
+            self._bound(done)
             if held is not None:
                 yield held, False
             held = self._looked_at(found)
@@ -188,6 +186,13 @@ class Recording:
         self._check_end(done, min(file.frames, stop) if known else 0)
         assert held is not None  # else it held no samples
         yield held, True
+
+    def _bound(self, frames: float) -> None:
+        if frames > self._longest * self.rate:
+            raise UnreadableError(
+                self.name,
+                f"it is longer than {self._longest / 3600:g} h (config.data.longest_hours)",
+            )
 
     def _read(self, file: Any, count: int, dtype: str, done: int) -> np.ndarray:
         """So many frames, or fewer at the end: of the file, or of what can be decoded of it."""
@@ -383,4 +388,6 @@ def why_unreadable(name: str, error: Exception) -> str:
     if not os.access(name, os.R_OK):
         return "it may not be read (permissions)"
     detail = getattr(error, "error_string", None) or str(error) or type(error).__name__
+    if "internal error" in detail.lower():  # that of libsndfile is the header's fault
+        detail = "its header makes no sense"
     return f"it can't be decoded ({' '.join(detail.split())})".replace(".)", ")")

@@ -121,13 +121,23 @@ def test_folders_beside_good_test_ones_are_faults(touch):
     assert found["fan", "00", "train", NORMAL] == 5
 
 
-def test_a_link_does_not_double_anything(touch):
+def test_a_link_does_not_double_anything(touch, caplog):
     root = touch(f"pump/2024/{k}.wav" for k in range(5))
     (root / "pump" / "latest").symlink_to("2024")
     (root / "again").symlink_to("pump")
     (root / "pump" / "2024" / "newest.wav").symlink_to("4.wav")
     clips = read_clips("folder", root)
     assert len(clips) == 5 and not any("latest" in c.path or "again" in c.path for c in clips)
+    assert f"3 links, the first {root / 'again'}" in caplog.text
+
+
+def test_a_link_to_what_lies_around_the_root_is_not_followed(touch, caplog):
+    root = touch([*(f"site/pump/{k}.wav" for k in range(3)), "site/fan/1.wav", "other/2.wav"])
+    (root / "site" / "pump" / "up").symlink_to("../..")
+    (root / "site" / "pump" / "more").symlink_to("../../other")
+    clips = read_clips("folder", root / "site" / "pump")
+    assert sorted(os.path.basename(c.path) for c in clips) == ["0.wav", "1.wav", "2.wav", "2.wav"]
+    assert "up is left out: it is a link to a folder around this one" in caplog.text
 
 
 def test_what_may_not_be_read_is_named(touch, monkeypatch, caplog):

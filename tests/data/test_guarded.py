@@ -190,6 +190,23 @@ def test_the_other_byte_order(tmp_path, kind, endian, sizes):
     assert flags == {"unfinished"}
 
 
+@pytest.mark.parametrize(("kind", "size"), [("CAF", b"\xff" * 8), ("W64", b"\xff" * 8)])
+def test_containers_whose_length_is_open_as_programs_write_them_into_a_pipe(tmp_path, kind, size):
+    data = odd.written(tmp_path / "a.x", sound(), format=kind, subtype="PCM_16")
+    field = data.index(b"data") + (4 if kind == "CAF" else 16)
+    data[field : field + 8] = size
+    (tmp_path / "a.x").write_bytes(data)
+    heard, flags = partly(tmp_path / "a.x")
+    np.testing.assert_array_equal(heard, sound())
+    assert flags == set()
+
+
+def test_a_rate_that_makes_no_sense_is_said_in_words(tmp_path):
+    (tmp_path / "a.wav").write_bytes(odd.wav(sound(), rate=0))
+    with pytest.raises(UnreadableError, match="its header makes no sense"):
+        read_wave(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize(("kind", "name"), CONTAINERS[1:])
 def test_unfinished_headers_of_other_containers(tmp_path, kind, name):
     data = odd.written(tmp_path / name, sound(), format=kind, subtype="PCM_16")
@@ -258,7 +275,8 @@ def test_a_recording_has_a_longest_length(tmp_path):
     odd.written(tmp_path / "a.wav", sound(2.0))
     recording = Recording(tmp_path / "a.wav", sample_rate=RATE, channel=0, longest=1 / 3600)
     with pytest.raises(UnreadableError, match=r"config\.data\.longest_hours"):
-        list(recording.blocks())
+        next(recording.blocks())
+    assert len(next(recording.blocks(max_seconds=1 / 3))) > RATE // 4
 
 
 @pytest.mark.parametrize("rate", [RATE, 48000, 11025])
