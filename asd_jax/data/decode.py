@@ -255,10 +255,18 @@ class Recording:
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(self._decoder(self.name))
-            except soundfile.LibsndfileError:
-                if foreign.ending(self.name) not in foreign.DEMUXERS:
+            except soundfile.LibsndfileError as error:
+                kind = foreign.ending(self.name)
+                if kind not in foreign.DEMUXERS and not (
+                    kind in foreign.OTHERS and foreign.ffmpeg()
+                ):
                     raise
-                copy = stack.enter_context(foreign.converted(self.name, self._longest))
+                try:
+                    copy = stack.enter_context(foreign.converted(self.name, self._longest))
+                except RuntimeError:
+                    if kind in foreign.OTHERS:
+                        raise error from None  # of the reader that knows it best
+                    raise
                 file = stack.enter_context(self._decoder(copy))
             self._check(file)
             yield file
