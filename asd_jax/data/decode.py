@@ -348,7 +348,8 @@ def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarr
         if isinstance(channel, int) or samples.shape[1] == 1:
             return np.ascontiguousarray(samples[:, channel if isinstance(channel, int) else 0])
         return np.rint(samples.mean(axis=1, dtype=np.float64)).astype(np.int16)
-    one = samples[:, channel] if isinstance(channel, int) else samples.mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        one = samples[:, channel] if isinstance(channel, int) else samples.mean(axis=1)
     if not np.isfinite(one).all():
         raise UnreadableError(name, "it holds samples that are not numbers (NaN or infinite)")
     peak = float(np.abs(one).max())

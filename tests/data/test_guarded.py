@@ -201,6 +201,17 @@ def test_containers_whose_length_is_open_as_programs_write_them_into_a_pipe(tmp_
     assert flags == set()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.inf, np.nan, 3e38])
+def test_samples_that_are_no_sound_are_said_once(tmp_path, value):
+    samples = np.stack([sound(), sound()], 1) / np.float32(32768)
+    samples[100] = value, -value if np.isinf(value) else value
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    for channel in (0, "mean"):
+        with pytest.raises(UnreadableError, match=r"not numbers|full scale"):
+            read_wave(tmp_path / "a.wav", channel=channel)
+
+
 def test_a_rate_that_makes_no_sense_is_said_in_words(tmp_path):
     (tmp_path / "a.wav").write_bytes(odd.wav(sound(), rate=0))
     with pytest.raises(UnreadableError, match="its header makes no sense"):
