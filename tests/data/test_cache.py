@@ -409,3 +409,11 @@ def test_a_file_of_holes_is_left_out_and_needs_no_room(tmp_path):
     assert [clip.path for clip in opened.clips] == [clips[0].path]
     ((path, reason),) = opened.unreadable
     assert path == clips[1].path and "longer than 48 h" in reason
+
+
+def test_a_window_that_a_recording_does_not_have_is_named(tmp_path):
+    (tmp_path / "a.wav").write_bytes(odd.wav(noise(0), rate=1000))
+    clip = Clip(str(tmp_path / "a.wav"), "m", "00", "train", 0)
+    gone = dataclasses.replace(clip, start=5.0, windowed=True, seconds=1.0)
+    opened = open_cache([gone], tmp_path / "cache", ONE_SECOND)
+    assert not opened.clips and opened.unreadable == ((clip.path, "it has no window at 5 s"),)
