@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,12 +19,15 @@ import numpy as np
 
 import asd_jax
 from asd_jax.errors import UserError, detail
-from asd_jax.files import plain, replacing, why, write_json
+from asd_jax.files import plain, remove_leftovers, replacing, why, write_json
 
 # 1 held the networks' variables as training left them; before 4 no hash bound the two files.
 FORMAT = 4
 LARGEST = {"detector.json": 64 << 20, "arrays.npz": 8 << 30}  # bytes
+_BEFORE = ".arrays.npz.before"  # those that belong to detector.json while both are replaced
+LARGEST[_BEFORE] = LARGEST["arrays.npz"]
 _DIGEST = "sha256"
+_FORGOTTEN = 86400.0  # s after which what a killed write has left goes
 
 
 class _DamageError(Exception):
@@ -31,11 +35,13 @@ class _DamageError(Exception):
 
 
 def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes both files; older ones in their place are replaced, one right after the other."""
+    """Writes both files in place of older ones; whenever it is killed, one pair is whole."""
     os.makedirs(folder, exist_ok=True)
+    remove_leftovers(folder, older=_FORGOTTEN)
     about = {"format": FORMAT, "asd_jax": asd_jax.__version__, **about}
     arrays = {name: np.asarray(value) for name, value in arrays.items()}
     size = sum(value.nbytes for value in arrays.values())
+    before = os.path.join(folder, _BEFORE)
     with (
         replacing(os.path.join(folder, "detector.json")) as text,
         replacing(os.path.join(folder, "arrays.npz"), needs=size) as temporary,
@@ -46,22 +52,18 @@ def write_folder(folder: str, about: Mapping[str, Any], arrays: Mapping[str, np.
         with open(temporary, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         write_json(text, {**about, _DIGEST: _digest(about, found)})
+        with contextlib.suppress(OSError, UserError, _DamageError):
+            if _pair(folder)[2] == "arrays.npz":
+                with replacing(before) as kept:
+                    shutil.copyfile(os.path.join(folder, "arrays.npz"), kept)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(before)
 
 
 def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Reads `detector.json` and the arrays of a folder; raises UserError if it is not one."""
     try:
-        about = _json(_read(folder, "detector.json"))
-        if not isinstance(about.get("format", 0), int):
-            raise _DamageError("its format is not a number")
-        if about.get("format", 0) > FORMAT:
-            raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
-        data = _read(folder, "arrays.npz")
-        digest = about.pop(_DIGEST, None)
-        if digest is None and about.get("format", 0) >= 4:
-            raise _DamageError("detector.json has lost its hash")
-        if digest is not None and digest != _digest(about, hashlib.sha256(data).hexdigest()):
-            raise _DamageError("its files are damaged, or of two detectors")
+        about, data, _ = _pair(folder)
         arrays = read_arrays(data)
     except OSError as error:
         raise UserError(
@@ -74,6 +76,29 @@ def read_folder(folder: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "`detector` of a finished run, or make it again by repeating the run's command."
         ) from error
     return about, arrays
+
+
+def _pair(folder: str) -> tuple[dict[str, Any], bytes, str]:
+    """What detector.json holds, the bytes of the arrays that belong to it, and their file's name.
+
+    A write that was killed between its two files has left the arrays that belong to the first.
+    """
+    about = _json(_read(folder, "detector.json"))
+    if not isinstance(about.get("format", 0), int):
+        raise _DamageError("its format is not a number")
+    if about.get("format", 0) > FORMAT:
+        raise UserError(f"{folder} was written by a newer asd_jax ({about.get('asd_jax')}).")
+    data = _read(folder, "arrays.npz")
+    digest = about.pop(_DIGEST, None)
+    if digest is None and about.get("format", 0) >= 4:
+        raise _DamageError("detector.json has lost its hash")
+    if digest in (None, _digest(about, hashlib.sha256(data).hexdigest())):
+        return about, data, "arrays.npz"
+    if os.path.isfile(os.path.join(folder, _BEFORE)):
+        data = _read(folder, _BEFORE)
+        if digest == _digest(about, hashlib.sha256(data).hexdigest()):
+            return about, data, _BEFORE
+    raise _DamageError("its files are damaged, or of two detectors")
 
 
 def read_arrays(data: bytes) -> dict[str, np.ndarray]:

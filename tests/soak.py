@@ -75,8 +75,9 @@ class Listener:
                 self.scored += 1
 
     def follow(self, seconds: float, feed: Iterator[None]) -> None:
-        """Feeds it and prints what it holds, from its first score on."""
-        while not self.scored:
+        """Feeds it and prints what it holds, once it has compiled all that it needs."""
+        while self.scored < 2 * AHEAD:
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}"
             next(feed)
         start, last, looks = time.time(), held(self.process.pid), []
         print("      s  scored     MB  handles  threads  % of a core")

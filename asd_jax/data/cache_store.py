@@ -184,8 +184,10 @@ class Store:
 
     def _count_rows(self, path: str) -> int:
         try:
-            frames = round(recording_seconds(path) * self.settings.sample_rate)
-            return len(self.settings.starts(frames))
+            seconds = recording_seconds(path)
+            if seconds > 3600 * self.settings.longest_hours:
+                return 0  # as below
+            return len(self.settings.starts(round(seconds * self.settings.sample_rate)))
         except UnreadableError:
             return 0  # reported when it is decoded
 
@@ -301,10 +303,9 @@ def _decode_rows(path: str, settings: WaveSettings) -> _Rows | UnreadableError:
         return error
     rows = settings.rows(wave)
     counted = wave[: settings.samples] if settings.long == "cut" else wave
-    about = _About()
+    about = _About(settings.sample_rate)
     about.hashed(counted)
-    if len(rows) > 1:  # of a single one, the recording's flags say it all
-        about.seen(rows)
+    about.seen(rows)
     return _Rows(rows, about.entry(len(wave), rate, flags, settings))
 
 
@@ -316,7 +317,7 @@ def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
         channel=settings.source_channel,
         longest=settings.longest_hours,
     )
-    about = _About()
+    about = _About(settings.sample_rate)
     blocks = map(about.hashed, recording.blocks())
     for _, row, _ in settings.windows(blocks):
         about.seen(row[None])
@@ -328,8 +329,9 @@ def _large_rows(path: str, settings: WaveSettings) -> Iterator[_Rows]:
 class _About:
     """Collects what the index holds of a recording: digest, length and flags."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
         self.frames = 0
+        self._rate = rate
         self._digest = hashlib.blake2b(digest_size=16)
         self._of_rows: list[set[str]] = []
 
@@ -339,7 +341,7 @@ class _About:
         return wave
 
     def seen(self, rows: np.ndarray) -> None:
-        self._of_rows += [quality.of_clip(row) for row in rows]
+        self._of_rows += [quality.of_clip(row, self._rate) for row in rows]
 
     def entry(self, frames: int, rate: int, flags: Iterable[str], settings: WaveSettings) -> Entry:
         """Returns the recording's entry of the index, without the file's size and time."""
@@ -367,3 +369,5 @@ def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
         yield f"it is cut to {settings.clip_seconds:g} s (config.data.long: 'windows' keeps all)"
     if any(quality.no_sound(words) for words in entry.of_rows.values()):
         yield "it is silent in places, which are left out"
+    if any("gaps" in words.split() for words in entry.of_rows.values()):
+        yield quality.MEANINGS["gaps"]

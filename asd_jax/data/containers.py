@@ -2,7 +2,8 @@
 
 libsndfile passes over headers that announce more than there is, and believes those that a recorder
 never finished. Read here: RIFF and RF64/BW64 (EBU Tech 3306), Sony Wave64, AIFF and AIFF-C, CAF
-(Apple Core Audio Format specification 1.0) and AU; RIFF and AU in both byte orders.
+(Apple Core Audio Format specification 1.0) and AU; RIFF and AU in both byte orders. Of Ogg (RFC
+3533) and of MP3 with a Xing header, whether the end is there.
 """
 
 import io
@@ -12,7 +13,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 _SIZE_UNKNOWN = 0x7FFFF000  # data sizes from here on are what programs write into a pipe
+_NEVER = 2**62  # the same of 64 bits
 _WRAP = 2**32  # a 32-bit size field starts again from 0
+_STALE = 8192  # bytes behind the announced end that may be sound of a header that was filled in
+_LARGEST_PAGE = 65307  # bytes of Ogg
 _MOST_CHUNKS = 1000  # that are looked at for the one with the sound
 
 
@@ -21,7 +25,8 @@ class Sound(NamedTuple):
 
     Attributes:
         missing: bytes that the header announces and the file does not have.
-        unfinished: the header says that there is none, and was never filled in.
+        unfinished: the header says that there is none, or less than there is: it was never filled
+            in, or not for the last time.
         wrapped: the announced size lost a multiple of 4 GB.
         repairs: (position, bytes) that make a header that libsndfile reads to the end.
     """
@@ -49,10 +54,11 @@ def find_sound(file: BinaryIO) -> Sound | None:
         return _riff(file, head, end, ">" if head[:4] == b"RIFX" else "<")
     if head[:4] == b"riff" and head[24:28] == b"wave":
         chunk = _find(_chunks(file, 40, "<16sQ", pad=8, counted=24), b"data")
-        repairs = (
-            ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24))) if chunk else ()
-        )
-        return chunk and _sound(chunk, end, repairs, outer=struct.unpack("<Q", head[16:24])[0])
+        if chunk is None:
+            return None
+        repairs = ((16, _little(end)), (chunk.field, _little(end - chunk.begin + 24)))
+        sound = chunk if chunk.size < _NEVER else chunk._replace(size=-1)
+        return _sound(file, sound, end, repairs, outer=struct.unpack("<Q", head[16:24])[0])
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(file, head, end)
     if head[:4] == b"caff":
@@ -62,14 +68,14 @@ def find_sound(file: BinaryIO) -> Sound | None:
         begin = chunk.begin + 4  # after a count of edits
         sound = chunk._replace(begin=begin, size=chunk.size if chunk.size < 4 else chunk.size - 4)
         repairs = ((chunk.field, struct.pack(">q", max(end - chunk.begin, 0))),)
-        found = _sound(sound, end, repairs)
-        # libsndfile refuses one that is cut off.
-        return found._replace(repairs=repairs) if found.missing else found
+        found = _sound(file, sound, end, repairs)
+        # libsndfile refuses one that is cut off, or whose length is open.
+        return found._replace(repairs=repairs) if found.missing or chunk.size < 0 else found
     if head[:4] in (b".snd", b"dns.") and len(head) >= 12:
         begin, size = struct.unpack(">II" if head[:4] == b".snd" else "<II", head[4:12])
         chunk = _Chunk(b"data", 8, -1 if size == 0xFFFFFFFF else size, begin)
-        return _sound(chunk, end, ((8, b"\xff" * 4),))
-    return None
+        return _sound(file, chunk, end, ((8, b"\xff" * 4),))
+    return _ogg(file, end) if head[:4] == b"OggS" else _mpeg(file, head, end)
 
 
 class Repaired:
@@ -94,18 +100,28 @@ class Repaired:
 
 
 def _sound(
+    file: BinaryIO,
     chunk: _Chunk,
     end: int,
     repairs: tuple[tuple[int, bytes], ...],
     outer: int | None = None,
 ) -> Sound:
-    """Args: the chunk of the sound; bytes of the file; repairs; the size that all should have."""
+    """Args: the file; chunk of the sound; the file's length; repairs; what that should be."""
     available = max(end - chunk.begin, 0)
     if chunk.size < 0:
         return Sound(available)
     if chunk.size == 0 and available and outer != end:
         return Sound(available, unfinished=True, repairs=repairs)
+    if available - chunk.size > _STALE and _goes_on(file, chunk.begin + chunk.size):
+        return Sound(available, unfinished=True, repairs=repairs)
     return Sound(min(available, chunk.size), missing=max(chunk.size - available, 0))
+
+
+def _goes_on(file: BinaryIO, end: int) -> bool:
+    """Whether sound goes on at its announced end: there is no chunk, no tag and no empty space."""
+    file.seek(end + end % 2)
+    found = file.read(4)
+    return any(found) and not all(ord(" ") < letter < 127 for letter in found[:3])
 
 
 def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
@@ -120,7 +136,7 @@ def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
         file.seek(wide.begin)
         outer, size = struct.unpack("<QQ", file.read(16))
         repairs = ((wide.begin, _little(end - 8) + _little(max(end - chunk.begin, 0))),)
-        return _sound(chunk._replace(size=size), end, repairs, outer + 8)
+        return _sound(file, chunk._replace(size=size), end, repairs, outer + 8)
     available = end - chunk.begin
     # With these, libsndfile takes all that follows for sound.
     sizes = (8, 0) if order == "<" else (min(end - 8, _WRAP - 1), min(available, _WRAP - 1))
@@ -131,7 +147,7 @@ def _riff(file: BinaryIO, head: bytes, end: int, order: str) -> Sound | None:
         return Sound(whole, wrapped=True, repairs=repairs)
     if chunk.size >= _SIZE_UNKNOWN and chunk.size > available:
         return Sound(available)
-    return _sound(chunk, end, repairs, outer)
+    return _sound(file, chunk, end, repairs, outer)
 
 
 def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
@@ -150,7 +166,33 @@ def _aiff(file: BinaryIO, head: bytes, end: int) -> Sound | None:
         (chunk.field, struct.pack(">I", min(8 + count * frame, 0xFFFFFFFF))),
     )
     sound = chunk._replace(begin=begin, size=max(chunk.size - 8, 0) if frames else 0)
-    return _sound(sound, end, repairs, struct.unpack(">I", head[4:8])[0] + 8)
+    return _sound(file, sound, end, repairs, struct.unpack(">I", head[4:8])[0] + 8)
+
+
+def _ogg(file: BinaryIO, end: int) -> Sound | None:
+    """Whether the last page of an Ogg file is whole."""
+    begin = max(end - _LARGEST_PAGE, 0)
+    file.seek(begin)
+    data = file.read(_LARGEST_PAGE)
+    page = data[data.rfind(b"OggS") :]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return Sound(end, missing=1 + len(page)) if page[:4] == b"OggS" else None
+    size = 27 + page[26] + sum(page[27 : 27 + page[26]])
+    return Sound(end, missing=max(size - len(page), 0))
+
+
+def _mpeg(file: BinaryIO, head: bytes, end: int) -> Sound | None:
+    """What the Xing header in the first frame of an MP3 says, behind a tag (ID3v2) if need be."""
+    begin = 0
+    if head[:3] == b"ID3" and len(head) > 10:
+        begin = 10 + sum((head[6 + k] & 127) << 7 * (3 - k) for k in range(4))
+    file.seek(begin)
+    frame = file.read(200)
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if frame[:1] != b"\xff" or at < 0 or len(frame) < at + 16 or frame[at + 7] & 3 != 3:
+        return None
+    (size,) = struct.unpack(">I", frame[at + 12 : at + 16])
+    return Sound(end - begin, missing=max(begin + size - end, 0))
 
 
 def _chunks(

@@ -17,6 +17,7 @@ from jaxtyping import Int16
 from asd_jax.data import containers, foreign, quality
 from asd_jax.data.samples import to_int16
 from asd_jax.errors import UserError
+from asd_jax.naming import span
 
 # Encodings that hold fractions of full scale; read as integers they would come out as silence.
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
@@ -26,6 +27,7 @@ _FLOAT_SUBTYPES = ("FLOAT", "DOUBLE", *_LOSSY)
 # square wave that no one asked for.
 _MAX_FLOAT_PEAK = 4.0
 _BLOCK = 1 << 22  # samples of all channels that are read at once
+_PIECES = 64  # of a block: where a decoder stumbles over damage, the pieces before it are kept
 _MORE = 4096  # frames
 _RATES = (1000, 1_000_000)  # Hz
 # More frames than any codec packs into a byte: of FLAC's constant blocks, the densest, 4096 are a
@@ -134,6 +136,7 @@ class Recording:
         self._longest, self._partial = 3600.0 * longest, partial
         self._low = self._high = None  # of the channel that is taken
         self._channels: quality.Channels | None = None
+        self._damaged = False  # a decoder got no further
 
     def announced(self) -> float:
         """Seconds by the header, as far as the file bears it out; 0 where it does not tell."""
@@ -151,6 +154,8 @@ class Recording:
             self.rate = file.samplerate
             resampler = None
             stop = np.inf if max_seconds is None else int(np.ceil(max_seconds * self.rate)) + 1
+            if file.subtype not in _LOSSY and file.frames < _UNKNOWN_FRAMES:
+                self._bound(min(file.frames, stop))
             for samples, last in self._samples(file, stop):
                 if self.rate != self._sample_rate:
                     if resampler is None:
@@ -169,15 +174,11 @@ class Recording:
             if lossy:  # whose headers only estimate their length
                 left = max(left, _MORE)
             count = int(min(size, left, stop - done))
-            found = file.read(count, dtype=dtype, always_2d=True) if count else None
-            if found is None or not len(found):
+            found = self._read(file, count, dtype, done)
+            if not len(found):
                 break
             done += len(found)
-            if done > self._longest * self.rate:
-                raise UnreadableError(
-                    self.name,
-                    f"it is longer than {self._longest / 3600:g} h (config.data.longest_hours)",
-                )
+            self._bound(done)
             if held is not None:
                 yield held, False
             held = self._looked_at(found)
@@ -185,6 +186,36 @@ class Recording:
         self._check_end(done, min(file.frames, stop) if known else 0)
         assert held is not None  # else it held no samples
         yield held, True
+
+    def _bound(self, frames: float) -> None:
+        if frames > self._longest * self.rate:
+            raise UnreadableError(
+                self.name,
+                f"it is longer than {self._longest / 3600:g} h (config.data.longest_hours)",
+            )
+
+    def _read(self, file: Any, count: int, dtype: str, done: int) -> np.ndarray:
+        """So many frames, or fewer at the end: of the file, or of what can be decoded of it."""
+        import soundfile
+
+        pieces, piece = [np.zeros((0, file.channels), dtype)], max(1, count // _PIECES, _MORE)
+        while count > 0 and not self._damaged:
+            try:
+                found = file.read(min(count, piece), dtype=dtype, always_2d=True)
+            except soundfile.LibsndfileError:
+                if not (done := done + sum(map(len, pieces))):
+                    raise
+                self._damaged = True
+                if not self._partial:
+                    at = f"{done / file.samplerate:.1f} s"
+                    raise UnreadableError(
+                        self.name, f"it is damaged or cut off: nothing is read beyond {at}"
+                    ) from None
+                self.flags.add("cut_off")
+                break
+            pieces.append(found)
+            count = count - len(found) if len(found) == min(count, piece) else 0
+        return pieces[-1] if len(pieces) == 2 else np.concatenate(pieces)
 
     def _check_end(self, done: int, expected: float) -> None:
         if not done:
@@ -224,10 +255,18 @@ class Recording:
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(self._decoder(self.name))
-            except soundfile.LibsndfileError:
-                if foreign.ending(self.name) not in foreign.DEMUXERS:
+            except soundfile.LibsndfileError as error:
+                kind = foreign.ending(self.name)
+                if kind not in foreign.DEMUXERS and not (
+                    kind in foreign.OTHERS and foreign.ffmpeg()
+                ):
                     raise
-                copy = stack.enter_context(foreign.converted(self.name, self._longest))
+                try:
+                    copy = stack.enter_context(foreign.converted(self.name, self._longest))
+                except RuntimeError:
+                    if kind in foreign.OTHERS:
+                        raise error from None  # of the reader that knows it best
+                    raise
                 file = stack.enter_context(self._decoder(copy))
             self._check(file)
             yield file
@@ -260,10 +299,10 @@ class Recording:
                 self.name, f"its header says {file.samplerate} Hz; 1 kHz to 1 MHz can be"
             )
         if _FRAMES_A_BYTE * self._bytes < file.frames < _UNKNOWN_FRAMES:
-            hours = file.frames / file.samplerate / 3600
+            announced = span(file.frames / file.samplerate)
             raise UnreadableError(
                 self.name,
-                f"its header announces {hours:.3g} h, more than its {self._bytes} bytes can hold",
+                f"its header announces {announced}, more than its {self._bytes} bytes can hold",
             )
         if self._channel != "mean" and self._channel >= file.channels:
             count = f"{file.channels} channel" + "s" * (file.channels > 1)
@@ -309,7 +348,8 @@ def _one_channel(name: str, samples: np.ndarray, channel: int | str) -> np.ndarr
         if isinstance(channel, int) or samples.shape[1] == 1:
             return np.ascontiguousarray(samples[:, channel if isinstance(channel, int) else 0])
         return np.rint(samples.mean(axis=1, dtype=np.float64)).astype(np.int16)
-    one = samples[:, channel] if isinstance(channel, int) else samples.mean(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        one = samples[:, channel] if isinstance(channel, int) else samples.mean(axis=1)
     if not np.isfinite(one).all():
         raise UnreadableError(name, "it holds samples that are not numbers (NaN or infinite)")
     peak = float(np.abs(one).max())
@@ -357,4 +397,6 @@ def why_unreadable(name: str, error: Exception) -> str:
     if not os.access(name, os.R_OK):
         return "it may not be read (permissions)"
     detail = getattr(error, "error_string", None) or str(error) or type(error).__name__
+    if "internal error" in detail.lower():  # that of libsndfile is the header's fault
+        detail = "its header makes no sense"
     return f"it can't be decoded ({' '.join(detail.split())})".replace(".)", ")")

@@ -14,7 +14,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 # The demuxer of each ending: ffmpeg must not guess, or a text file could name other files to read.
-DEMUXERS = {".m4a": "mov", ".aac": "aac", ".amr": "amr", ".webm": "matroska", ".wma": "asf"}
+DEMUXERS = {
+    **dict.fromkeys((".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3ga"), "mov"),
+    **dict.fromkeys((".webm", ".weba", ".mka", ".mkv"), "matroska"),
+    **dict.fromkeys((".amr", ".awb"), "amr"),
+    **{".aac": "aac", ".wma": "asf", ".ac3": "ac3", ".wv": "wv", ".ape": "ape", ".spx": "ogg"},
+}
+# Of endings that libsndfile reads, but not with every encoding inside: an iPhone's AAC in CAF.
+OTHERS = {".caf": "caf", ".oga": "ogg", ".ogg": "ogg", ".wav": "wav", ".wave": "wav"}
 _PATIENCE = 60.0  # s that decoding may take, and
 _SLOWEST = 1e5  # bytes a second beyond them
 
@@ -55,7 +62,7 @@ def converted(path: str, longest: float) -> Iterator[str]:
     """A temporary Wave64 file of a recording's sound, at its rate and with its channels.
 
     Args:
-        path: of a file with an ending of `DEMUXERS`.
+        path: of a file with an ending of `DEMUXERS` or `OTHERS`.
         longest: seconds of sound at most; a second more is converted, so that it shows.
 
     Raises:
@@ -71,7 +78,7 @@ def converted(path: str, longest: float) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "sound.w64")
         call = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-        call += ["-f", DEMUXERS[ending(path)], "-i", "file:" + os.path.abspath(path)]
+        call += ["-f", (DEMUXERS | OTHERS)[ending(path)], "-i", "file:" + os.path.abspath(path)]
         call += [
             "-map",
             "0:a:0",

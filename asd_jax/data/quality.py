@@ -14,6 +14,7 @@ MEANINGS = {
     "silent": "it is silent",
     "constant": "it is one constant value, without sound",
     "short": "it is shorter than 0.1 s",
+    "gaps": "it stands still in places, for 0.1 s or more",
     "clipped": "it goes beyond full scale",
     "repeated": "it is shorter than a clip and repeated to its length",
     "resampled": "it has another sample rate",
@@ -42,13 +43,20 @@ def no_sound(flags: str) -> str:
     return next((MEANINGS[flag] for flag in flags.split() if flag in NO_SOUND), "")
 
 
-def of_clip(wave: Int16[np.ndarray, " samples"]) -> set[str]:
-    """The flags that one clip shows by itself."""
+def of_clip(wave: Int16[np.ndarray, " samples"], rate: int) -> set[str]:
+    """The flags that one clip shows by itself; `rate` in Hz."""
     low, high = (int(wave.min()), int(wave.max())) if len(wave) else (0, 0)
     if still := no_waveform(low, high):
         return still
     at_ends = low == -32768 or high == 32767
-    return {"clipped"} if at_ends and is_clipped(wave, 32767) else set()
+    found = {"clipped"} if at_ends and is_clipped(wave, 32767) else set()
+    return found | ({"gaps"} if _longest_still(wave) >= SHORTEST * rate else set())
+
+
+def _longest_still(wave: Int16[np.ndarray, " samples"]) -> int:
+    """The most samples in a row that are the same, as where a microphone or a network fell out."""
+    changes = np.flatnonzero(wave[1:] != wave[:-1])
+    return int(np.diff(changes, prepend=-1, append=len(wave) - 1).max())
 
 
 def no_waveform(low: float, high: float) -> set[str]:

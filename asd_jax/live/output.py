@@ -67,7 +67,7 @@ class Output:
         if not self._begun:
             self._begun = True
             titles = f"{'':10}{'score':>9}{'threshold':>11}{'healthy higher':>16}"
-            print(f"{titles}  {'departs most':25}machine, recording", file=self._file)
+            print(f"{titles}  {'departs most':27}machine, recording", file=self._file)
         word = {1: "ANOMALOUS", 0: "normal"}.get(row["decision"], "unknown")
         rare = tail_words(row.get("tail"), row.get("healthy_clips"), short=True)
         machine = machine_name((row["machine_type"], row["machine_id"]), self._machines)
@@ -77,7 +77,7 @@ class Output:
         flags = f"  [{row['quality']}]" if row.get("quality") else ""
         print(
             f"{word:10}{_short(row['score']):>9}{_short(row['threshold']):>11}{rare:>16}  "
-            f"{place(row):25}{printable(machine)}, {printable(row['path'])}{flags}{alarm}",
+            f"{place(row):26} {printable(machine)}, {printable(row['path'])}{flags}{alarm}",
             file=self._file,
         )
 

@@ -332,6 +332,7 @@ def read_windows(
         start = first / settings.sample_rate
         flags = set(recording.flags)
         flags |= {"resampled"} if recording.rate != settings.sample_rate else set()
-        flags |= {"repeated"} if total < settings.samples else quality.of_clip(wave)
+        flags |= {"repeated"} if total < settings.samples else set()
+        flags |= quality.of_clip(wave, settings.sample_rate)
         of = dataclasses.replace(clip, start=start, windowed=several)
         yield Piece(of.name, wave, candidates, start, quality.words(flags))

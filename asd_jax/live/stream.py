@@ -218,7 +218,7 @@ class StreamScorer:
     def _judge(self, start: int, wave: np.ndarray) -> dict[str, Any]:
         at = start / self.rate
         end = at + len(wave) / self.rate
-        flags = quality.of_clip(wave) | self._decoder.flags(at, end) | self._flags
+        flags = quality.of_clip(wave, self.rate) | self._decoder.flags(at, end) | self._flags
         words = quality.words(flags)
         piece = Piece(f"{STDIN}#t={at:g},{end:g}", wave, self._candidates, at, words)
         (row,) = self.clip_scorer.rows([piece])

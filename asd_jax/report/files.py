@@ -89,10 +89,16 @@ def read_scores(path: str | os.PathLike) -> list[dict[str, Any]]:
                     f"{os.fspath(path)} has no column {missing[0]!r}; give a scores.csv that "
                     "asd_jax wrote."
                 )
-            return [{name: _value(name, row[name]) for name in names} for row in reader]
+            rows = list(reader)
+            if any(None in row.values() for row in rows):
+                raise UserError(
+                    f"{os.fspath(path)} has a row that is cut off; write it again by repeating "
+                    "the run."
+                )
+            return [{name: _value(name, row[name]) for name in names} for row in rows]
     except OSError as error:
         raise UserError(f"{os.fspath(path)} can't be read ({error.strerror}).") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{os.fspath(path)} holds something that is no number ({error}); write it again by "
             "repeating the run."

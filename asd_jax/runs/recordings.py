@@ -11,6 +11,7 @@ from typing import Any
 from absl import logging
 
 from asd_jax.data import cache, clips, screening, synthetic
+from asd_jax.data.layouts import folder
 from asd_jax.data.layouts.files import files_below, is_audio
 from asd_jax.errors import UserError
 from asd_jax.files import cache_folder, private_folder
@@ -63,7 +64,10 @@ def open_recordings(config: Any, *, progress: bool = True) -> cache.CachedClips:
         screen=screen,
     )
     if is_primary():
-        show("\n".join([printable(f"Recordings in {root}:"), *clips.describe(table, root)]))
+        lines = [printable(f"Recordings in {root}:"), *clips.describe(table, root)]
+        if data.layout == "folder" and not (data.normal or data.abnormal):
+            lines += filter(None, [folder.hint(table, root)])
+        show("\n".join(lines))
     return screening.audible(opened.under(table))
 
 

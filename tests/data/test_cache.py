@@ -19,6 +19,7 @@ from asd_jax.data.cache import WaveCache, WaveSettings, open_cache
 from asd_jax.data.clips import Clip, read_clips
 from asd_jax.data.decode import UnreadableError
 from asd_jax.errors import UserError, WriteError
+from tests.data import odd
 
 ONE_SECOND = WaveSettings(sample_rate=1000, clip_seconds=1.0)
 
@@ -394,3 +395,25 @@ def test_whatever_keeps_it_from_being_written_is_one_sentence(
     monkeypatch.undo()
     assert len(open_cache(clips, tmp_path / "cache", ONE_SECOND)) == 5
     assert list((tmp_path / "cache").rglob("*.tmp")) == []
+
+
+def test_a_file_of_holes_is_left_out_and_needs_no_room(tmp_path):
+    whole = odd.wav(noise(0))
+    (tmp_path / "a.wav").write_bytes(whole)
+    with open(tmp_path / "holes.wav", "wb") as file:
+        file.write(odd.wav(noise(1), size=0xFFFFFFFF, outer=0xFFFFFFFF))
+        file.truncate(2**42)
+    clips = [Clip(str(tmp_path / name), "m", "00", "train", 0) for name in ("a.wav", "holes.wav")]
+    settings = WaveSettings(sample_rate=16000, clip_seconds=1.0, long="windows")
+    opened = open_cache(clips, tmp_path / "cache", settings)
+    assert [clip.path for clip in opened.clips] == [clips[0].path]
+    ((path, reason),) = opened.unreadable
+    assert path == clips[1].path and "longer than 48 h" in reason
+
+
+def test_a_window_that_a_recording_does_not_have_is_named(tmp_path):
+    (tmp_path / "a.wav").write_bytes(odd.wav(noise(0), rate=1000))
+    clip = Clip(str(tmp_path / "a.wav"), "m", "00", "train", 0)
+    gone = dataclasses.replace(clip, start=5.0, windowed=True, seconds=1.0)
+    opened = open_cache([gone], tmp_path / "cache", ONE_SECOND)
+    assert not opened.clips and opened.unreadable == ((clip.path, "it has no window at 5 s"),)

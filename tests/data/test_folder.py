@@ -5,8 +5,21 @@ import os
 import pytest
 
 from asd_jax.data.clips import ANOMALY, NORMAL, describe, read_clips
+from asd_jax.data.layouts import folder
 from asd_jax.errors import UserError
 from tests.data.test_clips import uses
+
+# Healthy and faulty ones, in languages whose words nobody here has learned by heart: some are told
+# by a stem, some by a negation of what stands beside them.
+OTHERS = """
+i.O|n.i.O;fault_free|fault;fehlerfrei|fehlerhaft;ungestört|gestört;norm|anom;nominal|rattle
+normal_0|IR007;normal operation|noisy;functional|dysfunctional;sound|unsound;regular|irregular
+pre_repair|post_repair_2;goed|fout;werkt|werkt niet;bon etat|hors service;conforme|non conforme
+sano|danado;sano|dañado;bom|ruim;buono|rotto;sprawny|niesprawny;dobry|uszkodzony;dobrý|vadný
+ispravan|neispravan;bra|trasig;ehjä|rikki;sağlam|arızalı;İyi|Bozuk;исправен|неисправен;норма|авария
+справний|несправний;καλό|χαλασμένο;سليم|تالف;良品|不良品;正常音|異常音;合格|不合格;정상|비정상
+양품|불량;ดี|เสีย;baik|rusak
+"""
 
 
 @pytest.mark.parametrize(
@@ -26,6 +39,7 @@ from tests.data.test_clips import uses
         ("bueno", "malo"),
         ("正常", "异常"),
         ("neuf", "de\u0301faut"),  # as macOS stores it
+        *(pair.split("|") for pair in OTHERS.strip().replace("\n", ";").split(";")),
     ],
 )
 def test_names_that_look_like_states_are_asked_about(touch, healthy, faulty):
@@ -45,6 +59,11 @@ def test_names_that_look_like_states_are_asked_about(touch, healthy, faulty):
         ("no leak", "leak", "normal='no leak' --config.data.abnormal=leak;"),
         ("io", "not io", "normal=io --config.data.abnormal='not io';"),
         ("i.O.", "nicht in Ordnung", "normal=i.O. --config.data.abnormal='nicht in Ordnung';"),
+        ("sound", "unsound", "normal=sound --config.data.abnormal=unsound;"),
+        ("normal_0", "IR007", "normal=normal_0 --config.data.abnormal=IR007;"),
+        ("werkt", "werkt niet", "normal=werkt --config.data.abnormal='werkt niet';"),
+        ("fault_free", "fault", "normal=fault_free --config.data.abnormal=fault;"),
+        ("true", "false", "normal=NAME --config.data.abnormal=false,true;"),
     ],
 )
 def test_the_likely_answer_can_be_pasted_into_a_shell(touch, healthy, faulty, answer):
@@ -102,13 +121,23 @@ def test_folders_beside_good_test_ones_are_faults(touch):
     assert found["fan", "00", "train", NORMAL] == 5
 
 
-def test_a_link_does_not_double_anything(touch):
+def test_a_link_does_not_double_anything(touch, caplog):
     root = touch(f"pump/2024/{k}.wav" for k in range(5))
     (root / "pump" / "latest").symlink_to("2024")
     (root / "again").symlink_to("pump")
     (root / "pump" / "2024" / "newest.wav").symlink_to("4.wav")
     clips = read_clips("folder", root)
     assert len(clips) == 5 and not any("latest" in c.path or "again" in c.path for c in clips)
+    assert f"3 links, the first {root / 'again'}" in caplog.text
+
+
+def test_a_link_to_what_lies_around_the_root_is_not_followed(touch, caplog):
+    root = touch([*(f"site/pump/{k}.wav" for k in range(3)), "site/fan/1.wav", "other/2.wav"])
+    (root / "site" / "pump" / "up").symlink_to("../..")
+    (root / "site" / "pump" / "more").symlink_to("../../other")
+    clips = read_clips("folder", root / "site" / "pump")
+    assert sorted(os.path.basename(c.path) for c in clips) == ["0.wav", "1.wav", "2.wav", "2.wav"]
+    assert "up is left out: it is a link to a folder around this one" in caplog.text
 
 
 def test_what_may_not_be_read_is_named(touch, monkeypatch, caplog):
@@ -126,6 +155,43 @@ def test_what_may_not_be_read_is_named(touch, monkeypatch, caplog):
     assert len(read_clips("folder", root)) == 1
     for name in ("locked", "pipe.wav", "dangling.wav"):
         assert f"{name} is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("2023-01", "2023-02"),
+        ("pump1", "pump2"),
+        ("pos1", "pos2"),  # of the microphone
+        ("load", "no load"),
+        ("idle", "running", "start"),
+        ("default", "fast"),
+        ("good mic", "good mic 2"),
+        ("Montag", "Dienstag"),
+    ],
+)
+def test_other_names_are_not_asked_about_but_said_to_be_taken_as_healthy(touch, names):
+    root = touch(f"{name}/{k}.wav" for name in names for k in range(3))
+    clips = read_clips("folder", root)
+    assert {(clip.split, clip.label) for clip in clips} == {("train", NORMAL)}
+    told = folder.hint(clips, root)
+    assert f"{len(names)} folders" in told and "--config.data.abnormal=NAME" in told
+    assert "MACHINE/normal" in told
+
+
+def test_where_names_say_it_there_is_no_hint(touch):
+    root = touch(f"{name}/normal/{k}.wav" for name in ("pump1", "pump2") for k in range(3))
+    assert folder.hint(read_clips("folder", root), root) == ""
+    assert folder.hint(read_clips("folder", root / "pump1" / "normal"), root) == ""
+
+
+def test_words_of_file_names_are_found_without_their_accents(touch):
+    names = [f"pumpe_heil_{k}.wav" for k in range(3)] + ["pumpe_beschädigt_7.wav"]
+    root = touch([*names, "pumpe_not_ok_8.wav"])
+    with pytest.raises(UserError, match="beschadigt in 1 file names, not in 1 file names"):
+        read_clips("folder", root)
+    clips = read_clips("folder", root, normal=("heil",), abnormal=("beschadigt", "not"))
+    assert sorted(c.label for c in clips) == [NORMAL] * 3 + [ANOMALY] * 2
 
 
 def test_what_is_taken_as_what(touch):

@@ -16,7 +16,7 @@ from tests.data import odd
 
 FAKE = """#!{python}
 import sys
-assert sys.argv[sys.argv.index("-f") + 1] in ("mov", "aac", "amr", "matroska", "asf")
+assert sys.argv[sys.argv.index("-f") + 1] in ("mov", "aac", "amr", "matroska", "asf", "caf")
 given = sys.argv[sys.argv.index("-i") + 1]
 assert given.startswith("file:")
 data = open(given[5:], "rb").read()
@@ -34,6 +34,27 @@ def with_ffmpeg(tmp_path, monkeypatch):
     program.write_text(FAKE.format(python=sys.executable))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(foreign, "ffmpeg", lambda: str(program))
+
+
+def test_a_phones_video_and_other_names_of_wav_are_recordings(tmp_path, with_ffmpeg):
+    wave = bytes(odd.written(tmp_path / "a.wave", odd.sound(), format="WAV"))
+    w64 = bytes(odd.written(tmp_path / "x.w64", odd.sound(), format="W64"))
+    (tmp_path / "b.BWF").write_bytes(wave)
+    for name in ("c.3gp", "d.MP4", "e.mov", "f.mkv", "g.m4b", "h.awb"):
+        (tmp_path / name).write_bytes(b"phone" + w64)
+    found = [clip.path for clip in read_clips("folder", tmp_path)]
+    assert len(found) == 9
+    for path in found:
+        np.testing.assert_array_equal(read_wave(path), odd.sound())
+
+
+def test_encodings_that_libsndfile_does_not_know_in_containers_that_it_does(tmp_path, with_ffmpeg):
+    w64 = bytes(odd.written(tmp_path / "x.w64", odd.sound(), format="W64"))
+    (tmp_path / "a.caf").write_bytes(b"phone" + w64)
+    np.testing.assert_array_equal(read_wave(tmp_path / "a.caf"), odd.sound())
+    (tmp_path / "b.caf").write_bytes(b"bad")
+    with pytest.raises(UnreadableError, match="Format not recognised"):
+        read_wave(tmp_path / "b.caf")
 
 
 @pytest.fixture

@@ -149,7 +149,8 @@ def _folder() -> str:
 
 
 def _heard(path: str, channel: int | str) -> None:
-    sound = Recording(path, sample_rate=16000, channel=channel, longest=0.01)
+    partial = channel == "mean"  # as scoring reads; learning does not
+    sound = Recording(path, sample_rate=16000, channel=channel, longest=0.01, partial=partial)
     for wave in sound.blocks():
         assert wave.dtype == np.int16 and wave.ndim == 1
     assert sound.rate and sound.flags <= set(quality.MEANINGS)

@@ -82,6 +82,13 @@ def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, clip_
     assert [row["decision"] == UNKNOWN for row in rows] == [False, False, True, True, False]
 
 
+def with_gap(samples, seconds):
+    """The sound after a microphone that fell out for so long, where it stayed at its last value."""
+    samples = samples.copy()
+    samples[1000 : 1000 + round(seconds * RATE)] = samples[999]
+    return samples
+
+
 @pytest.mark.parametrize(
     ("samples", "rate", "flags"),
     [
@@ -89,6 +96,9 @@ def test_silence_in_the_middle_is_unknown_and_the_rest_is_scored(tmp_path, clip_
         (hum()[: RATE // 2], RATE, "repeated"),
         (hum(), 8000, "resampled"),
         (np.clip(hum() / 1000, -1, 1), RATE, "clipped level"),
+        (with_gap(hum(), 0.2), RATE, "gaps"),
+        (with_gap(hum()[: RATE // 2], 0.2), RATE, "gaps repeated"),
+        (with_gap(hum(), 0.05), RATE, ""),
         (np.rint(hum() / 64).astype(np.int16), RATE, "level"),
         (np.stack([hum(), np.zeros(RATE, np.int16)], 1), RATE, "dead_channel"),
     ],

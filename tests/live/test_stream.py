@@ -208,3 +208,10 @@ def test_a_stream_at_another_level_than_the_training_s_says_so(clip_scorer):
     quiet = np.rint(machine.hum(2.0) / 64).astype("<i2").tobytes()
     found = windows(events(clip_scorer, [quiet], hop=1.0))
     assert [event["quality"] for event in found] == ["level", "level"]
+
+
+def test_a_stream_that_stands_still_for_a_while_says_so(clip_scorer):
+    sound = machine.hum(3.0)
+    sound[20000:24000] = 0
+    found = windows(events(clip_scorer, [sound.astype("<i2").tobytes()], hop=1.0))
+    assert [event["quality"] for event in found] == ["", "gaps", ""]

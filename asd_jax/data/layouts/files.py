@@ -10,7 +10,10 @@ from absl import logging
 from asd_jax.data import foreign
 from asd_jax.errors import UserError
 
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64")
+AUDIO = (
+    *(".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".caf", ".au", ".w64", ".rf64"),
+    *(".wave", ".bwf", ".oga", ".aifc", ".snd", ".mp2"),  # the same by other names
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +64,8 @@ def files_below(root: pathlib.Path, *, say: bool = True) -> list[Found]:
     """All files below `root` that are not hidden, sorted by path.
 
     Links are followed, but nothing is found twice: of several ways to a folder or file, the one
-    without a link counts, else the first by name. What may not be read is named in the log, if it
-    is to `say` so.
+    without a link counts, else the first by name. One to a folder around `root` leads nowhere. What
+    may not be read, and links that add nothing, are named in the log, if it is to `say` so.
     """
     below = _Below(root, say)
     while below.folders or below.links:
@@ -71,6 +74,12 @@ def files_below(root: pathlib.Path, *, say: bool = True) -> list[Found]:
         else:
             below.links.sort()
             below.follow(below.links.pop(0))
+    if say and below.again:
+        logging.warning(
+            "%d links, the first %s, lead to what is here already: each recording counts once.",
+            len(below.again),
+            below.again[0],
+        )
     return sorted(below.found)
 
 
@@ -82,12 +91,15 @@ class _Below:
         self.found: list[Found] = []
         self.folders = [str(root)]
         self.links: list[str] = []  # to folders and files: looked at when all else is known
+        self.again: list[str] = []  # links that lead to what was found before
         self._seen: set[str] = set()  # real paths of folders and files
+        self._around = set(pathlib.Path(os.path.realpath(root)).parents)
 
     def enter(self, folder: str) -> None:
         """Finds what is in a folder, unless it has been entered by another way."""
         real = os.path.realpath(folder)
         if real in self._seen:
+            self.again.append(folder)
             return
         self._seen.add(real)
         try:
@@ -113,11 +125,16 @@ class _Below:
     def follow(self, link: str) -> None:
         """Takes up what a link leads to, unless it is there already."""
         if os.path.isdir(link):
-            self.folders.append(link)
+            if pathlib.Path(os.path.realpath(link)) in self._around:
+                self._left_out(link, "it is a link to a folder around this one")
+            else:
+                self.folders.append(link)
         elif not os.path.isfile(link):
             if is_audio(link):
                 self._left_out(link, "it is a link to what is not a regular file")
-        elif (real := os.path.realpath(link)) not in self._seen:
+        elif (real := os.path.realpath(link)) in self._seen:
+            self.again += [link] if is_audio(link) else []
+        else:
             self._seen.add(real)
             folder, name = os.path.split(link)
             self.found.append(Found(link, _between(folder, self.root), name))

@@ -14,11 +14,12 @@ import os
 import pathlib
 import re
 import shlex
-import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 
 from absl import logging
 
+from asd_jax.data.layouts import states
 from asd_jax.data.layouts.files import Found, Wanted, audio_files
 from asd_jax.data.table import ANOMALY, NORMAL, UNKNOWN, Clip
 from asd_jax.errors import UserError
@@ -33,30 +34,6 @@ _LABELS = {
     **dict.fromkeys(("abnormal", "anomaly", "anomalous", "anomalies"), ANOMALY),
     **dict.fromkeys(("faulty", "fault", "faults", "damaged", "nok"), ANOMALY),
 }
-
-# What says that recordings differ in their state, without saying which of them are healthy.
-_STATES = frozenset(
-    """
-    broken defect defects defective damage damaged fail failed failure failing faulty fault
-    faults malfunction malfunctioning bad ng nok nio ko worn crack cracked unhealthy sick error
-    abnormal anomaly anomalous anomalies leak leaking loose blocked clogged unbalance unbalanced
-    imbalance misaligned misalignment overload overloaded overheated contamination reject
-    rejected scrap before after repair repaired repairs defekt defekte kaputt schlecht fehler
-    fehlerhaft krank schaden beschädigt beschaedigt verschlissen unwucht vorher nachher
-    reparatur ausschuss anomalie anomalien ordnung panne défaut defaut défectueux cassé
-    casse avant après apres réparation défaillant defaillant mauvais malo defectuoso roto
-    avería averia fallo guasto difettoso rotto difetto positive negative innerrace outerrace
-    брак неисправность неисправный дефект 异常 異常 故障 不良 异音
-    """.split()  # noqa: SIM905  # one word a line is not easier to read
-)
-_HEALTHY = frozenset(
-    """
-    working works intact undamaged after repaired pass passed gesund intakt heil gut io nach
-    nachher ordnung normal normals healthy ok good après apres sain bon bueno buono baseline
-    норма исправный 正常 良品
-    """.split()  # noqa: SIM905  # one word a line is not easier to read
-)
-_NOT = frozenset({"no", "not", "non", "without", "nicht", "kein", "keine", "ohne", "sans", "sin"})
 
 
 def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
@@ -77,14 +54,6 @@ def read_folder(root: pathlib.Path, wanted: Wanted) -> list[Clip]:
     if not any(names.speaks(folder) for file in files for folder in file.folders) and not any(
         names.word(file) is not None for file in files
     ):
-        logging.info(
-            "No train, test, normal or abnormal folder in %s: all %d recordings are taken as "
-            "normal training sounds of one machine, %r. If its sub-folders are machines, move each "
-            "one's recordings to MACHINE/normal: then it has a threshold of its own.",
-            root,
-            len(files),
-            name,
-        )
         return [Clip(file.path, name, ONLY_ID, "train", NORMAL) for file in files]
     known = [clip for clip in clips if clip]
     _say_unused(files, known, names, root)
@@ -100,6 +69,23 @@ def _machine(root: pathlib.Path) -> str:
     names = [folder.name for folder in (root, *root.parents)]
     known = {*_LABELS, *_SPLITS}
     return next((name for name in names if name and _plain(name) not in known), "machine")
+
+
+def hint(clips: Sequence[Clip], root: str | os.PathLike[str]) -> str:
+    """What to do if sub-folders that no name calls healthy are not, or are machines; else ''."""
+    untold = {
+        os.path.dirname(clip.path)
+        for clip in clips
+        if clip.split == "train" and told_label(os.path.abspath(clip.path)) == UNKNOWN
+    }
+    if len(untold) < 2:
+        return ""
+    several = len({clip.group for clip in clips}) > 1
+    return (
+        f"       No name says that these {len(untold)} folders hold healthy sound. If one does "
+        "not: --config.data.abnormal=NAME."
+        + ("" if several else " If they are machines: move each one's to MACHINE/normal.")
+    )
 
 
 def told_label(path: str) -> int:
@@ -176,15 +162,14 @@ class _Names:
 
 
 def _plain(name: str) -> str:
-    """A name as it is compared; macOS stores its accents apart from their letters."""
-    return unicodedata.normalize("NFC", name).strip().lower()
+    """A name as it is compared."""
+    return states.folded(name).strip()
 
 
-def _words(name: str) -> set[str]:
-    """The words of a name, with and without digits, and the name as one: `n.i.O. 2` is nio too."""
-    name = _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", os.path.splitext(name)[0]))
-    words = {word for pattern in (r"[^\W_]+", r"[^\W\d_]+") for word in re.findall(pattern, name)}
-    return words | {re.sub(r"[\W\d_]+", "", name)}
+def _words(file_name: str) -> set[str]:
+    """The words of a file's name, and the name as one."""
+    name = os.path.splitext(file_name)[0]
+    return states.words_of(name) | {states.as_one(name)}
 
 
 def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
@@ -196,12 +181,17 @@ def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
         for k, folder in enumerate(file.folders)
         if _plain(folder) in names.labels
     }
+    inside: dict[tuple[str, ...], set[str]] = {}
+    for file in untold:
+        for k, folder in enumerate(file.folders):
+            if not names.speaks(folder):
+                inside.setdefault(file.folders[:k], set()).add(folder)
     parents = {
-        file.folders[:k]
-        for file in untold
-        for k, folder in enumerate(file.folders)
-        if not names.speaks(folder)
-        and _is_state(_words(folder), beside=file.folders[:k] in labelled)
+        parent
+        for parent, own in inside.items()
+        if any(map(states.asking, own))
+        or {states.HEALTHY} < set(states.beside(own).values())
+        or (parent in labelled and any(states.of_name(name) for name in own))
     }
     if parents:
         beside = Counter(
@@ -213,34 +203,36 @@ def _ask(files: list[Found], names: "_Names", root: pathlib.Path) -> None:
         shown = [f"{'/'.join(folder)} ({count})" for folder, count in sorted(beside.items())]
         raise UserError(_question(root, shown, {folder[-1] for folder in beside}))
     tested = [any(_SPLITS.get(_plain(d)) == "test" for d in file.folders) for file in untold]
-    loose = [file for file, test in zip(untold, tested, strict=True) if not test]
-    counts = Counter(word for file in loose for word in _words(file.name) & _STATES)
+    loose = [
+        os.path.splitext(file.name)[0]
+        for file, test in zip(untold, tested, strict=True)
+        if not test
+    ]
+    counts = Counter(word for name in loose for word in states.asking(name))
     if counts:
         shown = [f"{word} in {count} file names" for word, count in sorted(counts.items())]
-        healthy = {word for file in loose for word in _words(file.name) & _HEALTHY}
+        healthy = {
+            w
+            for name in loose
+            for w in states.words_of(name)
+            if states.of_word(w) == states.HEALTHY
+        }
         raise UserError(_question(root, shown, {*counts, *healthy}))
 
 
-def _question(root: pathlib.Path, shown: list[str], states: set[str]) -> str:
-    faulty = {s for s in states if _sounds_faulty(_words(s))}
+def _question(root: pathlib.Path, shown: list[str], named: set[str]) -> str:
+    told = states.beside(named)
+    # What nothing is known of is what the others are not.
+    other = states.HEALTHY if states.FAULTY in told.values() else states.FAULTY
     healthy, faulty = (
-        shlex.quote(",".join(sorted(names)) or "NAME") for names in (states - faulty, faulty)
+        shlex.quote(",".join(sorted(n for n in named if (told[n] or other) == state)) or "NAME")
+        for state in (states.HEALTHY, states.FAULTY)
     )
     return printable(
         f"{root} has names that look like states of a machine: {first_few(shown, 6)}. Say which "
         f"are healthy and which are not, for example --config.data.normal={healthy} "
         f"--config.data.abnormal={faulty}; a name that is not a state goes with the healthy ones."
     )
-
-
-def _is_state(words: set[str], *, beside: bool) -> bool:
-    """Whether a name looks like a state; a healthy one only `beside` a label, or negated."""
-    return bool(_STATES & words) or (bool(_HEALTHY & words) and (beside or bool(_NOT & words)))
-
-
-def _sounds_faulty(words: set[str]) -> bool:
-    bad = bool(_STATES & words) and not _HEALTHY & words
-    return bad != bool(_NOT & words)  # no leak, not ok
 
 
 def _say_unused(files: list[Found], clips: list[Clip], names: _Names, root: pathlib.Path) -> None:
