@@ -89,7 +89,10 @@ def report(
         more: entries of results.json beside what every run has.
     """
     key = learned.key_of(RECIPE.stage_key(run.config.seed, "conclude"))
-    about = {"learned": learned.about(run, detector, heard), **more}
+    told = learned.about(run, detector, heard)
+    if "rescored" in more:  # it keeps no features to score once more
+        told["next"] = [(what, how) for what, how in told["next"] if "asd_jax.rescore" not in how]
+    about = {"learned": told, **more}
     shown = made.made_faults(run, key, detector, heard)
     evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
 

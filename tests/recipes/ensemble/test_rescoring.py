@@ -105,6 +105,7 @@ def test_the_same_settings_give_the_same_scores_and_the_run_stays_as_it_is(finis
     assert again["mean"] == old["mean"] and again["identification"] == old["identification"]
     assert again["rescored"]["changes"] == {"scoring.scorer": "embedding"}
     assert any("Scored anew" in note for note in again["notes"])
+    assert not any("asd_jax.rescore" in how for _, how in again["learned"]["next"])
 
 
 def test_another_back_end_changes_its_branch_alone(finished, capsys):
