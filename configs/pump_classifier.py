@@ -85,7 +85,7 @@ def shorter(config) -> None:
 
 
 def quickstart(config) -> None:
-    """Few clips, a narrow and shallow network and small pictures, for three minutes on two cores."""
+    """Few clips, a narrow, shallow network and small pictures: three minutes on two cores."""
     config.data.clip_seconds = 4.0
     config.synthetic.update(ids=("id_00", "id_02"), normal=260, abnormal=160, seconds=4.0)
     config.split.shares = (0.65, 0.15, 0.2)

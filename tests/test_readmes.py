@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -83,6 +84,17 @@ def test_every_config_field_that_a_readme_names_is_there():
     wrong = [f"{file.relative_to(ROOT)}: {field}" for file, field in named if not known(field)]
     assert not wrong, "\n".join(wrong)
     assert not known("pretrain.epoch") and not known("seed.x")
+
+
+NAMED = re.compile(r"`((?:asd_jax|configs|launch|tests)/[\w./-]+\.\w+)`")
+
+
+def test_every_file_that_a_readme_names_is_there():
+    pages = [*PAGES, ROOT / "tests" / "README.md"]
+    named = [(page, name) for page in pages for name in NAMED.findall(page.read_text("utf-8"))]
+    assert len(named) > 20
+    wrong = [f"{f.relative_to(ROOT)}: {name}" for f, name in named if not (ROOT / name).exists()]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_commands_are_found_in_blocks_and_spans_and_taken_apart():

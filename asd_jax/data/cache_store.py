@@ -358,7 +358,7 @@ class _About:
 def _notes(entry: Entry, settings: WaveSettings) -> Iterator[str]:
     """Yields warnings about a recording."""
     more = {
-        "resampled": f": {entry.rate} Hz, not {settings.sample_rate}",
+        "resampled": f": {entry.rate} Hz, converted to {settings.sample_rate}",
         "silent": " (is it the right channel?)",
         "constant": " (is it the right channel?)",
         "antiphase": " (config.data.channel)",

@@ -91,7 +91,9 @@ def describe(clips: Sequence[Clip], root: str | os.PathLike[str]) -> list[str]:
     ):
         use = "to test" if tested else "to learn from"
         what = {NORMAL: "healthy", ANOMALY: "faulty", UNKNOWN: "unlabelled"}[label]
-        shown = [f"{folder} ({count})" for folder, count in sorted(counts.items())]
+        here = os.path.basename(os.path.abspath(root))
+        named = {here if f == os.curdir else f: count for f, count in sorted(counts.items())}
+        shown = [f"{folder} ({count})" for folder, count in named.items()]
         lines.append(printable(f"{counts.total():6} {what}, {use}: {first_few(shown, 6)}"))
     return lines
 
@@ -117,7 +119,7 @@ def _trainable(clips: list[Clip], root: pathlib.Path) -> list[Clip]:
     groups: dict[tuple[str, str], set[tuple[str, int]]] = {}
     for clip in clips:
         groups.setdefault(clip.group, set()).add((clip.split, clip.label))
-    kept = set()
+    kept, judges = set(), any(split == "test" for uses in groups.values() for split, _ in uses)
     for group, uses in sorted(groups.items()):
         name = machine_name(group, groups)
         if ("train", NORMAL) not in uses:
@@ -125,7 +127,7 @@ def _trainable(clips: list[Clip], root: pathlib.Path) -> list[Clip]:
             continue
         kept.add(group)
         tested = {label for split, label in uses if split == "test"}
-        if not tested:
+        if not tested and judges:  # where none has any, that is no slip
             logging.warning("%s has no test clip: it is trained on, not evaluated.", name)
         elif UNKNOWN not in tested and len(tested) == 1:
             missing = "normal" if NORMAL not in tested else "abnormal"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # it brings jax
     from asd_jax.detector import Detector
 
 SHOWN = 8  # of the most anomalous clips, to see and hear
+FEW = 20  # healthy clips, below which a threshold is called rough
 WRONG = 4  # more of them that labels call missed, and as many false alarms
 
 
@@ -55,7 +56,18 @@ def sentences(
         found.append(f"{unknown} unknown: no sound to judge, or no threshold to judge it by.")
     if unreadable:
         found.append(f"{len(unreadable)} could not be read.")
-    return (*found, *_by_label(judged))
+    return (*found, *_by_label(judged), *_rough(judged))
+
+
+def _rough(judged: Sequence[Mapping[str, Any]]) -> list[str]:
+    """That few healthy clips have set the threshold."""
+    clips = min((row.get("healthy_clips") or FEW for row in judged), default=FEW)
+    if clips >= FEW:
+        return []
+    return [
+        f"The threshold comes from only {clips} healthy clips, so it is rough: compare the scores, "
+        "too, and record more."
+    ]
 
 
 def _count(judged: Sequence[Mapping[str, Any]]) -> str:

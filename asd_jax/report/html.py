@@ -99,6 +99,7 @@ def _context(report: Report) -> dict[str, Any]:
         "alarms": alarms[:_WRONG],
         "alarms_more": max(0, len(alarms) - _WRONG),
         "branches": branches,
+        "has_aucs": any(branch["auc"] != summary.NONE for branch in branches),
         "references": tables.reference_table(report),
         "names": [m.name for m in scored],
         "losses": charts.loss_panels(report.history),

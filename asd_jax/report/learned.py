@@ -46,6 +46,17 @@ def _made(made: Sequence[MadeFault]) -> list[dict[str, Any]]:
     return found
 
 
+def at_a_glance(results: Mapping[str, Any]) -> list[str]:
+    """How many of the strongest made faults it would hear, all kinds together."""
+    rows = (results.get("learned") or {}).get("heard") or ()
+    part, total = (sum(row["cells"][-1][k] for row in rows) for k in (1, 2))
+    if not total:
+        return []
+    told = f"Of strong faults that the computer mixed into healthy clips it would hear {part} of "
+    more = ": more healthy recordings, from other days, let it hear more"
+    return [f"{told}{total}{more if 2 * part < total else ''}."]
+
+
 def heard_sentences(results: Mapping[str, Any]) -> list[str]:
     """Of each kind of made fault, how often it would be heard at each strength."""
     found = results.get("learned") or {}
@@ -55,4 +66,5 @@ def heard_sentences(results: Mapping[str, Any]) -> list[str]:
         told.append(f"{row['fault']}: {cells}")
     if not told:
         return []
-    return [f"Of faults made from held-out healthy clips it would hear {'; '.join(told)}."]
+    heard = "; ".join(told)
+    return [f"Of faults that the computer mixed into healthy clips it would hear, {heard}."]

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from asd_jax.naming import first_few, machine_name
 from asd_jax.report.contents import Report
+from asd_jax.report.learned import at_a_glance
 from asd_jax.scoring import metrics
 from asd_jax.scoring.references import NAMES
 
@@ -167,13 +168,15 @@ def verdict(report: Report, machines: Sequence[Machine]) -> Verdict:
         if sentence
     )
     if not (faulty or healthy or unknown):
-        ready = "The detector is ready; it has not judged a recording yet."
+        ready = "The detector is ready. It has not judged a recording yet."
         nothing = "No test clip was scored, so there is nothing to judge yet."
         headline = (ready if report.results.get("learned") else nothing,)
     elif not decided:
         headline = (_undecided(faulty, healthy, unknown),)
     headline = (*headline, *beside_references(report))
     details = tuple(_details(report, machines, faulty, healthy, decided))
+    if not machines:
+        details = (*details, *at_a_glance(report.results))
     if report.session is not None:
         headline, details = report.session.answer[:1], (*report.session.answer[1:], *details)
     if report.classification is not None:

@@ -187,10 +187,12 @@ def facts(report: Report) -> list[tuple[str, str]]:
         "weights",
         "classification",
     )
-    shown += ("branches", "incomplete", "learned", "version" if report.version else "")
-    if report.classification is not None:
-        shown += ("references",)
+    shown += ("branches", "incomplete", "learned", "references")
+    shown += ("version" if report.version else "",)
     rest = {k: v for k, v in report.results.items() if k not in shown}
+    if versions := (rest.get("made") or {}).get("versions"):
+        versions = ", ".join(f"{name} {version}" for name, version in versions.items())
+        rest["made"] = {**rest["made"], "versions": versions}
     found += [(k.capitalize() if "." not in k else k, v) for k, v in flatten(rest)]
     found += _means(report.results.get("mean") or {})
     return [(what, value) for what, value in found if value]

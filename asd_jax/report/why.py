@@ -54,21 +54,23 @@ def _place(shown: Picture, region: Region | None, start: float) -> str:
     bins = region.mels[1] - region.mels[0]
     where = "at all pitches" if bins > 0.9 * len(shown.deviation) else hertz(low, high)
     narrow = bins <= max(2, len(shown.deviation) // 32)
-    kind = _kind(last - first, high, narrow, whole and bins > 0.9 * len(shown.deviation))
-    sentence = f"Strongest deviation: {kind}, {when}, {where}, "
+    away = region.mean
     if shown.normal_db is not None:
         level = np.asarray(shown.spectrogram, float) - np.asarray(shown.normal_db)[:, None]
-        gain = float(level[slice(*region.mels), slice(*region.frames)].mean())
-        word = "louder" if gain >= 0 else "quieter"
-        return f"{sentence}{abs(gain):.0f} dB {word} than normal."
-    word = "louder" if region.mean >= 0 else "quieter"
-    return f"{sentence}{word} than normal by {abs(region.mean):.1f} times the usual variation."
+        away = float(level[slice(*region.mels), slice(*region.frames)].mean())
+    word = "louder" if away >= 0 else "quieter"
+    everywhere = whole and bins > 0.9 * len(shown.deviation)
+    kind = "another level" if everywhere else _kind(last - first, high, narrow, away >= 0)
+    sentence = f"Strongest deviation: {kind}, {when}, {where}, "
+    if shown.normal_db is not None:
+        return f"{sentence}{abs(away):.0f} dB {word} than normal."
+    return f"{sentence}{word} than normal by {abs(away):.1f} times the usual variation."
 
 
-def _kind(seconds: float, high: float, narrow: bool, everywhere: bool) -> str:
+def _kind(seconds: float, high: float, narrow: bool, louder: bool) -> str:
     """What a listener would call a region."""
-    if everywhere:
-        return "another level"
+    if not louder:
+        return "a short gap" if seconds <= _BURST else "a band"
     if seconds <= _BURST:
         return "a short sound"
     if narrow:
@@ -95,8 +97,9 @@ def _repeats(rhythm: Rhythm, band: tuple[float, float], start: float) -> Iterabl
     if rhythm.missing:
         times = [f"{time + start:.1f}" for time in rhythm.missing[:_NAMED]]
         more = ", ..." if len(rhythm.missing) > _NAMED else ""
+        are = "is" if len(rhythm.missing) == 1 else "are"
         yield (
-            f"{len(rhythm.missing)} of {rhythm.strokes} strokes of that rhythm are missing, at "
+            f"{len(rhythm.missing)} of {rhythm.strokes} strokes of that rhythm {are} missing, at "
             f"{', '.join(times)}{more} s."
         )
 

@@ -35,6 +35,12 @@ def test_the_answer_counts_what_is_anomalous_unknown_and_unreadable():
     assert answer.sentences([], [Unreadable("e", "x")], GROUPS)[0] == "Nothing could be judged."
 
 
+@pytest.mark.parametrize(("healthy", "rough"), [(5, True), (20, False)])
+def test_a_threshold_of_few_clips_is_called_rough(healthy, rough):
+    told = answer.sentences([{**row("a.wav", 1), "healthy_clips": healthy}], [], GROUPS)
+    assert (told[-1].startswith("The threshold comes from only 5")) == rough
+
+
 def test_windows_count_as_clips_of_their_recordings():
     rows = [row("a.wav#t=0,10", 1), row("a.wav#t=10,20", 1), row("b.wav#t=0,10", 0)]
     assert answer.sentences(rows, [], GROUPS) == ("2 of 3 clips anomalous, in 1 of 2 recordings.",)

@@ -289,7 +289,7 @@ CASES = {
     ),
     "history without numbers": (
         make_report(history=({"stage": "a", "step": 0, "loss": None}, {"loss": "x"}, {})),
-        "No training history",
+        "No network was trained",
     ),
     "silent example": (
         make_report(examples=(make_example(make_rows()[0], audio=False, threshold=math.nan),)),

@@ -132,6 +132,15 @@ def test_a_region_is_called_what_it_sounds_like(mels, frames, kind):
     assert kind in why.describe(make_example(ROW), region)
 
 
+@pytest.mark.parametrize(
+    ("frames", "kind"), [((20, 22), "a short gap, 2.0–2.2 s"), ((0, 63), "a band, through the")]
+)
+def test_what_is_missing_is_called_no_sound(frames, kind):
+    quiet = make_example(ROW, normal_db=np.full(32, 99.0))
+    told = why.describe(quiet, Region((5, 20), frames, -5.0))
+    assert kind in told and "quieter than normal" in told
+
+
 def test_where_no_spot_stands_out_the_averages_speak():
     normal = np.linspace(-30.0, -60.0, 32)
     level = np.repeat(normal[:, None], 63, axis=1)

@@ -38,7 +38,8 @@ function machineName(row) {
 
 function figures(row) {
   const machine = machineName(row);
-  const share = row.percentile === null || row.percentile === undefined ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of normal clips`;
+  const few = row.healthy_clips < 20 ? `, of which there are only ${row.healthy_clips}` : "";
+  const share = row.percentile === null || row.percentile === undefined ? "" : `, more unusual than ${row.percentile.toFixed(0)} % of the healthy clips${few}`;
   const flags = row.quality ? ` The sound: ${row.quality.replace(/_/g, " ")}.` : "";
   if (row.score === null) return `${machine ? machine + ": " : ""}not scored.${flags}`;
   return `${machine ? machine + ": " : ""}score ${number(row.score)} (threshold ${number(row.threshold)})${share}.${flags}`;

@@ -12,7 +12,7 @@ BRANCHES = {
     "spectral": "spectrogram network",
     "temporal": "waveform network",
     "early_layers": "early layers of the spectrogram network",
-    "statistics": "level of each band: mean, power, quiet and loud moments, rhythm",
+    "statistics": "how loud each band is: on average, in quiet and loud moments, in which rhythm",
 }
 
 # Options that each scorer takes.

@@ -17,6 +17,7 @@ from absl import logging
 from jaxtyping import Array
 
 from asd_jax.augment.waveform_faults import weak_fault
+from asd_jax.data.table import recording_keys
 from asd_jax.features.logmel import to_float
 from asd_jax.naming import machine_name
 from asd_jax.recipes.ensemble import branches, fitting, learned, networks
@@ -196,7 +197,7 @@ def _cross_fit(
     run: EnsembleRun, fits: Mapping[str, fitting.Branch], material: Material
 ) -> Calibration:
     """Scores held-out clips, and their changed versions, by scorers that have not seen them."""
-    corpus, folds = run.corpus, run.config.scoring.folds
+    corpus = run.corpus
     held = corpus.held_out
     group = corpus.label[held]
     at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
@@ -209,9 +210,7 @@ def _cross_fit(
     score = jax.jit(scorers.score)
     machines = np.unique(group)
     for g in over(machines, "calibrate", len(machines)):
-        rows = np.flatnonzero(group == g)
-        for fold in range(min(folds, len(rows))):
-            out = rows[fold::folds]
+        for out in _parts(run, int(g)):
             some = shown[out][shown[out] >= 0]
             for branch, fit in fits.items():
                 scorer = fit.fit(int(g), without=at[out])
@@ -228,6 +227,24 @@ def _cross_fit(
                 for kind in material.heard:
                     heard[branch][kind][some] = next(changed)
     return Calibration(group, normal, weak, heard)
+
+
+def _parts(run: EnsembleRun, g: int) -> list[np.ndarray]:
+    """Rows of a machine's held-out clips in parts that keep the windows of a recording together.
+
+    Not those of the only recording of a machine.
+    """
+    corpus, folds = run.corpus, run.config.scoring.folds
+    keys = np.array(recording_keys([corpus.clips[i] for i in corpus.training]))
+    own = corpus.label[corpus.training] == g
+    held = np.isin(corpus.training, corpus.held_out)
+    found = keys[own & held]
+    if len(set(keys[own])) == 1:
+        found = np.arange(len(found))
+    number = {key: n for n, key in enumerate(dict.fromkeys(found))}
+    part = np.array([number[key] % folds for key in found], int)
+    rows = np.flatnonzero(corpus.label[corpus.held_out] == g)
+    return [rows[part == n] for n in np.unique(part)]
 
 
 def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:

@@ -138,8 +138,8 @@ def _few_clips(table: Sequence[Clip], groups: Sequence[Group]) -> list[str]:
     if not few:
         return []
     return [
-        f"There are few normal clips of {', '.join(few)}: the thresholds are rough. Some 50 clips "
-        "from different days make a detector that can be trusted."
+        f"There are few healthy clips of {', '.join(few)}, so the threshold is rough. Some 50 from "
+        "different days make a detector that can be trusted."
     ]
 
 

@@ -95,7 +95,8 @@ def _of_views(
     pitch = max(pitch[0], 0.0), min(pitch[1], spec.sample_rate / 2)
     db = away[low:high].mean()
     how = f"{abs(db):.{0 if abs(db) >= 1.5 else 1}f} dB {'louder' if db > 0 else 'quieter'}"
-    return f"its {_SAID[names[found]]} {how} than normal at {hertz(*pitch)}", pitch
+    where = "at all pitches" if high - low > 0.9 * len(odd) else f"at {hertz(*pitch)}"
+    return f"its {_SAID[names[found]]} {how} than normal {where}", pitch
 
 
 def _fluctuation(away: np.ndarray, odd: np.ndarray, sample_rate: int) -> str:

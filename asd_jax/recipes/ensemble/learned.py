@@ -25,7 +25,7 @@ from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.stages import EnsembleRun
 from asd_jax.scoring.threshold import false_alarm_range
 
-MOST = 64  # held-out clips that faults are made from
+MOST = 24  # held-out clips that faults are made from: nine faults of each are as many clips more
 FAULTS = tuple(  # (kind, strength in dB; see `weak_fault`)
     (kind, strength)
     for kind, strengths in (
@@ -156,10 +156,13 @@ def _material(run: EnsembleRun) -> str:
     folders = Counter(os.path.relpath(os.path.dirname(path), root) for path in sorted(paths))
     here = os.path.basename(os.path.abspath(root))
     shown = [f"{here if f == os.curdir else f} ({count})" for f, count in folders.items()]
-    return (
-        f"Learned from {len(paths)} healthy recordings: {first_few(shown, 6)}. {len(held)} of them "
-        "were held out from the networks, to set the threshold."
-    )
+    said = f"Learned from {len(paths)} healthy recordings: {first_few(shown, 6)}."
+    if held == paths:
+        return (
+            f"{said} All of them set the threshold, too, each judged by a detector that has not "
+            "heard it."
+        )
+    return f"{said} {len(held)} of them were kept from the networks, to set the threshold."
 
 
 def _threshold(run: EnsembleRun, detector: EnsembleDetector) -> str:
@@ -170,8 +173,8 @@ def _threshold(run: EnsembleRun, detector: EnsembleDetector) -> str:
         return "Too few clips were held out for a threshold."
     low, high = false_alarm_range(clips, rate)
     return (
-        f"The threshold comes from {clips} held-out clips, for {rate:.0%} false alarms: from so "
-        f"many it may turn out anything from {low:.0%} to {high:.0%}. "
+        f"The threshold comes from {clips} healthy clips, for {rate:.0%} false alarms: from so "
+        f"many it may turn out to be anything from {low:.0%} to {high:.0%}. "
         + ("That is rough: record more healthy clips, on other days." if high > 2 * rate else "")
     ).strip()
 
@@ -180,7 +183,7 @@ def carried(weights: Mapping[str, float]) -> str:
     """Which branches carry the score, by their weights."""
     total = sum(weights.values()) or 1.0
     used = sorted(((w / total, b) for b, w in weights.items() if w > 0), reverse=True)
-    parts = [f"{b} (weight {share:.2f}; {BRANCHES.get(b, b)})" for share, b in used]
-    if len(parts) == 1:
-        return f"{used[0][1]} alone carries the score: {BRANCHES.get(used[0][1], used[0][1])}."
-    return f"The score is carried by {', '.join(parts[:-1])} and {parts[-1]}."
+    if len(used) == 1:
+        return f"One part makes the score: {used[0][1]} ({BRANCHES[used[0][1]]})."
+    parts = [f"{branch} {share:.2f} ({BRANCHES[branch]})" for share, branch in used]
+    return f"{len(parts)} parts make the score, by weight: {', '.join(parts[:-1])} and {parts[-1]}."

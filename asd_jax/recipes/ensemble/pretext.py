@@ -28,10 +28,13 @@ def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
     """The config and clips as they are, or without networks where these would learn nothing.
 
     Decided by shrinkage linear discriminants on the mean level of each band, cross-validated over
-    normal training clips, and a note of the corpus reports it.
+    normal training clips, and a note of the corpus reports it. Without networks all normal training
+    clips calibrate.
     """
     learned = set(branches.NETWORKS) & set(config.scoring.branches)
-    if config.networks != "auto" or not learned or "statistics" not in config.scoring.branches:
+    if not learned:
+        return config, all_calibrate(clips)
+    if config.networks != "auto" or "statistics" not in config.scoring.branches:
         return config, clips
     sentence = _why_not(config, clips)
     if not sentence:
@@ -41,7 +44,17 @@ def networks_wanted(config: Ensemble, clips: Corpus) -> tuple[Ensemble, Corpus]:
         config.scoring, branches=("statistics",), rule="equal", weights=()
     )
     noted = dataclasses.replace(clips, notes=(*clips.notes, sentence))
-    return dataclasses.replace(config, scoring=scoring), noted
+    return dataclasses.replace(config, scoring=scoring), all_calibrate(noted)
+
+
+def all_calibrate(clips: Corpus) -> Corpus:
+    """The clips with all that train held out, but for those that are a machine's only one.
+
+    No network has heard them, and cross-fitting judges each by a scorer that has not either.
+    """
+    label = clips.label[clips.training]
+    several = np.bincount(label, minlength=len(clips.groups)) > 1
+    return dataclasses.replace(clips, held_out=clips.training[several[label]])
 
 
 def _why_not(config: Ensemble, clips: Corpus) -> str:

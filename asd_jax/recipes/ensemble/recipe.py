@@ -61,7 +61,8 @@ def conclude(run: stages.EnsembleRun, variables: Variables, stopwatch: Stopwatch
     )
     material.save(run.workdir.path(FILE))
     stopwatch.lap("features")
-    say("calibrate", f"scorers of {len(run.corpus.groups)} machines")
+    machines = len(run.corpus.groups)
+    say("calibrate", f"scorers of {'one machine' if machines == 1 else f'{machines} machines'}")
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(run.workdir.path("detector"))
     stopwatch.lap("calibrate")
@@ -88,7 +89,10 @@ def report(
         more: entries of results.json beside what every run has.
     """
     key = learned.key_of(RECIPE.stage_key(run.config.seed, "conclude"))
-    about = {"learned": learned.about(run, detector, heard), **more}
+    told = learned.about(run, detector, heard)
+    if "rescored" in more:  # it keeps no features to score once more
+        told["next"] = [(what, how) for what, how in told["next"] if "asd_jax.rescore" not in how]
+    about = {"learned": told, **more}
     shown = made.made_faults(run, key, detector, heard)
     evaluate.evaluate(run, detector, material, stopwatch.seconds, about, shown)
 

@@ -15,12 +15,14 @@ from asd_jax.recipes.ensemble import (
     branches,
     calibrate,
     guard,
+    learned,
     networks,
     stages,
 )
 from asd_jax.recipes.ensemble import clips as corpus
 from asd_jax.recipes.ensemble.detector import EnsembleDetector
 from asd_jax.recipes.ensemble.material import FILE, Material, fingerprint
+from asd_jax.recipes.ensemble.pretext import networks_wanted
 from asd_jax.recipes.ensemble.recipe import RECIPE, report
 from asd_jax.recipes.ensemble.settings import Ensemble
 from asd_jax.report.files import read_results
@@ -46,15 +48,16 @@ def rescore(folder: str, changes: Mapping[str, Any], output: str = "") -> None:
     if os.path.realpath(workdir.folder) == os.path.realpath(folder):
         raise UserError(f"--output={workdir.folder} is the run itself; give another folder.")
     stopwatch = Stopwatch()
-    run, material = _opened(before, workdir, config)
-    run = guard.without_constant(run, material.trained)
+    run, material = _opened(before, workdir, config, chosen="scoring.branches" in changes)
     variables = _variables(before, run.config)
+    run = guard.without_constant(run, material.trained)
     results = read_results(before.path("results.json"))
     workdir = RECIPE.open_workdir(values, workdir.folder)  # and its lock
     if workdir.finished():
         workdir.say_result()
         return
-    shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
+    if os.path.exists(before.path("metrics.jsonl")):  # of a run that has trained a network
+        shutil.copyfile(before.path("metrics.jsonl"), workdir.path("metrics.jsonl"))
     stopwatch.lap("data")
     detector, heard = calibrate.fit_detector(run, variables, material)
     detector.save(workdir.path("detector"))
@@ -90,15 +93,26 @@ def changed_config(before: Workdir, changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _opened(
-    before: Workdir, workdir: Workdir, config: Ensemble
+    before: Workdir, workdir: Workdir, config: Ensemble, *, chosen: bool
 ) -> tuple[stages.EnsembleRun, Material]:
-    """The run's clips, and the features that it has computed from them."""
+    """The run's clips, and the features that it has computed from them.
+
+    Where it has trained no network, its branches are those that need none, unless they are `chosen`
+    anew.
+    """
     material = Material.load(before.path(FILE))
-    clips = corpus.load(config, progress=False)
+    was = from_config(Ensemble, before.config())
+    was, clips = networks_wanted(was, corpus.load(was, progress=False))
+    if not chosen:
+        scoring = dataclasses.replace(config.scoring, branches=was.scoring.branches)
+        config = dataclasses.replace(config, scoring=scoring)
     if fingerprint(clips.names) != material.clips:
         raise UserError(
             f"The recordings are no longer those that {before.folder} was made of; train anew."
         )
+    few = len(learned.chosen(len(clips.held_out)))
+    if any(len(rows) != few for of in material.heard.values() for rows in of.values()):
+        raise UserError(f"{before.folder} was made by an earlier version of asd_jax; train anew.")
     note = f"Scored anew from the run {before.folder}, whose networks these are."
     clips = dataclasses.replace(clips, notes=(*clips.notes, note))
     nets = networks.build(config, len(clips.pretext_labels.names))

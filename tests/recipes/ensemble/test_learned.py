@@ -15,7 +15,7 @@ from asd_jax.report.learned import heard_sentences
 from asd_jax.scoring.threshold import false_alarm_range
 
 
-@pytest.mark.parametrize("held_out", [0, 1, 5, 64, 1000])
+@pytest.mark.parametrize("held_out", [0, 1, 5, 24, 1000])
 def test_chosen_clips_are_spread_and_few(held_out):
     chosen = learned.chosen(held_out)
     assert len(chosen) == min(held_out, learned.MOST) == len(set(chosen.tolist()))
@@ -25,9 +25,9 @@ def test_chosen_clips_are_spread_and_few(held_out):
 
 def test_who_carries_the_score_follows_the_weights():
     told = learned.carried({"statistics": 0.25, "spectral": 0.69, "temporal": 0.0})
-    assert told.index("spectral (weight 0.73") < told.index("statistics (weight 0.27")
-    assert "temporal" not in told
-    assert learned.carried({"statistics": 1.0}).startswith("statistics alone carries the score")
+    assert told.startswith("2 parts make the score, by weight: spectral 0.73 (")
+    assert "and statistics 0.27 (" in told and "temporal" not in told
+    assert learned.carried({"statistics": 1.0}).startswith("One part makes the score: statistics (")
 
 
 @pytest.mark.parametrize("clips", [19, 29, 199])
@@ -58,6 +58,7 @@ def test_a_page_without_a_test_clip_says_what_was_learned_and_nothing_else():
         "The detector is ready",
         "Learned from 8 healthy",
         "1 of 3",
+        "it would hear 1 of 3: more healthy recordings",
         "-20 dB",
         "asd_jax.score --detector=D PATH",
     ):

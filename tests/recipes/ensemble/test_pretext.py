@@ -65,8 +65,18 @@ def test_where_there_is_nothing_to_identify_none_is_trained_and_it_says_so(hertz
     config, clips = pretext.networks_wanted(CONFIG, corpus(hertz))
     assert config.scoring.branches == ("statistics",)
     assert len(clips.notes) == 1 and sentence in clips.notes[0]
+    assert list(clips.held_out) == list(clips.training)  # no network has heard any
     always = dataclasses.replace(CONFIG, networks="always")
     assert pretext.networks_wanted(always, corpus(hertz))[0] is always
+
+
+def test_the_only_clip_of_a_machine_is_learned_from_alone():
+    clips = corpus([300, 900], each=5)
+    label = np.array([0, 0, 0, 0, 0, 1, -1, -1, -1, -1])
+    clips = dataclasses.replace(clips, label=label, fit=np.array([1, 2, 5]), held_out=clips.test)
+    config = dataclasses.replace(CONFIG, scoring=Scoring(branches=("statistics",)))
+    same, found = pretext.networks_wanted(config, clips)
+    assert same is config and list(found.held_out) == [1, 2] and list(found.training) == [1, 2, 5]
 
 
 def test_without_statistics_to_fall_back_on_networks_stay():

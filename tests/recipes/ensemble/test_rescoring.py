@@ -14,6 +14,7 @@ from asd_jax.recipes.ensemble import (
     evaluate,
     learned,
     networks,
+    pretext,
     rescoring,
     stages,
 )
@@ -44,7 +45,7 @@ def finish(folder, values):
     """A run as training would have left it, but that its features are made up."""
     config = from_config(Ensemble, values)
     workdir = RECIPE.open_workdir(values, str(folder))
-    clips = corpus.load(config, progress=False)
+    config, clips = RECIPE.adjust(config, corpus.load(config, progress=False))
     run = stages.EnsembleRun(
         config, workdir, clips, networks.build(config, len(clips.pretext_labels.names))
     )
@@ -104,6 +105,7 @@ def test_the_same_settings_give_the_same_scores_and_the_run_stays_as_it_is(finis
     assert again["mean"] == old["mean"] and again["identification"] == old["identification"]
     assert again["rescored"]["changes"] == {"scoring.scorer": "embedding"}
     assert any("Scored anew" in note for note in again["notes"])
+    assert not any("asd_jax.rescore" in how for _, how in again["learned"]["next"])
 
 
 def test_another_back_end_changes_its_branch_alone(finished, capsys):
@@ -154,6 +156,26 @@ def test_fewer_branches_and_another_threshold(finished, tmp_path):
     ):
         shutil.copy(finished / FILE, tmp_path / "new")
         rescoring.rescore(str(tmp_path / "new"), {"scoring.branches": ("fusion",)})
+
+
+def test_a_run_that_has_trained_no_network_gets_another_threshold(
+    tmp_path, tmp_path_factory, monkeypatch
+):
+    sentence = "No network was trained."
+    monkeypatch.setattr(pretext, "_why_not", lambda *_: sentence)
+    monkeypatch.setattr(learned, "FAULTS", learned.FAULTS[:3])
+    with tiny.in_place(tmp_path_factory):
+        run = finish(tmp_path / "run", smoke(networks="auto"))
+        (tmp_path / "run" / "metrics.jsonl").unlink()  # nothing was trained
+        rescoring.rescore(str(tmp_path / "run"), {"scoring.false_alarm_rate": 0.02})
+        with pytest.raises(UserError, match="needs the network encoder"):
+            rescoring.rescore(str(tmp_path / "run"), {"scoring.branches": ("spectral",)})
+    assert len(run.corpus.held_out) == len(run.corpus.training)
+    (new,) = (tmp_path / "run").glob("rescored-*")
+    assert (scores(new)["score"] == scores(tmp_path / "run")["score"]).all()
+    old, now = (load_detector(str(f / "detector")).thresholds for f in (tmp_path / "run", new))
+    assert (now > old).all()
+    assert sentence in read_results(new / "results.json")["notes"]
 
 
 @pytest.mark.parametrize(
