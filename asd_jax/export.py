@@ -16,7 +16,7 @@ from asd_jax.errors import UserError
 DETECTOR = flags.DEFINE_string(
     "detector", None, "The folder `detector` of a finished run.", allow_override=True
 )
-OUTPUT = flags.DEFINE_string(
+OUTPUT: flags.FlagHolder = flags.DEFINE_string(
     "output", None, "The file to write: .onnx, .stablehlo or .bin.", allow_override=True
 )
 PLATFORMS = flags.DEFINE_list(

@@ -13,7 +13,7 @@ from asd_jax import commands
 from asd_jax.errors import UserError
 from asd_jax.live.recordings import ClipScorer, chosen_machine
 
-DETECTOR = flags.DEFINE_string(
+DETECTOR: flags.FlagHolder = flags.DEFINE_string(
     "detector", None, "The folder `detector` of a finished run.", allow_override=True
 )
 MACHINE = flags.DEFINE_string(

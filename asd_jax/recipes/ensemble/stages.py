@@ -16,6 +16,7 @@ from asd_jax.data.loader import eval_batches
 from asd_jax.features.logmel import LogMel, log_mel, to_float
 from asd_jax.features.normalise import Moments, collect_moments
 from asd_jax.features.normalise import fit_normaliser as fit_from_moments
+from asd_jax.features.settings import Normalisation
 from asd_jax.models.pretrained import from_timm, load_safetensors
 from asd_jax.recipes.ensemble import branches, extractor, networks, objectives, settings
 from asd_jax.runs import tunables
@@ -167,7 +168,7 @@ def _plan(
     return Plan(name, schedule, loss, optimizers, **(own | more))
 
 
-def _normalisation(config: settings.Ensemble) -> str:
+def _normalisation(config: settings.Ensemble) -> Normalisation:
     """Returns the kind of normalisation; 'none' where no network reads spectrograms."""
     reads = "encoder" in branches.needed(config.scoring.branches)
     return config.features.normalise if reads else "none"
