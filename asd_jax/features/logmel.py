@@ -46,8 +46,7 @@ def num_frames(samples: int, spec: LogMel) -> int:
 
 def mel_frequencies(spec: LogMel) -> Float[np.ndarray, "mels"]:
     """Returns the peak of each mel filter, in Hz."""
-    top = spec.sample_rate / 2
-    return mel.mel_edges(n_mels=spec.n_mels, fmin=0.0, fmax=top, scale="slaney")[1:-1]
+    return mel.mel_edges(sample_rate=spec.sample_rate, n_mels=spec.n_mels)[1:-1]
 
 
 def frame_times(spec: LogMel, frames: int) -> Float[np.ndarray, "frames"]:

@@ -50,13 +50,5 @@ def short_frames(sample_rate: int) -> LogMel:
 
 def _empty(n_fft: int, sample_rate: int) -> bool:
     """Whether a mel filter lies between two bins."""
-    filters = mel.mel_filterbank(
-        sample_rate=sample_rate,
-        n_fft=n_fft,
-        n_mels=SHORT_MELS,
-        fmin=0.0,
-        fmax=sample_rate / 2,
-        scale="slaney",
-        norm="slaney",
-    )
+    filters = mel.mel_filterbank(sample_rate=sample_rate, n_fft=n_fft, n_mels=SHORT_MELS)
     return bool(np.any(~filters.any(axis=1)))

@@ -78,15 +78,7 @@ class LogMel(Spectrogram):
 @functools.lru_cache(maxsize=8)
 def filterbank(spec: LogMel) -> Float[np.ndarray, "mels bins"]:
     """The mel filters of these settings, from 0 to half the sample rate, as librosa's defaults."""
-    return mel.mel_filterbank(
-        sample_rate=spec.sample_rate,
-        n_fft=spec.n_fft,
-        n_mels=spec.n_mels,
-        fmin=0.0,
-        fmax=spec.sample_rate / 2,
-        scale="slaney",
-        norm="slaney",
-    )
+    return mel.mel_filterbank(sample_rate=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels)
 
 
 @dataclasses.dataclass(frozen=True)
