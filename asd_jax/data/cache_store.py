@@ -36,7 +36,7 @@ from asd_jax.data.wave_settings import WaveSettings
 from asd_jax.errors import UserError
 from asd_jax.files import locked, remove_leftovers, write_json, writing
 
-_VERSION = 3
+_VERSION = 4  # of what is read of a recording too: one that is read otherwise is read again
 _FORGOTTEN = 86400.0  # seconds after which a data file that no index names is unused
 _SAVE_EVERY = 20.0  # seconds of decoding that a crash may cost
 _SPARE = 64 * 2**20  # bytes to leave free on the disk
