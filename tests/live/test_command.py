@@ -122,6 +122,7 @@ def test_what_a_user_gets_wrong_is_said_at_once(command, arguments, said):
 def test_the_monitor_serves_a_stream_until_it_is_stopped(detector_folder, tmp_path):
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XLA_FLAGS": ""}
     arguments = [f"--detector={detector_folder}", "--stream", "--port=0", "--hop=1"]
+    arguments.append(f"--history={tmp_path / 'history.sqlite'}")  # the folder is other tests', too
     run = subprocess.Popen(
         [sys.executable, "-m", "asd_jax.monitor", *arguments],
         stdin=subprocess.PIPE,

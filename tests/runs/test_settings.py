@@ -177,7 +177,6 @@ def test_updates_below_none_are_refused():
     [
         ("ensemble", "encoder", {"name": "resnet"}, r"encoder\.name is 'resnet'"),
         ("ensemble", "encoder", {"pool": "attention"}, r"encoder\.pool is 'attention'"),
-        ("ensemble", "fusion", {"layout": "9x9"}, r"fusion\.layout is '9x9'"),
         ("ensemble", "data", {"clip_seconds": 0.2}, r"too small for GhostNetV2"),
         ("pump_classifier", "network", {"name": "vgg"}, r"network\.name is 'vgg'"),
         ("pump_classifier", "network", {"attention": "self"}, r"attention kind is 'self'"),
