@@ -54,7 +54,7 @@ class Sounding(AnomalousSoundDetector):
 
 def sound(X):
     X = np.asarray(X) if isinstance(X, list) else X
-    if getattr(X, "dtype", None) == object:
+    if isinstance(X, np.ndarray) and X.dtype.kind == "O":
         with contextlib.suppress(TypeError, ValueError):  # clips of different lengths
             X = X.astype(np.float64)
     if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind != "f" or not X.shape[1]:
