@@ -197,9 +197,10 @@ def _cross_fit(
     run: EnsembleRun, fits: Mapping[str, fitting.Branch], material: Material
 ) -> Calibration:
     """Scores held-out clips, and their changed versions, by scorers that have not seen them."""
-    corpus = run.corpus
+    corpus, folds = run.corpus, run.config.scoring.folds
     held = corpus.held_out
-    group = corpus.label[held]
+    group, label = corpus.label[held], corpus.label[corpus.training]
+    keys = np.array(recording_keys([corpus.clips[i] for i in corpus.training]))
     at = np.searchsorted(corpus.training, held)  # rows of the held-out clips in `features`
     shown = np.full(len(held), -1)
     few = learned.chosen(len(held))
@@ -210,7 +211,10 @@ def _cross_fit(
     score = jax.jit(scorers.score)
     machines = np.unique(group)
     for g in over(machines, "calibrate", len(machines)):
-        for out in _parts(run, int(g)):
+        rows = np.flatnonzero(group == g)
+        alone = len(set(keys[label == g])) == 1  # its windows are all that there is to part
+        for part in _parts(np.arange(len(rows)) if alone else keys[at[rows]], folds):
+            out = rows[part]
             some = shown[out][shown[out] >= 0]
             for branch, fit in fits.items():
                 scorer = fit.fit(int(g), without=at[out])
@@ -229,22 +233,16 @@ def _cross_fit(
     return Calibration(group, normal, weak, heard)
 
 
-def _parts(run: EnsembleRun, g: int) -> list[np.ndarray]:
-    """Rows of a machine's held-out clips in parts that keep the windows of a recording together.
+def _parts(recordings: np.ndarray, folds: int) -> list[np.ndarray]:
+    """Rows in at most `folds` parts that keep the windows of a recording together.
 
-    Not those of the only recording of a machine.
+    Args:
+        recordings: of each row, any values.
+        folds: recordings take turns in these.
     """
-    corpus, folds = run.corpus, run.config.scoring.folds
-    keys = np.array(recording_keys([corpus.clips[i] for i in corpus.training]))
-    own = corpus.label[corpus.training] == g
-    held = np.isin(corpus.training, corpus.held_out)
-    found = keys[own & held]
-    if len(set(keys[own])) == 1:
-        found = np.arange(len(found))
-    number = {key: n for n, key in enumerate(dict.fromkeys(found))}
-    part = np.array([number[key] % folds for key in found], int)
-    rows = np.flatnonzero(corpus.label[corpus.held_out] == g)
-    return [rows[part == n] for n in np.unique(part)]
+    number = {recording: n for n, recording in enumerate(dict.fromkeys(recordings))}
+    part = np.array([number[recording] % folds for recording in recordings], int)
+    return [np.flatnonzero(part == n) for n in np.unique(part)]
 
 
 def _thresholds(run: EnsembleRun, by_group: list[np.ndarray]) -> np.ndarray:
